@@ -1,0 +1,36 @@
+# `make demo` and `make test` do all the set-up themselves; only Python >= 3.11 must be there.
+PYTHON ?= python3
+EXTRAS ?=
+VENV := .venv
+comma := ,
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(VENV)/installed
+	$(VENV)/bin/actionclip demo
+
+test: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest -m "slow or not slow"
+
+lint: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# EXTRAS=cuda (NVIDIA GPUs) or EXTRAS=tpu installs JAX for the accelerator as well
+$(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	touch $@
+
+$(VENV)/installed-dev: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) outputs

@@ -1,0 +1,121 @@
+"""A model on disk: a directory with Orbax weights, its configuration, tokenizer and provenance. Needs nothing else."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+import transformers
+from flax import traverse_util
+from orbax.checkpoint import v1 as ocp
+
+from actionclip_jax import config
+from actionclip_jax.models import action_clip
+
+FORMAT = "actionclip-jax model"
+VERSION = 1
+
+
+class ModelDirectoryError(ValueError):
+    """A directory that is not a model, or not a whole one."""
+
+
+@dataclasses.dataclass
+class Weights:
+    """A model's configuration and parameters, and what is known of where they come from."""
+
+    model: config.ModelConfig
+    params: dict[str, np.ndarray | jax.Array]  # by path, float32
+    tokenizer: transformers.PreTrainedTokenizerBase
+    provenance: dict[str, Any]
+    unused: dict[str, np.ndarray]  # tensors of the source that take no part in the model
+
+
+def is_model_directory(path: str | os.PathLike) -> bool:
+    """Whether `path` is a directory written by `save`."""
+    file = pathlib.Path(path) / "config.json"
+    return file.is_file() and f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
+
+
+def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:
+    """Writes a model directory; it appears under its name only when whole.
+
+    Raises:
+        ModelDirectoryError: the directory exists and is not to be overwritten.
+    """
+    final = pathlib.Path(directory).absolute()
+    if final.exists() and not overwrite:
+        raise ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
+    if final.exists() and any(final.iterdir()) and not is_model_directory(final):
+        raise ModelDirectoryError(f"{directory}: holds something other than a model, so it is not overwritten")
+    partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        ocp.save_pytree(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        weights.tokenizer.save_pretrained(partial / "tokenizer")
+        if weights.unused:
+            unused = {name: np.ascontiguousarray(array) for name, array in weights.unused.items()}
+            safetensors.numpy.save_file(unused, partial / "unused.safetensors")
+        described = {"format": FORMAT, "version": VERSION, "model": config.to_dict(weights.model)}
+        for name, content in (("provenance", weights.provenance), ("config", described)):
+            (partial / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load(directory: str | os.PathLike) -> Weights:
+    """Reads a model directory onto the default device.
+
+    Raises:
+        ModelDirectoryError: something is missing, damaged or of a newer version.
+    """
+    path = pathlib.Path(directory).absolute()
+    try:
+        described = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        provenance = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelDirectoryError(f"{directory}: not a whole model directory ({error})") from None
+    if described.get("format") != FORMAT or described.get("version") != VERSION:
+        found = f"format {described.get('format')!r} version {described.get('version')!r}"
+        raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
+    model = config.checked(config.from_dict(config.ModelConfig, described["model"], "model"))
+    unused = path / "unused.safetensors"
+    return Weights(
+        model,
+        load_params(path / "params", action_clip.param_shapes(model)),
+        transformers.CLIPTokenizerFast.from_pretrained(path / "tokenizer", local_files_only=True),
+        provenance,
+        safetensors.numpy.load_file(unused) if unused.is_file() else {},
+    )
+
+
+def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, jax.Array]:
+    """Restores parameters by path, after checking that exactly these are stored."""
+    try:
+        stored = traverse_util.flatten_dict(ocp.pytree_metadata(path).metadata, sep="/")
+    except (OSError, ValueError, KeyError, ocp.errors.InvalidLayoutError) as error:
+        raise ModelDirectoryError(f"{path}: weights missing or damaged ({error})") from None
+    found = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
+    found += [f"{name} is not a part of this model" for name in stored.keys() - shapes.keys()]
+    for name in stored.keys() & shapes.keys():
+        if (stored[name].shape, stored[name].dtype) != (shapes[name], np.float32):
+            found.append(f"{name} is {stored[name].dtype} {stored[name].shape}, expected float32 {shapes[name]}")
+    if found:
+        raise ModelDirectoryError("\n  ".join([f"{path}: the weights do not fit the configuration:", *sorted(found)]))
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    wanted = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for name, shape in shapes.items()}
+    try:
+        params = ocp.load_pytree(path, traverse_util.unflatten_dict(wanted, sep="/"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelDirectoryError(f"{path}: weights damaged ({str(error).splitlines()[0]})") from None
+    return traverse_util.flatten_dict(params, sep="/")

@@ -1,0 +1,197 @@
+"""What can be chosen, with its only defaults. `problems()` lists everything wrong at once, before anything compiles."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+ACTIVATIONS = ("quick_gelu", "gelu")
+HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
+DTYPES = ("float32", "bfloat16")
+REMAT = ("none", "projections", "attention", "dots", "full")
+LAYERS = ("scan", "unroll")
+ATTENTION = ("auto", "xla", "cudnn")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot work; the message lists every problem found."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(["the configuration has problems:", *(f"  {problem}" for problem in problems)]))
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    """The image tower of CLIP ViT-B/16."""
+
+    size: int = 224
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+
+    @property
+    def tokens(self) -> int:
+        """Patches of a frame plus the class token."""
+        return (self.size // self.patch) ** 2 + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """The text tower of CLIP ViT-B/16."""
+
+    vocabulary: int = 49408
+    context: int = 77
+    width: int = 512
+    depth: int = 12
+    heads: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TemporalConfig:
+    """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
+
+    head: str = "meanP"
+    depth: int = 6
+    heads: int = 8
+    positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame
+    norm_eps: float = 1e-12  # of Transf: the source's value, the mmaction2 port has 1e-5
+    legacy_layout: bool = False  # of Conv_1D: the source convolves over channels, not time
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What the model is: everything that decides the parameters' shapes and the function they compute."""
+
+    image: ImageConfig = ImageConfig()
+    text: TextConfig = TextConfig()
+    temporal: TemporalConfig = TemporalConfig()
+    embed_width: int = 512
+    activation: str = "quick_gelu"
+    norm_eps: float = 1e-5
+    frames: int = 8  # frames sampled from a clip unless the caller says otherwise
+    shift: bool = False  # "in-network prompt": patch tokens shift over time before every image block
+    joint: bool = False  # "pre-network prompt": the patches of all frames attend together
+    drop_path: float = 0.0  # stochastic depth of the last block, growing linearly from 0 at the first
+    embedding_dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig:
+    """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
+
+    dtype: str = "float32"
+    remat: str = "none"  # what the backward pass recomputes, see models/layers.py
+    layers: str = "scan"  # or unroll: slower to compile, less memory on some accelerators
+    attention: str = "auto"
+    interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
+
+
+CLIP_SIZES = {
+    "ViT-B/32": ModelConfig(image=ImageConfig(patch=32)),
+    "ViT-B/16": ModelConfig(),
+    "ViT-L/14": ModelConfig(
+        image=ImageConfig(patch=14, width=1024, depth=24, heads=16),
+        text=TextConfig(width=768, heads=12),
+        embed_width=768,
+    ),
+    "ViT-L/14@336": ModelConfig(
+        image=ImageConfig(size=336, patch=14, width=1024, depth=24, heads=16),
+        text=TextConfig(width=768, heads=12),
+        embed_width=768,
+    ),
+}
+
+
+def clip_model(size: str, head: str = "meanP", **changes: Any) -> ModelConfig:
+    """The model of a published CLIP size (a key of CLIP_SIZES) with a temporal head; `changes` replace other fields."""
+    if size not in CLIP_SIZES:
+        raise ConfigError([f"model size {size!r}: expected one of {', '.join(CLIP_SIZES)}"])
+    base = CLIP_SIZES[size]
+    temporal = TemporalConfig(head=head, heads=8 if head == "Transf_cls" else base.text.heads)
+    return checked(dataclasses.replace(base, **{"temporal": temporal, **changes}))
+
+
+def size_name(model: ModelConfig) -> str:
+    """The published name of the model's towers, or a description of their shapes."""
+    for name, known in CLIP_SIZES.items():
+        if (model.image, model.text, model.embed_width) == (known.image, known.text, known.embed_width):
+            return name
+    image, text = model.image, model.text
+    return f"ViT {image.width}x{image.depth}/{image.patch}@{image.size}, text {text.width}x{text.depth}"
+
+
+def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[str]:
+    """Everything that makes the configuration impossible, as sentences."""
+    compute = compute or ComputeConfig()
+    temporal = model.temporal
+    choices = (
+        ("activation", model.activation, ACTIVATIONS),
+        ("temporal.head", temporal.head, HEADS),
+        ("dtype", compute.dtype, DTYPES),
+        ("remat", compute.remat, REMAT),
+        ("layers", compute.layers, LAYERS),
+        ("attention", compute.attention, ATTENTION),
+    )
+    found = [
+        f"{name} is {value!r}: expected one of {', '.join(known)}"
+        for name, value, known in choices
+        if value not in known
+    ]
+    for part in (model, model.image, model.text, temporal):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if type(value) is int and value < 1:
+                found.append(f"{type(part).__name__}.{field.name} is {value}: expected at least 1")
+    if found:
+        return found
+    if model.image.size % model.image.patch:
+        found.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
+    widths = [("image", model.image.width, model.image.heads), ("text", model.text.width, model.text.heads)]
+    if temporal.head in ("Transf", "Transf_cls"):
+        widths.append(("temporal", model.embed_width, temporal.heads))
+    for name, width, heads in widths:
+        if width % heads:
+            found.append(f"{name} width {width} is not a multiple of its {heads} heads")
+    if model.shift and model.joint:
+        found.append("shift and joint exclude each other: joint attention already mixes the frames")
+    for name in ("drop_path", "embedding_dropout"):
+        if not 0 <= getattr(model, name) < 1:
+            found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
+    if compute.attention == "cudnn" and compute.dtype == "float32":
+        found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return found
+
+
+def checked(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelConfig:
+    """The model, or a ConfigError listing all its problems."""
+    if found := problems(model, compute):
+        raise ConfigError(found)
+    return model
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as plain dicts, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type, values: Mapping[str, Any], where: str = "config") -> Any:
+    """The inverse of `to_dict`; unknown names and wrong types are an error that lists all of them."""
+    hints, fields, found = typing.get_type_hints(kind), {}, []
+    for name, value in values.items():
+        expected = hints.get(name)
+        if expected is None:
+            found.append(f"{where}.{name} is unknown: expected one of {', '.join(hints)}")
+        elif dataclasses.is_dataclass(expected) and isinstance(value, Mapping):
+            try:
+                fields[name] = from_dict(expected, value, f"{where}.{name}")
+            except ConfigError as error:
+                found += error.problems
+        elif type(value) is expected or (expected is float and type(value) is int):
+            fields[name] = expected(value)
+        else:
+            found.append(f"{where}.{name} is {value!r}: expected {expected.__name__}")
+    if found:
+        raise ConfigError(found)
+    return kind(**fields)

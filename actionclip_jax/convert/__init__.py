@@ -1,0 +1,1 @@
+"""PyTorch checkpoints <-> this project's models, with proof of equality."""

@@ -1,0 +1,318 @@
+"""Tensors out of, and into, the files PyTorch users have. Nothing in a file is ever executed."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+# the file that holds the weights in a directory, best first
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+SIDE_FILES = ("config.json", "open_clip_config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or does not fit; the message says why and what to do."""
+
+
+@dataclasses.dataclass
+class Source:
+    """What a checkpoint holds: nested dicts with numpy arrays at the leaves, and where they came from."""
+
+    name: str  # as the user gave it
+    path: pathlib.Path  # the weight file, or the index of several
+    tree: dict[str, Any]
+    side: dict[str, Any] = dataclasses.field(default_factory=dict)  # the JSON files beside the weights
+    scripted: bool = False  # a TorchScript archive, as OpenAI publishes
+
+    def sha256(self) -> str:
+        """Digest of the weight files, in order."""
+        digest = hashlib.sha256()
+        for part in weight_parts(self.path):
+            with part.open("rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def read(name: str | os.PathLike) -> Source:
+    """Reads a weight file, a directory holding one, or a hub repository.
+
+    Raises:
+        CheckpointError: nothing there, not a checkpoint, damaged, or it would run code.
+    """
+    path = locate(str(name))
+    source = Source(str(name), path, {})
+    for part in weight_parts(path):
+        if part.suffix == ".safetensors":
+            source.tree |= read_safetensors(part)
+        elif is_torchscript(part):
+            source.tree |= read_torchscript(part)
+            source.scripted = True
+        else:
+            source.tree |= read_torch(part)
+    for side in SIDE_FILES:
+        if side.endswith("config.json") and (path.parent / side).is_file() and path.name in WEIGHT_FILES:
+            source.side[side] = json.loads((path.parent / side).read_text(encoding="utf-8"))
+    return source
+
+
+def locate(name: str) -> pathlib.Path:
+    """The weight file meant by a file name, a directory or a hub repository `owner/name`."""
+    path = pathlib.Path(name).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        for candidate in WEIGHT_FILES:
+            if (path / candidate).is_file():
+                return path / candidate
+        raise CheckpointError(f"{path}: no weights in this directory; expected one of {', '.join(WEIGHT_FILES)}")
+    if len(path.parts) == 2 and not path.suffix and not path.is_absolute() and path.parts[0] not in (".", "..", "~"):
+        return locate(download(name))
+    raise CheckpointError(f"{name}: no such file or directory, and not a hub name of the form owner/name")
+
+
+def download(repository: str) -> str:
+    """The local copy of a Hugging Face hub repository: its best weight file and what goes with it."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        published = huggingface_hub.list_repo_files(repository)
+        best = next((name for name in WEIGHT_FILES if name in published), None)
+        if best is None:
+            raise CheckpointError(f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}")
+        wanted = [best, *SIDE_FILES, f"{best.split('.')[0]}-*"]  # the last: shards, model-00001-of-00002.safetensors
+        return huggingface_hub.snapshot_download(repository, allow_patterns=wanted)
+    except (OSError, errors.HfHubHTTPError, errors.HFValidationError) as error:
+        try:  # a copy fetched earlier serves where the hub is out of reach
+            return huggingface_hub.snapshot_download(repository, local_files_only=True)
+        except (OSError, ValueError):
+            raise CheckpointError(
+                f"{repository}: no such file or directory here, and the hub did not give it ({type(error).__name__}: "
+                f"{str(error).splitlines()[0]}); download it where there is a network and give its directory"
+            ) from None
+
+
+def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files that together hold the weights: the file itself, or the shards of an index."""
+    if path.suffix != ".json":
+        return [path]
+    names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    if bad := [name for name in names if pathlib.Path(name).name != name]:
+        raise CheckpointError(f"{path}: the index names files outside its directory: {', '.join(bad)}")
+    if missing := [name for name in names if not (path.parent / name).is_file()]:
+        raise CheckpointError(f"{path}: files named in the index are missing: {', '.join(missing)}")
+    return [path.parent / name for name in names]
+
+
+def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Tensors of a safetensors file; needs no PyTorch."""
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file, or cut short ({error})") from None
+
+
+def read_torch(path: pathlib.Path) -> dict[str, Any]:
+    """A file written by torch.save, read with `weights_only=True`: tensors become arrays, the rest stays as it is."""
+    try:
+        import torch
+    except ImportError:
+        raise CheckpointError(
+            f"{path}: reading {path.suffix} files needs PyTorch: pip install 'actionclip-jax[torch]' "
+            "(safetensors files and OpenAI's own archives need none)"
+        ) from None
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        refuse(path, str(error))
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+        raise CheckpointError(f"{path}: not a readable PyTorch file, or cut short ({first_line(error)})") from None
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, expected a dictionary of tensors")
+    return arrays(loaded)
+
+
+def refuse(path: pathlib.Path, reason: str) -> NoReturn:
+    """Explains why a pickle was not loaded."""
+    names = [line.strip() for line in reason.splitlines() if "GLOBAL" in line or "Unsupported" in line]
+    raise CheckpointError(
+        f"{path}: refused: loading it could run code from the file ({names[0] if names else first_line(reason)}). "
+        "Save only the tensors again, torch.save(model.state_dict(), ...), with the code that made the file"
+    ) from None
+
+
+def first_line(error: object) -> str:
+    """The first line of a message; PyTorch's go on for pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def arrays(value: Any) -> Any:
+    """Torch tensors anywhere inside dicts -> numpy arrays on the same memory, bfloat16 included."""
+    import torch
+
+    if isinstance(value, Mapping):
+        return {str(key): arrays(item) for key, item in value.items()}
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach()
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return value.numpy()
+
+
+def dtype(name: str) -> np.dtype:
+    """A dtype by name, bfloat16 included."""
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def is_torchscript(path: pathlib.Path) -> bool:
+    """Whether the file is a TorchScript archive: a zip with a `code` folder."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def read_torchscript(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The parameters and buffers of a TorchScript archive, named as in its state dict. No PyTorch, and no code is run:
+    the unpickler knows tensors and plain containers, and takes every scripted class for a bag of attributes."""
+    with zipfile.ZipFile(path) as archive:
+        root = next(name for name in archive.namelist() if "/code/" in name).split("/")[0]
+        try:
+            with archive.open(f"{root}/data.pkl") as file:
+                module = ScriptUnpickler(file, path, archive, root).load()
+        except (pickle.UnpicklingError, KeyError, EOFError, IndexError, AttributeError, TypeError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{path}: not a readable TorchScript archive ({first_line(error)})") from None
+        return dict(named_tensors(module))
+
+
+class ScriptModule:
+    """Stands for any scripted class: takes the attributes, does nothing."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.attributes = state
+
+
+def named_tensors(value: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """(dotted name, array) of every tensor below a module."""
+    if isinstance(value, np.ndarray):
+        yield prefix, value
+    elif isinstance(value, ScriptModule):
+        for name, item in getattr(value, "attributes", {}).items():
+            yield from named_tensors(item, f"{prefix}.{name}" if prefix else name)
+
+
+STORAGES = {
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "DoubleStorage": np.float64,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "BoolStorage": np.bool_,
+}
+
+
+class ScriptUnpickler(pickle.Unpickler):
+    """Reads `data.pkl` of a TorchScript archive into numpy arrays."""
+
+    def __init__(self, file: Any, path: pathlib.Path, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(file)
+        self.path, self.archive, self.root = path, archive, root
+        self.storages: dict[str, np.ndarray] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Only what tensors are made of; anything else is refused by name."""
+        if module.startswith("__torch__"):
+            return ScriptModule
+        known: dict[tuple[str, str], Callable] = {
+            ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *rest: tensor,
+            ("collections", "OrderedDict"): dict,
+        }
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        if module == "torch.jit._pickle":  # build_intlist and its kin
+            return lambda values, *rest: values
+        if (module, name) not in known:
+            refuse(self.path, f"Unsupported global {module}.{name}")
+        return known[module, name]
+
+    def persistent_load(self, pid: tuple) -> np.ndarray:
+        """A storage of the archive as a flat array."""
+        _, dtype, key, _, count = pid
+        if key not in self.storages:
+            entry = next(
+                info
+                for folder in ("data", "constants")
+                for info in self.archive.infolist()
+                if info.filename == f"{self.root}/{folder}/{key}"
+            )
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != count * np.dtype(dtype).itemsize:
+                raise CheckpointError(
+                    f"{self.path}: the archive's entry {entry.filename} is compressed or of the wrong size"
+                )
+            self.storages[key] = np.frombuffer(self.archive.read(entry), dtype)
+        return self.storages[key]
+
+
+def rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *rest: Any) -> np.ndarray:
+    """The view of a storage that a tensor is; a view that leaves its storage is refused."""
+    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if 0 in shape:
+        return np.zeros(shape, storage.dtype)
+    if offset < 0 or min((0, *strides)) < 0 or min((1, *shape)) < 0 or last >= storage.size:
+        raise CheckpointError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
+    steps = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
+
+
+def write(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
+    """Writes arrays as safetensors or, for PyTorch's suffixes, with torch.save (which also takes nested dicts)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        contiguous = {name: np.ascontiguousarray(array) for name, array in tree.items()}
+        safetensors.numpy.save_file(contiguous, path, metadata={"format": "pt"})
+        return
+    if path.suffix not in TORCH_SUFFIXES:
+        raise CheckpointError(f"{path}: expected a name ending in .safetensors, {', '.join(TORCH_SUFFIXES)}")
+    try:
+        import torch
+    except ImportError:
+        raise CheckpointError(f"{path}: writing it needs PyTorch: pip install 'actionclip-jax[torch]'") from None
+    torch.save(tensors(tree), path)
+
+
+def tensors(value: Any) -> Any:
+    """The inverse of `arrays`."""
+    import torch
+
+    if isinstance(value, Mapping):
+        return {name: tensors(item) for name, item in value.items()}
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(value.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(np.array(value))

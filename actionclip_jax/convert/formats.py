@@ -1,0 +1,232 @@
+"""Recognises whose checkpoint it is, and what model it holds, from names and shapes."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import transformers
+
+from actionclip_jax import config
+from actionclip_jax.convert import files, mapping
+
+# parts of training checkpoints that are not the model
+NOT_THE_MODEL = re.compile(r"(optimizer|lr_scheduler|scheduler|param_schedulers|scaler|message_hub|meta|loss)\w*(/.*)?")
+# tensors that belong to a format but to no computation: kept, so that a round trip gives them back
+UNUSED = re.compile(
+    r".*(input_resolution|context_length|vocab_size|position_ids|attn_mask|num_batches_tracked)"
+    r"|.*frame_position_embeddings\.weight"  # the source makes one for every head, and reads it in Transf alone
+    r"|state_dict/data_preprocessor\..*"
+)
+
+
+@dataclasses.dataclass
+class Recognised:
+    """A checkpoint's format and model, and its tensors split into those the model uses and the rest."""
+
+    format: str  # a key of FORMATS
+    model: config.ModelConfig
+    rows: list[mapping.Row]
+    tensors: dict[str, np.ndarray]
+    unused: dict[str, np.ndarray]
+    left_out: list[str]  # parts of the file that are not the model: optimiser state and the like
+
+    def describe(self) -> str:
+        """One line for people."""
+        model, temporal = self.model, self.model.temporal
+        extra = [name for name in ("shift", "joint") if getattr(model, name)]
+        if temporal.head in ("Transf", "Transf_cls"):
+            extra.append(f"{temporal.depth} layers, {temporal.positions} positions, {temporal.heads} heads")
+        if temporal.head == "Transf":
+            extra.append(f"norm eps {temporal.norm_eps:g}")
+        details = f" ({', '.join(extra)})" if extra else ""
+        return (
+            f"{FORMATS[self.format]}: {config.size_name(model)} at {model.image.size} px, {model.activation}, "
+            f"temporal head {temporal.head}{details}, {model.frames} frames"
+        )
+
+
+FORMATS = {
+    "openai": "OpenAI CLIP",
+    "open_clip": "open_clip",
+    "huggingface": "Hugging Face CLIP",
+    "actionclip": "ActionCLIP source",
+    "mmaction2": "mmaction2's ActionCLIP",
+}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of every array in nested dicts, levels joined by `/`."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}/")
+        elif isinstance(value, np.ndarray):
+            yield f"{prefix}{key}", value
+
+
+def recognise(source: files.Source, activation: str | None = None, frames: int | None = None) -> Recognised:
+    """Finds out what a checkpoint is.
+
+    Args:
+        source: what was read.
+        activation: of open_clip's models, whose files do not say it.
+        frames: how many frames a clip has, where the file does not say it (only the mmaction2 port's does).
+
+    Raises:
+        CheckpointError: no CLIP, or the activation cannot be known.
+    """
+    tensors = {name: array for name, array in flatten(source.tree) if not NOT_THE_MODEL.fullmatch(name)}
+    left_out = [key for key in source.tree if NOT_THE_MODEL.fullmatch(key)]
+    hugging = "vision_model.embeddings.patch_embedding.weight" in tensors
+    anchor = next((name for name in tensors if name.endswith("visual.conv1.weight")), None)
+    if not hugging and anchor is None:
+        known = ", ".join(sorted(tensors)[:5]) or "none at all"
+        raise files.CheckpointError(
+            f"{source.name}: not a CLIP with a vision transformer. Expected tensors like 'visual.conv1.weight' or "
+            f"'vision_model.embeddings.patch_embedding.weight', found {known}"
+        )
+    prefix = "" if hugging else anchor.removesuffix("visual.conv1.weight")
+    kind = "huggingface" if hugging else openai_kind(source, tensors, prefix)
+    names = HUGGINGFACE_NAMES if hugging else OPENAI_NAMES
+    model = towers_from_shapes(source.name, {role: prefix + name for role, name in names.items()}, tensors)
+    model = dataclasses.replace(model, **flavour(source, kind, activation, model))
+    head_prefix = {"actionclip": "fusion_model_state_dict/", "mmaction2": "state_dict/adapter."}.get(kind)
+    if kind == "actionclip" and any(name.startswith(f"{head_prefix}module.") for name in tensors):
+        head_prefix += "module."
+    model = temporal_from_shapes(model, tensors, prefix, head_prefix, kind)
+    if frames is not None:
+        model = dataclasses.replace(model, frames=frames)
+    towers = mapping.huggingface_towers(model) if hugging else mapping.openai_towers(model, prefix)
+    rows = towers + mapping.temporal_head(model, head_prefix or "")
+    used = {name for row in rows for _, names in row.layers() for name in names}
+    unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
+    return Recognised(kind, config.checked(model), rows, tensors, unused, left_out)
+
+
+def openai_kind(source: files.Source, tensors: Mapping[str, np.ndarray], prefix: str) -> str:
+    """Which of the formats with OpenAI's names this is."""
+    if prefix.startswith("model_state_dict/"):
+        return "actionclip"
+    if prefix.startswith("state_dict/clip."):
+        return "mmaction2"
+    # OpenAI keeps three scalars and rounds to float16; nobody else does
+    half = tensors[f"{prefix}visual.conv1.weight"].dtype == np.float16
+    return "openai" if source.scripted or f"{prefix}input_resolution" in tensors or half else "open_clip"
+
+
+OPENAI_NAMES = {
+    "patch": "visual.conv1.weight",
+    "image_position": "visual.positional_embedding",
+    "image_block": r"visual.transformer.resblocks.{}.",
+    "token": "token_embedding.weight",
+    "text_position": "positional_embedding",
+    "text_block": r"transformer.resblocks.{}.",
+}
+HUGGINGFACE_NAMES = {
+    "patch": "vision_model.embeddings.patch_embedding.weight",
+    "image_position": "vision_model.embeddings.position_embedding.weight",
+    "image_block": r"vision_model.encoder.layers.{}.",
+    "token": "text_model.embeddings.token_embedding.weight",
+    "text_position": "text_model.embeddings.position_embedding.weight",
+    "text_block": r"text_model.encoder.layers.{}.",
+}
+
+
+def count_layers(tensors: Mapping[str, np.ndarray], block: str) -> int:
+    """How many blocks there are, where `{}` in the name counts them."""
+    pattern = re.compile(re.escape(block).replace(r"\{\}", r"(\d+)"))
+    return 1 + max((int(match[1]) for match in map(pattern.match, tensors) if match), default=-1)
+
+
+def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ModelConfig:
+    """The towers' sizes. Heads are 64 wide in every published CLIP."""
+    wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
+    if missing := [name for name in wanted if name not in tensors]:
+        raise files.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
+    ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
+    if wrong := [names[role] for role, rank in ranks.items() if tensors[names[role]].ndim != rank]:
+        shapes = ", ".join(f"{name} {tensors[name].shape}" for name in wrong)
+        raise files.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {shapes}")
+    width, _, patch, _ = tensors[names["patch"]].shape
+    grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
+    vocabulary, text_width = tensors[names["token"]].shape
+    projections = [name for name in tensors if re.search(r"(^|[/.])(text_projection|text_projection\.weight)$", name)]
+    embed = next((tensors[name].shape[-1 if name.endswith("projection") else 0] for name in projections), text_width)
+    return config.ModelConfig(
+        image=config.ImageConfig(
+            size=grid * patch,
+            patch=patch,
+            width=width,
+            depth=count_layers(tensors, names["image_block"]),
+            heads=max(1, width // 64),
+        ),
+        text=config.TextConfig(
+            vocabulary=vocabulary,
+            context=tensors[names["text_position"]].shape[0],
+            width=text_width,
+            depth=count_layers(tensors, names["text_block"]),
+            heads=max(1, text_width // 64),
+        ),
+        embed_width=embed,
+    )
+
+
+def flavour(source: files.Source, kind: str, activation: str | None, model: config.ModelConfig) -> dict[str, Any]:
+    """What shapes do not tell: heads, activation and norm eps, from the files beside the weights if there are any."""
+    found: dict[str, Any] = {"activation": activation}
+    if kind == "huggingface" and "config.json" in source.side:
+        told = transformers.CLIPConfig.from_dict(source.side["config.json"])
+        vision, text = told.vision_config, told.text_config
+        found = {"activation": activation or vision.hidden_act, "norm_eps": float(vision.layer_norm_eps)}
+        if (text.hidden_act, text.layer_norm_eps) != (vision.hidden_act, vision.layer_norm_eps):
+            raise files.CheckpointError(
+                f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP"
+            )
+        found["image"] = dataclasses.replace(model.image, heads=vision.num_attention_heads)
+        found["text"] = dataclasses.replace(model.text, heads=text.num_attention_heads)
+    elif kind == "open_clip" and "open_clip_config.json" in source.side:
+        quick = source.side["open_clip_config.json"]["model_cfg"].get("quick_gelu", False)
+        found["activation"] = activation or ("quick_gelu" if quick else "gelu")
+    elif kind in ("openai", "actionclip", "mmaction2"):
+        found["activation"] = activation or "quick_gelu"
+    if found["activation"] is None:
+        raise files.CheckpointError(
+            f"{source.name}: {FORMATS[kind]} weights that do not say their activation. Give the directory that also "
+            "holds the model's config file, or say it: --activation quick_gelu for weights that come from OpenAI (and "
+            "open_clip models whose name ends in -quickgelu), --activation gelu for the rest of open_clip"
+        )
+    return found
+
+
+def temporal_from_shapes(
+    model: config.ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str, head_prefix: str | None, kind: str
+) -> config.ModelConfig:
+    """Adds the temporal head, Shift and Joint of an ActionCLIP checkpoint; other formats have none of them."""
+    if head_prefix is None:
+        return model
+    position = tensors.get(f"{head_prefix}frame_position_embeddings.weight")
+    rows = 0 if position is None else position.shape[0]
+    temporal = config.TemporalConfig(heads=model.text.width // 64 or 1)
+    if f"{head_prefix}shift.weight" in tensors:
+        temporal = dataclasses.replace(temporal, head="Conv_1D", legacy_layout=True)
+    elif f"{head_prefix}lstm_visual.weight_ih_l0" in tensors:
+        temporal = dataclasses.replace(temporal, head="LSTM")
+    elif f"{head_prefix}transformer.pos_embed" in tensors:
+        rows = tensors[f"{head_prefix}transformer.pos_embed"].shape[1] - 1
+        depth = count_layers(tensors, f"{head_prefix}transformer.transformer_enc.layers.{{}}.")
+        temporal = dataclasses.replace(temporal, head="Transf_cls", depth=depth, positions=rows, heads=8)
+    elif depth := count_layers(tensors, f"{head_prefix}transformer.resblocks.{{}}."):
+        eps = 1e-5 if kind == "mmaction2" else 1e-12
+        temporal = dataclasses.replace(temporal, head="Transf", depth=depth, positions=rows or 77, norm_eps=eps)
+    time = tensors.get(f"{prefix}visual.time_embedding")
+    frames = model.frames
+    if kind == "mmaction2" or temporal.head == "Transf_cls":
+        frames = rows  # these keep exactly one position a frame
+    return dataclasses.replace(
+        model,
+        temporal=temporal,
+        frames=frames if time is None else time.shape[0],
+        shift=f"{prefix}visual.transformer.resblocks.0.net.ln_1.weight" in tensors,
+        joint=time is not None,
+    )

@@ -1,0 +1,205 @@
+"""`actionclip convert`: a checkpoint of anybody's into a model directory, and back."""
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import transformers
+
+from actionclip_jax import checkpoint, config, text
+from actionclip_jax.convert import files, formats, mapping
+from actionclip_jax.models import action_clip
+
+TARGETS = ("openai", "huggingface", "actionclip")
+
+
+def read_any(
+    name: str | os.PathLike,
+    *,
+    activation: str | None = None,
+    frames: int | None = None,
+    image_size: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> checkpoint.Weights:
+    """Weights from a model directory, a checkpoint file or directory, or a hub name.
+
+    Args:
+        name: where the weights are.
+        activation: quick_gelu or gelu, for checkpoints that do not say it.
+        frames: frames of a clip, if not the number the checkpoint says (or 8 where it says none).
+        image_size: resize the image positions bicubically to another input size in pixels.
+        say: told, line by line, what was recognised.
+    """
+    if checkpoint.is_model_directory(name):
+        weights = checkpoint.load(name)
+        say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
+        if activation not in (None, weights.model.activation):
+            raise files.CheckpointError(
+                f"{name}: is a converted model with {weights.model.activation}, not {activation}"
+            )
+        if frames is not None:
+            weights.model = config.checked(dataclasses.replace(weights.model, frames=frames))
+    else:
+        weights = import_weights(files.read(name), activation, frames, say)
+    return resize_image(weights, image_size) if image_size else weights
+
+
+def import_weights(
+    source: files.Source, activation: str | None, frames: int | None, say: Callable[[str], None]
+) -> checkpoint.Weights:
+    """What was read from a PyTorch checkpoint, as this project's parameters."""
+    found = formats.recognise(source, activation, frames)
+    say(f"{source.name}: {found.describe()}")
+    if found.left_out:
+        say(f"left out (not the model): {', '.join(found.left_out)}")
+    if found.unused:
+        say(f"kept aside (no computation uses them): {', '.join(sorted(found.unused))}")
+    dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
+    provenance = {
+        "source": pathlib.Path(source.name).name if pathlib.Path(source.name).exists() else source.name,
+        "sha256": source.sha256(),
+        "format": found.format,
+        "dtypes": dtypes,
+        "converted_by": f"actionclip-jax {metadata.version('actionclip-jax')}",
+    }
+    source.tree = {}  # so that to_params can free each tensor once it is used
+    params = mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors)
+    return checkpoint.Weights(found.model, params, tokenizer_of(source), provenance, found.unused)
+
+
+def tokenizer_of(source: files.Source) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer beside the weights if there is one, else CLIP's own."""
+    if source.path.name in files.WEIGHT_FILES and (source.path.parent / "tokenizer.json").is_file():
+        return transformers.CLIPTokenizerFast.from_pretrained(source.path.parent, local_files_only=True)
+    return text.default_tokenizer()
+
+
+def resize_image(weights: checkpoint.Weights, size: int) -> checkpoint.Weights:
+    """Another input size: the grid of patch positions is resized bicubically, the class token's position stays."""
+    model = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, size=size))
+    config.checked(model)
+    position = np.asarray(weights.params["image/position"])
+    old, new, width = weights.model.image.size // model.image.patch, size // model.image.patch, position.shape[1]
+    grid = jax.image.resize(jnp.asarray(position[1:]).reshape(old, old, width), (new, new, width), "cubic")
+    params = weights.params | {"image/position": np.concatenate([position[:1], np.asarray(grid).reshape(-1, width)])}
+    provenance = weights.provenance | {"image_size": {"source": weights.model.image.size, "resized_to": size}}
+    return dataclasses.replace(weights, model=model, params=params, provenance=provenance)
+
+
+def export(
+    weights: checkpoint.Weights, destination: str | os.PathLike, target: str, *, towers_only: bool, overwrite: bool
+) -> list[str]:
+    """Writes a checkpoint in a PyTorch format; what came from that format goes back bit for bit.
+
+    Returns:
+        What had to be said: dtypes, parts left out.
+    """
+    path, model = pathlib.Path(destination), weights.model
+    if path.exists() and not overwrite:
+        raise checkpoint.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
+    said = []
+    if target != "actionclip" and (model.temporal.head != "meanP" or model.shift or model.joint):
+        if not towers_only or model.shift or model.joint:
+            raise files.CheckpointError(
+                f"the {target} format has no place for the temporal head {model.temporal.head}, shift or joint: use "
+                "--to actionclip, or --towers-only to leave the temporal head out"
+            )
+        said.append(f"left out: the temporal head {model.temporal.head}")
+    rows = export_rows(model, target)
+    tensors, notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
+    if target == "huggingface":
+        write_huggingface(path, model, tensors, weights.tokenizer)
+    elif target == "actionclip":
+        files.write(path, {"epoch": 0, "model_state_dict": {}, "fusion_model_state_dict": {}} | nest(tensors))
+    else:
+        files.write(path, tensors)
+    return [*said, *notes]
+
+
+def export_rows(model: config.ModelConfig, target: str) -> list[mapping.Row]:
+    """The names of a format for a model."""
+    if target == "huggingface":
+        return mapping.huggingface_towers(model)
+    if target == "openai":
+        return mapping.openai_towers(model)
+    towers = mapping.openai_towers(model, "model_state_dict/")
+    return towers + mapping.temporal_head(model, "fusion_model_state_dict/module.")
+
+
+def restore_dtypes(
+    tensors: dict[str, np.ndarray], weights: checkpoint.Weights, target: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The dtypes and the unused tensors of the source, if it had this format and no value would change."""
+    said: list[str] = []
+    if weights.provenance.get("format") != target:
+        return tensors, ["all tensors are float32"]
+    dtypes = weights.provenance["dtypes"]
+    rounded = []
+    for name, array in tensors.items():
+        cast = array.astype(files.dtype(dtypes.get(name, "float32")))
+        if np.array_equal(cast.astype(np.float32), array):
+            tensors[name] = cast
+        else:
+            rounded.append(name)
+    if rounded:
+        said.append(f"{len(rounded)} tensors stay float32: their values no longer fit the source's dtypes")
+    counts = collections.Counter(str(array.dtype) for array in tensors.values())
+    said.append("tensors: " + ", ".join(f"{count} {dtype}" for dtype, count in counts.items()))
+    return tensors | weights.unused, said
+
+
+def nest(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """`section/name` -> {section: {name}}."""
+    tree: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in tensors.items():
+        section, rest = name.split("/", 1)
+        tree.setdefault(section, {})[rest] = array
+    return tree
+
+
+def write_huggingface(
+    directory: pathlib.Path,
+    model: config.ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> None:
+    """A directory that transformers' CLIPModel.from_pretrained reads."""
+    files.write(directory / "model.safetensors", tensors)
+    huggingface_config(model).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def huggingface_config(model: config.ModelConfig) -> transformers.CLIPConfig:
+    """The towers' configuration in transformers' terms."""
+
+    def shared(tower: config.ImageConfig | config.TextConfig) -> dict[str, Any]:
+        return {
+            "hidden_size": tower.width,
+            "intermediate_size": 4 * tower.width,
+            "num_hidden_layers": tower.depth,
+            "num_attention_heads": tower.heads,
+            "projection_dim": model.embed_width,
+            "hidden_act": model.activation,
+            "layer_norm_eps": model.norm_eps,
+        }
+
+    image, words = model.image, model.text
+    return transformers.CLIPConfig(
+        vision_config=shared(image) | {"image_size": image.size, "patch_size": image.patch},
+        text_config=shared(words)
+        | {
+            "vocab_size": words.vocabulary,
+            "max_position_embeddings": words.context,
+            "bos_token_id": words.vocabulary - 2,
+            "eos_token_id": words.vocabulary - 1,
+            "pad_token_id": words.vocabulary - 1,
+        },
+        projection_dim=model.embed_width,
+    )

@@ -1,0 +1,237 @@
+"""Proof of a conversion: the same weights in an independent PyTorch model must give the same features.
+
+The towers are transformers' CLIPModel; the temporal heads, which nobody else publishes as a package, are built here
+from torch.nn. Weights go from the source file into PyTorch by a way of their own, not through `mapping`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+import torch
+import transformers
+
+from actionclip_jax import checkpoint, config, text
+from actionclip_jax.convert import files, formats, run
+from actionclip_jax.models import action_clip, clip
+
+LIMIT = 1e-4  # of the largest error relative to the largest value
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far our array is from PyTorch's."""
+
+    name: str
+    absolute: float
+    relative: float  # the largest absolute difference over the largest absolute value
+
+    @property
+    def fine(self) -> bool:
+        """Whether it is small enough; NaN is not."""
+        return self.relative <= LIMIT
+
+
+def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Difference:
+    """Largest absolute and relative difference of two arrays of one shape."""
+    absolute = float(np.abs(ours - theirs).max())
+    return Difference(name, absolute, absolute / float(np.abs(theirs).max()))
+
+
+def verify(source_name: str | os.PathLike, converted: checkpoint.Weights, activation: str | None) -> list[Difference]:
+    """Compares frame, clip and text features and logits of random clips and real texts, in float32."""
+    model = converted.model
+    source = formats.recognise(files.read(source_name), activation, model.frames)
+    rng = np.random.default_rng(0)
+    size = model.image.size
+    frames = rng.integers(0, 256, (2, model.frames, size, size, 3), np.uint8)
+    tokens = text.token_table(converted.tokenizer, ["archery", "playing the violin"], text.ACTIONCLIP_TEMPLATES[:4])
+    tokens = tokens.reshape(-1, text.CONTEXT)[:, : model.text.context]
+    theirs = torch_features(source, frames, tokens)
+    ours = our_features(converted, frames, tokens)
+    return [compare(name, ours[name], theirs[name]) for name in theirs]
+
+
+def our_features(weights: checkpoint.Weights, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """uint8 [B, T, S, S, 3] and token ids [N, L] -> everything that is compared, by this project's model."""
+    model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
+
+    @jax.jit
+    def features(model: action_clip.ActionClip) -> dict[str, jax.Array]:
+        per_frame = model.encode_frames(frames)
+        clips, texts = action_clip.unit_norm(model.encode_clip(per_frame)), model.encode_text(tokens)
+        logits = model.logits(clips, texts)
+        return {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
+
+    return {name: np.asarray(array) for name, array in features(model).items()}
+
+
+@torch.inference_mode()
+def torch_features(source: formats.Recognised, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """The same by PyTorch."""
+    towers, head = torch_towers(source), TorchHead(source)
+    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(clip.MEAN)) / torch.tensor(clip.STD)
+    per_frame = image_features(towers, source, pixels.movedim(-1, 2))
+    ids = torch.from_numpy(tokens).long()
+    hidden = towers.text_model(input_ids=ids).last_hidden_state
+    texts = unit(towers.text_projection(hidden[torch.arange(len(ids)), ids.argmax(dim=1)]))
+    clips = unit(head(per_frame))
+    logits = towers.logit_scale.exp() * clips @ texts.T
+    named = {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
+    return {name: tensor.numpy() for name, tensor in named.items()}
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    """[..., E] of length 1."""
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def float_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """float32 tensors by name."""
+    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()}
+
+
+def torch_towers(source: formats.Recognised) -> transformers.CLIPModel:
+    """transformers' CLIP with the weights of the source."""
+    towers = transformers.CLIPModel._from_config(run.huggingface_config(source.model), attn_implementation="eager")
+    tensors = {name: array for name, array in source.tensors.items() if not name.startswith(HEAD_PREFIXES)}
+    if source.format == "huggingface":
+        state = float_tensors(tensors)
+    else:
+        state = {}
+        for name in list(tensors):
+            short = re.sub(r"^(model_state_dict/|state_dict/)?(module\.|clip\.)?", "", name).replace(".net.", ".")
+            if short != "visual.time_embedding":
+                state |= hugging_names(short, float_tensors({short: tensors[name]})[short])
+    towers.load_state_dict(state, strict=True)
+    return towers.eval()
+
+
+HEAD_PREFIXES = ("fusion_model_state_dict/", "state_dict/adapter.")
+RENAMED = (  # OpenAI's name -> transformers', applied in order
+    (r"^visual\.conv1", "vision_model.embeddings.patch_embedding"),
+    (r"^visual\.class_embedding", "vision_model.embeddings.class_embedding"),
+    (r"^visual\.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    (r"^visual\.ln_pre", "vision_model.pre_layrnorm"),
+    (r"^visual\.ln_post", "vision_model.post_layernorm"),
+    (r"^visual\.proj$", "visual_projection.weight"),
+    (r"^visual\.transformer\.resblocks", "vision_model.encoder.layers"),
+    (r"^transformer\.resblocks", "text_model.encoder.layers"),
+    (r"^token_embedding", "text_model.embeddings.token_embedding"),
+    (r"^positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    (r"^ln_final", "text_model.final_layer_norm"),
+    (r"^text_projection", "text_projection.weight"),
+    (r"\.ln_([12])\.", r".layer_norm\1."),
+    (r"\.attn\.", ".self_attn."),
+    (r"\.c_fc\.", ".fc1."),
+    (r"\.c_proj\.", ".fc2."),
+)
+
+
+def hugging_names(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A tensor under transformers' name: projections transposed, q, k and v apart."""
+    if name in ("visual.proj", "text_projection"):
+        tensor = tensor.T
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    if "in_proj_" not in name:
+        return {name: tensor}
+    parts = tensor.chunk(3)
+    return {name.replace("in_proj_", f"{letter}_proj."): part for letter, part in zip("qkv", parts, strict=True)}
+
+
+def image_features(towers: transformers.CLIPModel, source: formats.Recognised, pixels: torch.Tensor) -> torch.Tensor:
+    """Normalised frames [B, T, 3, S, S] -> [B, T, E], with ActionCLIP's Shift or Joint where the model has it."""
+    vision, (batch, frames) = towers.vision_model, pixels.shape[:2]
+    tokens = vision.embeddings(pixels.flatten(0, 1))
+    if source.model.joint:
+        name = next(name for name in source.tensors if name.endswith("visual.time_embedding"))
+        times = float_tensors({name: source.tensors[name]})[name]
+        patches = tokens[:, 1:].unflatten(0, (batch, frames)) + times[:, None]
+        tokens = torch.cat([tokens[::frames, :1], patches.flatten(1, 2)], dim=1)
+    with contextlib.ExitStack() as hooks:
+        for layer in vision.encoder.layers if source.model.shift else ():
+            hook = functools.partial(shift_input, frames=frames)
+            hooks.callback(layer.register_forward_pre_hook(hook).remove)
+        hidden = vision.encoder(inputs_embeds=vision.pre_layrnorm(tokens)).last_hidden_state
+    return towers.visual_projection(vision.post_layernorm(hidden[:, 0])).unflatten(0, (batch, -1))
+
+
+def shift_input(layer: torch.nn.Module, inputs: tuple, frames: int) -> tuple:
+    """TSM before a block: a first eighth of the patches' channels from the next frame, a second from the previous."""
+    tokens, *rest = inputs
+    patches = tokens[:, 1:].unflatten(0, (-1, frames))
+    shifted, fold = torch.zeros_like(patches), tokens.shape[-1] // 8
+    shifted[:, :-1, :, :fold] = patches[:, 1:, :, :fold]
+    shifted[:, 1:, :, fold : 2 * fold] = patches[:, :-1, :, fold : 2 * fold]
+    shifted[:, :, :, 2 * fold :] = patches[:, :, :, 2 * fold :]
+    return torch.cat([tokens[:, :1], shifted.flatten(0, 1)], dim=1), *rest
+
+
+class TorchHead(torch.nn.Module):
+    """The temporal head of a source checkpoint, from torch.nn."""
+
+    def __init__(self, source: formats.Recognised) -> None:
+        super().__init__()
+        temporal, width = source.model.temporal, source.model.embed_width
+        self.kind, self.eps = temporal.head, temporal.norm_eps
+        if self.kind == "Conv_1D":
+            self.shift = torch.nn.Conv1d(width, width, 3, padding=1, groups=width, bias=False)
+        elif self.kind == "LSTM":
+            self.lstm_visual = torch.nn.LSTM(width, width, batch_first=True)
+        elif self.kind == "Transf":
+            self.frame_position_embeddings = torch.nn.Embedding(temporal.positions, width)
+            blocks = [TorchBlock(width, temporal.heads, self.eps) for _ in range(temporal.depth)]
+            self.transformer = torch.nn.ModuleDict({"resblocks": torch.nn.Sequential(*blocks)})
+        elif self.kind == "Transf_cls":
+            layer = torch.nn.TransformerEncoderLayer(width, temporal.heads, batch_first=True)
+            encoder = torch.nn.TransformerEncoder(layer, temporal.depth, torch.nn.LayerNorm(width))
+            self.transformer = torch.nn.ModuleDict({"transformer_enc": encoder})
+            self.transformer.cls_token = torch.nn.Parameter(torch.empty(1, 1, width))
+            self.transformer.pos_embed = torch.nn.Parameter(torch.empty(1, temporal.positions + 1, width))
+        head = {name: array for name, array in source.tensors.items() if name.startswith(HEAD_PREFIXES)}
+        tensors = float_tensors(head)
+        names = {re.sub(r"^.*?(state_dict/adapter\.|state_dict/(module\.)?)", "", name): name for name in tensors}
+        self.load_state_dict({short: tensors[name] for short, name in names.items()}, strict=True)
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, T, E] -> [B, E]."""
+        batch, frames, width = x.shape
+        if self.kind == "Conv_1D":  # with the source's view instead of a transpose
+            return (x + self.shift(x.reshape(batch, width, frames)).transpose(1, 2)).mean(dim=1)
+        if self.kind == "LSTM":
+            return (x + self.lstm_visual(x)[0]).mean(dim=1)
+        if self.kind == "Transf":
+            positions = self.frame_position_embeddings.weight[:frames]
+            return (x + self.transformer["resblocks"](x + positions)).mean(dim=1)
+        if self.kind == "Transf_cls":
+            first = self.transformer.cls_token.expand(batch, -1, -1)
+            tokens = torch.cat([first, x], dim=1) + self.transformer.pos_embed[:, : frames + 1]
+            return self.transformer["transformer_enc"](tokens)[:, 0]
+        return x.mean(dim=1)
+
+
+class TorchBlock(torch.nn.Module):
+    """One pre-norm block of the Transf head."""
+
+    def __init__(self, width: int, heads: int, eps: float) -> None:
+        super().__init__()
+        self.attn = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_1 = torch.nn.LayerNorm(width, eps=eps)
+        self.ln_2 = torch.nn.LayerNorm(width, eps=eps)
+        self.mlp = torch.nn.ModuleDict(
+            {"c_fc": torch.nn.Linear(width, 4 * width), "c_proj": torch.nn.Linear(4 * width, width)}
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, T, E] -> [B, T, E]."""
+        normed = self.ln_1(x)
+        x = x + self.attn(normed, normed, normed, need_weights=False)[0]
+        hidden = self.mlp["c_fc"](self.ln_2(x))
+        return x + self.mlp["c_proj"](hidden * torch.sigmoid(1.702 * hidden))

@@ -1,0 +1,79 @@
+"""What demuxing alone tells about a video: how many frames, when they are shown, where decoding can start."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import av
+import numpy as np
+
+# Codecs whose every packet decodes to exactly one shown frame. (VP8, for one, has packets that show nothing.)
+_ONE_FRAME_A_PACKET = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4")
+# MPEG-4 Part 2 pads packed B-frames with "not coded" pictures: a bare header, 6 to 8 bytes, which shows nothing.
+_MPEG4_NOT_CODED_BYTES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """Frame times and starting points, trustworthy where `exact`.
+
+    In a closed group no packet is shown before its keyframe or after the next group's, so the packets `groups[g] ..
+    groups[g + 1]` are, apart from their order, the frames of the same numbers: a group can be decoded alone.
+    """
+
+    pts: np.ndarray  # [N] int64, rising: when each frame is shown, in the stream's time base; empty unless exact
+    groups: np.ndarray  # [G + 1] int64: the first frame of each closed group, then N; empty unless exact
+    packets: int  # packets that should decode to a shown frame
+    declared: int  # frames that the file's header or sample table promises; at most 0 where it does not say
+    exact: bool  # whether a full decode is expected to show exactly the frames `pts`
+
+
+def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets in decode order, without the empty ones (dropped frames; the demuxer's end mark)."""
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
+def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
+    """Reads the whole file once without decoding it. A file that breaks off is indexed up to there."""
+    packets, faults = [], 0
+    try:
+        for packet in read_packets(container, stream):
+            packets.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
+            faults += packet.is_corrupt
+    except av.error.FFmpegError:
+        faults += 1
+    shown = sum(not discard for _, _, discard, _ in packets)
+    # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
+    declared = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+    declared -= len(packets) - shown
+    groups = _find_closed_groups(packets) if not faults and _is_simple(container, stream, packets) else []
+    if not groups:
+        nothing = np.empty(0, np.int64)
+        return Index(nothing, nothing, shown, declared, exact=False)
+    pts = np.sort(np.array([pts for pts, *_ in packets], np.int64))
+    return Index(pts, np.array([*groups, len(packets)], np.int64), shown, declared, exact=True)
+
+
+def _is_simple(container: av.container.InputContainer, stream: av.VideoStream, packets: list[tuple]) -> bool:
+    """Whether packets and shown frames correspond one to one and every packet says when it is shown."""
+    codec = stream.codec_context.name
+    if not packets or codec not in _ONE_FRAME_A_PACKET:
+        return False
+    if codec == "mpeg4" and min(size for *_, size in packets) < _MPEG4_NOT_CODED_BYTES:
+        return False
+    times = [pts for pts, *_ in packets]
+    if None in times or len(set(times)) < len(times) or any(discard for _, _, discard, _ in packets):
+        return False
+    # AVI stores no presentation times: they are a guess as soon as frames are reordered.
+    return container.format.name != "avi" or times == sorted(times)
+
+
+def _find_closed_groups(packets: list[tuple]) -> list[int]:
+    """Packet numbers of the keyframes that everything earlier is shown before and everything later after.
+
+    [] where the first packet is no such keyframe: then a decoder may drop or damage the first frames.
+    """
+    times = np.array([pts for pts, *_ in packets], np.int64)
+    latest_before = np.concatenate([[times[0] - 1], np.maximum.accumulate(times)[:-1]])
+    earliest_from = np.minimum.accumulate(times[::-1])[::-1]
+    closed = np.array([key for _, key, *_ in packets]) & (times > latest_before) & (times == earliest_from)
+    return np.flatnonzero(closed).tolist() if closed[0] else []

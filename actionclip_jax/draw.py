@@ -1,0 +1,62 @@
+"""Pictures (PNG) of what people would rather see than read."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import figure
+
+from actionclip_jax import predict
+
+ROWS_PER_PAGE = 12
+COLUMNS = 8  # frames drawn side by side at most
+
+
+def prediction_sheets(
+    path: str | os.PathLike, predictions: Sequence[predict.Prediction], top: int
+) -> list[pathlib.Path]:
+    """Draws, a row a video, the frames the model saw and its ranked probabilities as bars.
+
+    More than 12 videos go on to `name-2.png`, `name-3.png` and so on. The predictions need their images.
+    """
+    first, pages = pathlib.Path(path), []
+    for start in range(0, len(predictions), ROWS_PER_PAGE):
+        number = start // ROWS_PER_PAGE + 1
+        page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        draw_page(page, predictions[start : start + ROWS_PER_PAGE], top)
+        pages.append(page)
+    return pages
+
+
+def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top: int) -> None:
+    """One page of `prediction_sheets`."""
+    bars = max(1.6, 0.28 * min(top, max(len(p.labels) for p in predictions)))
+    page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
+    rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
+    for row, prediction in zip(rows, predictions, strict=True):
+        strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
+        shown = np.linspace(0, len(prediction.images) - 1, min(COLUMNS, len(prediction.images))).round().astype(int)
+        gaps = ((0, 0), (0, 0), (0, 4), (0, 0))  # white, to the right of each frame
+        strip.imshow(np.concatenate(np.pad(prediction.images[shown], gaps, constant_values=255), axis=1))
+        strip.set_axis_off()
+        times = prediction.timestamps[0][shown]
+        note = f"\n{prediction.note}" if prediction.note else ""
+        strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
+        draw_bars(chart, prediction.top(top))
+    page.savefig(path, dpi=100)
+
+
+def draw_bars(axes: "figure.Axes", ranked: Sequence[tuple[str, float]]) -> None:
+    """Horizontal bars of (label, probability), best on top."""
+    labels, values = zip(*ranked, strict=True)
+    bars = axes.barh(range(len(labels)), values, color=["tab:blue"] + ["lightsteelblue"] * (len(labels) - 1))
+    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=9)
+    axes.set_yticks(
+        range(len(labels)), [label if len(label) <= 48 else f"{label[:47]}…" for label in labels], fontsize=9
+    )
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12)
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -1,0 +1,1 @@
+"""CLIP's two towers, the temporal heads and ActionCLIP, as Flax NNX modules."""

@@ -1,0 +1,145 @@
+"""CLIP's image and text towers (openai/CLIP), with ActionCLIP's two prompts inside the image tower."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from actionclip_jax import config
+from actionclip_jax.models import layers
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images, RGB in 0..1
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def normalize(frames: jax.Array) -> jax.Array:
+    """uint8 RGB [..., 3] -> float32 with CLIP's mean and deviation taken out."""
+    return (frames.astype(jnp.float32) / 255 - jnp.array(MEAN)) / jnp.array(STD)
+
+
+def patchify(images: jax.Array, patch: int) -> jax.Array:
+    """[N, S, S, 3] -> [N, patches, patch * patch * 3]: the patch convolution as a matrix product."""
+    count, size = images.shape[0], images.shape[1] // patch
+    images = images.reshape(count, size, patch, size, patch, 3).swapaxes(2, 3)
+    return images.reshape(count, size * size, patch * patch * 3)
+
+
+def shift_over_time(x: jax.Array, frames: int) -> jax.Array:
+    """Temporal shift of patch tokens: [B*T, 1+N, D] -> the same; the class token stays.
+
+    The first eighth of the channels takes the next frame, the second eighth the previous one, zero at the ends.
+    """
+    fold = x.shape[-1] // 8
+    patches = x[:, 1:].reshape(-1, frames, *x[:, 1:].shape[1:])
+    after = jnp.pad(patches[:, 1:, ..., :fold], ((0, 0), (0, 1), (0, 0), (0, 0)))
+    before = jnp.pad(patches[:, :-1, ..., fold : 2 * fold], ((0, 0), (1, 0), (0, 0), (0, 0)))
+    shifted = jnp.concatenate([after, before, patches[..., 2 * fold :]], axis=-1)
+    return jnp.concatenate([x[:, :1], shifted.reshape(x[:, 1:].shape)], axis=1)
+
+
+def frame_positions(table: jax.Array, frames: int, interpolate: bool) -> jax.Array:
+    """The positions of `frames` frames from a learned table [P, D] -> [T, D]."""
+    rows = table.shape[0]
+    if frames <= rows:
+        return table[:frames]
+    if not interpolate:
+        raise ValueError(
+            f"{frames} frames were given, but the model has learned positions for {rows}: give at most {rows} frames, "
+            "or ask for interpolate_positions (--interpolate-positions on the command line)"
+        )
+    return jax.image.resize(table, (frames, table.shape[1]), "linear")
+
+
+class ImageTower(nnx.Module):
+    """Vision transformer over frames. With joint attention it gives one feature a clip instead of one a frame."""
+
+    def __init__(self, model: config.ModelConfig, compute: config.ComputeConfig, *, rngs: nnx.Rngs) -> None:
+        image, normal = model.image, nnx.initializers.normal(model.image.width**-0.5)
+        self.model, self.interpolate = model, compute.interpolate_positions
+        self.spec = layers.TransformerSpec(
+            image.width,
+            image.depth,
+            image.heads,
+            model.activation,
+            model.norm_eps,
+            compute,
+            drop_path=model.drop_path,
+        )
+        linear = functools.partial(nnx.Linear, use_bias=False, kernel_init=normal, dtype=self.spec.dtype, rngs=rngs)
+        self.patch = linear(image.patch**2 * 3, image.width)
+        self.class_embedding = nnx.Param(normal(rngs.params(), (image.width,)))
+        self.position = nnx.Param(normal(rngs.params(), (image.tokens, image.width)))
+        if model.joint:
+            self.time = nnx.Param(normal(rngs.params(), (model.frames, image.width)))
+        self.ln_pre = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
+        self.blocks = layers.stack_blocks(lambda r: layers.Block(self.spec, rngs=r), image.depth, rngs)
+        self.ln_post = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
+        self.projection = linear(image.width, model.embed_width)
+
+    def __call__(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Normalised frames [B, T, S, S, 3] -> [B, T, E] ([B, 1, E] with joint attention); a key turns on dropping."""
+        batch, count, *shape = frames.shape
+        size = self.model.image.size
+        if shape != [size, size, 3]:
+            raise ValueError(f"frames have shape {shape}: the model takes [{size}, {size}, 3]")
+        embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
+        x = self.embed(frames.reshape(-1, *shape), count)
+        x = self.ln_pre(layers.dropout(x, self.model.embedding_dropout, embed_key))
+        x = layers.run_blocks(
+            self.blocks,
+            x,
+            self.spec,
+            key=blocks_key if self.spec.drop_path else None,
+            before=functools.partial(shift_over_time, frames=count) if self.model.shift else lambda x: x,
+        )
+        return self.projection(self.ln_post(x[:, 0])).reshape(batch, -1, self.model.embed_width)
+
+    def embed(self, images: jax.Array, count: int) -> jax.Array:
+        """[B*T, S, S, 3] -> tokens [B*T, 1+N, D], or [B, 1+T*N, D] with joint attention over `count` frames."""
+        dtype, width = self.spec.dtype, self.spec.width
+        x = self.patch(patchify(images.astype(dtype), self.model.image.patch)) + self.position[1:].astype(dtype)
+        if self.model.joint:
+            times = frame_positions(self.time[...], count, self.interpolate).astype(dtype)
+            x = (x.reshape(-1, count, *x.shape[1:]) + times[:, None]).reshape(-1, count * x.shape[1], width)
+        first = jnp.broadcast_to((self.class_embedding + self.position[0]).astype(dtype), (x.shape[0], 1, width))
+        return jnp.concatenate([first, x], axis=1)
+
+
+class TextTower(nnx.Module):
+    """Causal transformer over byte-pair tokens; the feature is read at the end-of-text token."""
+
+    def __init__(self, model: config.ModelConfig, compute: config.ComputeConfig, *, rngs: nnx.Rngs) -> None:
+        text, normal = model.text, nnx.initializers.normal
+        self.context, self.embedding_dropout = text.context, model.embedding_dropout
+        self.spec = layers.TransformerSpec(
+            text.width,
+            text.depth,
+            text.heads,
+            model.activation,
+            model.norm_eps,
+            compute,
+            causal=True,
+            drop_path=model.drop_path,
+        )
+        dtype = self.spec.dtype
+        self.token = nnx.Embed(text.vocabulary, text.width, embedding_init=normal(0.02), dtype=dtype, rngs=rngs)
+        self.position = nnx.Param(normal(0.01)(rngs.params(), (text.context, text.width)))
+        self.blocks = layers.stack_blocks(lambda r: layers.Block(self.spec, rngs=r), text.depth, rngs)
+        self.ln_final = layers.LayerNorm(text.width, model.norm_eps, rngs=rngs)
+        self.projection = nnx.Linear(
+            text.width, model.embed_width, use_bias=False, kernel_init=normal(text.width**-0.5), dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, tokens: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Token ids [N, L] -> [N, E]. Padding after the end token may be cut off: attention is causal."""
+        length = tokens.shape[1]
+        if length > self.context:
+            raise ValueError(f"texts have {length} tokens: the text tower takes at most {self.context}")
+        embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
+        x = self.token(tokens) + self.position[:length].astype(self.spec.dtype)
+        x = layers.dropout(x, self.embedding_dropout, embed_key)
+        x = layers.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None)
+        end = tokens.argmax(axis=1)  # the end-of-text token has the largest id
+        # the norm acts on each position alone, so only the position that is read needs it
+        return self.projection(self.ln_final(x[jnp.arange(x.shape[0]), end]))

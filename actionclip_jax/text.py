@@ -1,0 +1,157 @@
+"""Label texts: CLIP's tokenizer, prompt templates, and a cache of text embeddings."""
+
+import dataclasses
+import gzip
+import hashlib
+import html
+import json
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from importlib import resources
+
+import ftfy
+import numpy as np
+import transformers
+
+CONTEXT = 77
+BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
+
+# The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
+ACTIONCLIP_TEMPLATES = (
+    "a photo of action {}",
+    "a picture of action {}",
+    "Human action of {}",
+    "{}, an action",
+    "{} this is an action",
+    "{}, a video of action",
+    "Playing action of {}",
+    "{}",
+    "Playing a kind of action, {}",
+    "Doing a kind of action, {}",
+    "Look, the human is {}",
+    "Can you recognize the action of {}?",
+    "Video classification of {}",
+    "A video of {}",
+    "The man is {}",
+    "The woman is {}",
+)
+TEMPLATES = {"actionclip": ACTIONCLIP_TEMPLATES, "none": ("{}",)}
+
+
+def merge_table() -> bytes:
+    """CLIP's byte-pair merges (OpenAI, MIT licence): one merge a line after a header line."""
+    return gzip.decompress(
+        resources.files("actionclip_jax").joinpath("assets/bpe_simple_vocab_16e6.txt.gz").read_bytes()
+    )
+
+
+def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
+    """CLIP's tokenizer, built from the merge table in this package: needs no network."""
+    # the file holds more merges than the vocabulary has room for: 49152 tokens less 512 single bytes, less 2 markers
+    merges = merge_table().decode("utf-8").split("\n")[1 : 49152 - 256 - 2 + 1]
+    pairs = [tuple(merge.split()) for merge in merges]
+    # GPT-2's alphabet for the 256 bytes: the printable ones as they are, then stand-ins from U+0100 on for the rest
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = [chr(code) for code in (*printable, *range(256, 512 - len(printable)))]
+    tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in pairs)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    return transformers.CLIPTokenizerFast(vocab=vocabulary, merges=pairs, model_max_length=CONTEXT)
+
+
+def clean(text: str) -> str:
+    """The text as OpenAI's tokenizer sees it: mojibake and HTML entities repaired, white space folded, lower case."""
+    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return re.sub(r"\s+", " ", text).strip().lower()
+
+
+def tokenize(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str]) -> np.ndarray:
+    """Texts -> int32 token ids [N, 77], zero after the end token, as OpenAI's `clip.tokenize` gives them.
+
+    Raises:
+        ValueError: texts that need more than 77 tokens; all of them are named.
+    """
+    if not texts:
+        return np.zeros((0, CONTEXT), np.int32)
+    ids = tokenizer([clean(text) for text in texts], verbose=False)["input_ids"]
+    if long := [f"  {text!r} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > CONTEXT]:
+        raise ValueError("\n".join([f"a text may have at most {CONTEXT} tokens, start and end included:", *long]))
+    table = np.zeros((len(texts), CONTEXT), np.int32)
+    for row, tokens in zip(table, ids, strict=True):
+        row[: len(tokens)] = tokens
+    return table
+
+
+def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
+    """Prompt templates by name (a key of TEMPLATES) or from a text file, one template with one `{}` a line."""
+    if name_or_file in TEMPLATES:
+        return TEMPLATES[name_or_file]
+    path = pathlib.Path(name_or_file)
+    if not path.is_file():
+        raise ValueError(
+            f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither"
+        )
+    return checked_templates(read_lines(path), f"{path}: ")
+
+
+def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:
+    """The templates, or a ValueError naming each that does not hold exactly one `{}`."""
+    if not templates:
+        raise ValueError(f"{where}no prompt templates: expected at least one, with {{}} where the label goes")
+    if wrong := [template for template in templates if template.count("{}") != 1]:
+        raise ValueError(f"{where}each template needs exactly one {{}}: {', '.join(map(repr, wrong))}")
+    return tuple(templates)
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+    """The non-empty lines of a UTF-8 text file (byte order mark and CRLF allowed), stripped."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """C labels in P templates -> C * P prompts, the templates of a label side by side."""
+    return [template.replace("{}", label) for label in labels for template in templates]
+
+
+def token_table(
+    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], templates: Sequence[str]
+) -> np.ndarray:
+    """Labels and templates -> int32 token ids [C, P, 77]."""
+    return tokenize(tokenizer, fill(labels, templates)).reshape(len(labels), len(templates), CONTEXT)
+
+
+@dataclasses.dataclass
+class TextCache:
+    """Text embeddings kept by what made them: in memory, and in files under `directory` if one is given."""
+
+    directory: pathlib.Path | None = None
+    memory: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def get(self, made_from: dict[str, object], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array made from `made_from` (weights, tokenizer, templates, labels ...; JSON), computed if not known."""
+        name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+        if name not in self.memory:
+            self.memory[name] = self.from_file(f"{name}.npy", make) if self.directory else make()
+        return self.memory[name]
+
+    def from_file(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array in the cache file `name`, written first if it is missing or damaged."""
+        path = self.directory / name
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            array = make()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.save(file, array)
+        partial.replace(path)
+        return array

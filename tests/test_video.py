@@ -1,0 +1,342 @@
+import os
+import pathlib
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import videos
+
+from actionclip_jax.data import sampling, synthetic, video, video_index, views
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+X264_OPEN = {"x264-params": "open-gop=1:bframes=3:keyint=12:min-keyint=12:scenecut=0"}
+X265 = {"x265-params": "log-level=none:keyint=12:min-keyint=12:open-gop=0"}
+X265_OPEN = {"x265-params": "log-level=none:keyint=12:min-keyint=12:open-gop=1:bframes=3"}
+VP9 = {"deadline": "good", "cpu-used": "8", "lag-in-frames": "16", "auto-alt-ref": "1"}
+IRREGULAR = np.random.default_rng(0).integers(5, 90, 40).cumsum().tolist()
+
+STREAMS = {  # name: (suffix, arguments of videos.write)
+    "h264 GOP 12": (".mp4", {}),
+    "h264 GOP 250": (".mp4", {"gop": 250}),
+    "h264 all intra": (".mov", {"gop": 1}),
+    "h264 with sound": (".mp4", {"audio": True}),
+    "h264 open GOP": (".mp4", {"options": X264_OPEN}),
+    "h264 open GOP in mkv": (".mkv", {"options": X264_OPEN}),
+    "h264 intra refresh": (".mp4", {"options": {"x264-params": "intra-refresh=1:keyint=12"}}),
+    "h264 10 bit": (".mp4", {"pix_fmt": "yuv420p10le"}),
+    "h264 4:4:4": (".mp4", {"pix_fmt": "yuv444p"}),
+    "h264 in mkv": (".mkv", {}),
+    "h264 in transport stream": (".ts", {}),
+    "h264 in flv": (".flv", {}),
+    "h264 in avi": (".avi", {}),
+    "h264 in avi, no B-frames": (".avi", {"options": {"bf": "0"}}),
+    "h264 in fragments": (".mp4", {"mux": {"movflags": "frag_keyframe+empty_moov"}}),
+    "h264 irregular times": (".mp4", {"pts": IRREGULAR}),
+    "h264 irregular times in mkv": (".mkv", {"pts": IRREGULAR}),
+    "hevc": (".mp4", {"codec": "libx265", "options": X265}),
+    "hevc open GOP": (".mp4", {"codec": "libx265", "options": X265_OPEN}),
+    "hevc 10 bit": (".mkv", {"codec": "libx265", "options": X265, "pix_fmt": "yuv420p10le"}),
+    "vp9 hidden frames": (".webm", {"codec": "libvpx-vp9", "options": VP9}),
+    "vp8 hidden frames": (".webm", {"codec": "libvpx", "options": VP9}),
+    "av1": (".mp4", {"codec": "libsvtav1", "options": {"preset": "10"}}),
+    "av1 in mkv": (".mkv", {"codec": "libsvtav1", "options": {"preset": "10"}}),
+    "mpeg4 in avi": (".avi", {"codec": "mpeg4"}),
+    "mpeg4 in avi, B-frames": (".avi", {"codec": "mpeg4", "options": {"bf": "2"}}),
+    "mpeg4 in mp4, B-frames": (".mp4", {"codec": "mpeg4", "options": {"bf": "2"}}),
+    "mpeg2": (".mpg", {"codec": "mpeg2video", "options": {"bf": "2"}}),
+    "mjpeg": (".avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+}
+# These can be decoded group by group: a test that only compares results would not see it lost.
+FAST = (
+    "h264 GOP 12",
+    "h264 all intra",
+    "h264 in mkv",
+    "h264 10 bit",
+    "hevc",
+    "vp9 hidden frames",
+    "av1",
+    "mpeg4 in avi",
+)
+
+
+def write_stream(name, folder):
+    suffix, arguments = STREAMS[name]
+    codec = arguments.get("codec", "libx264")
+    if not videos.has_encoder(codec):
+        pytest.skip(f"this FFmpeg has no encoder {codec}")
+    return videos.write(folder / f"video{suffix}", **arguments)
+
+
+def keep(image):
+    return image
+
+
+def choose(*indices):
+    return lambda length: np.array(indices)
+
+
+def assert_equals_full_decode(path):
+    """Some frames, all frames, unordered and repeated ones: pixels, times and the number of frames."""
+    images, times, time_base = videos.decode_everything(path)
+    length = len(images)
+    rng = np.random.default_rng(0)
+    choices = [np.arange, lambda n: sampling.segment_middles(n, 4), lambda n: np.array([n - 1, n // 2, 0, n // 2])]
+    choices += [lambda n: rng.integers(0, n, 2) for _ in range(3)]
+    seconds = None
+    for choice in choices:
+        frames = video.read_frames(path, choice, keep)
+        seconds = frames.timestamps if seconds is None else seconds  # of all frames: the first choice
+        assert frames.length == length and frames.indices.dtype == np.int64
+        for index, image in zip(frames.indices, frames.images, strict=True):
+            np.testing.assert_array_equal(image, images[index], err_msg=f"{path}, frame {index}")
+        np.testing.assert_array_equal(frames.timestamps, seconds[frames.indices])
+    if None not in times and sorted(set(times)) == times:
+        np.testing.assert_allclose(seconds, [float((time - times[0]) * time_base) for time in times], atol=1e-9)
+    else:
+        assert (np.diff(seconds, prepend=-1) > 0).all()
+    return video.read_frames(path, np.arange, keep)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_chosen_frames_equal_a_full_decode(name, tmp_path):
+    frames = assert_equals_full_decode(write_stream(name, tmp_path))
+    assert [videos.read_number(image) for image in frames.images] == list(range(40))
+    assert frames.note is None
+    expected = np.array(IRREGULAR) - IRREGULAR[0] if "irregular" in name else np.arange(40) * 40
+    np.testing.assert_allclose(frames.timestamps * 1000, expected, atol=1)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_only_the_groups_of_wanted_frames_are_decoded(name, tmp_path, monkeypatch):
+    path = write_stream(name, tmp_path)
+    monkeypatch.setattr(video, "_decode_all", None)
+    with video._open(path) as (container, stream):
+        index = video_index.read_index(container, stream)
+    assert len(index.groups) - 1 >= 4
+    assert videos.read_number(video.read_frames(path, choose(17), keep).images[0]) == 17
+
+
+def test_full_size_frames_are_never_kept(tmp_path):
+    path = videos.write(tmp_path / "video.mp4")
+    seen = []
+    frames = video.read_frames(path, choose(5, 30, 5), lambda image: seen.append(videos.read_number(image)) or seen[-1])
+    assert seen == [5, 30] and frames.images == [5, 30, 5]
+
+
+def test_a_transform_of_the_views_gives_all_crops(tmp_path):
+    path = videos.write(tmp_path / "video.mp4")
+    frames = video.read_frames(path, lambda n: sampling.segment_middles(n, 8), views.view_transform(56, crops=3))
+    assert np.stack(frames.images).shape == (8, 3, 56, 56, 3)
+
+
+@pytest.mark.parametrize("hflip", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_rotated_and_mirrored_videos_are_shown_upright(rotation, hflip, tmp_path):
+    path = videos.write(tmp_path / "video.mov", rotation=rotation, hflip=hflip)
+    frames = video.read_frames(path, np.arange, keep)
+    assert [videos.read_number(image) for image in frames.images] == list(range(40))
+    assert frames.images[0].flags.c_contiguous
+
+
+def test_b_frames_packed_the_divx_way_are_counted_by_decoding(tmp_path):
+    frames = assert_equals_full_decode(videos.write_packed_avi(tmp_path / "video.avi"))
+    assert [videos.read_number(image) for image in frames.images] == list(range(40))
+    np.testing.assert_allclose(frames.timestamps, np.arange(40) / 25)
+
+
+@pytest.mark.parametrize(("skipped", "milliseconds"), [(5, 1600), (0, 800), (3, 400)])
+def test_edit_lists_hide_frames_without_being_called_damage(skipped, milliseconds, tmp_path):
+    path = videos.write(tmp_path / "video.mp4")
+    data = bytearray(path.read_bytes())
+    entry = data.find(b"elst") + 12
+    _, media_time = struct.unpack(">II", data[entry : entry + 8])
+    data[entry : entry + 8] = struct.pack(">II", milliseconds, media_time + 512 * skipped)
+    path.write_bytes(data)
+    frames = assert_equals_full_decode(path)
+    assert videos.read_number(frames.images[0]) == skipped and frames.timestamps[0] == 0
+    assert frames.length == min(40 - skipped, milliseconds // 40) and frames.note is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments", "noted"),
+    [
+        (".mp4", {"mux": {"movflags": "faststart"}}, True),
+        (".avi", {"codec": "mpeg4"}, True),
+        (".mkv", {}, False),  # Matroska does not say how many frames there are
+        (".ts", {}, False),
+    ],
+)
+def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, noted, tmp_path):
+    path = videos.cut(videos.write(tmp_path / f"video{suffix}", frames=120, **arguments))
+    frames = assert_equals_full_decode(path)
+    assert 40 < frames.length < 80
+    expected = f"truncated: {frames.length} of 120 frames decode; those were used" if noted else None
+    assert frames.note == expected
+
+
+def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path):
+    path = videos.write(tmp_path / "video.mp4", frames=120, mux={"movflags": "faststart"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(data)
+    images, _, _ = videos.decode_everything(path)
+    lengths = []
+    frames = video.read_frames(path, lambda length: lengths.append(length) or np.arange(length), keep)
+    assert lengths[0] == 120 and lengths[-1] == len(images) < 120
+    assert frames.length == len(images) and f"{len(images)} of 120 frames decode" in frames.note
+    assert frames.note.startswith("damaged (")
+    np.testing.assert_array_equal(np.stack(frames.images), np.stack(images))
+
+
+def change_codec(path):
+    path.write_bytes(videos.write(path).read_bytes().replace(b"avc1", b"zzzz"))
+
+
+def blank_all_pictures(path):
+    data = videos.write(path, mux={"movflags": "faststart"}).read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + bytes(len(data) - start))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "reason"),
+    [
+        (lambda path: None, "a.mp4", "no such file"),
+        (lambda path: path.mkdir(), "a.mp4", "is a directory"),
+        (lambda path: path.touch(), "a.mp4", "the file is empty"),
+        (lambda path: path.write_text("label\n" * 99), "a.mp4", "cannot be opened as a video (Invalid data found"),
+        (lambda path: path.write_text("label\n" * 99), "a.txt", "has no video stream"),
+        (lambda path: videos.cut(videos.write(path)), "a.mp4", "cannot be opened as a video (Invalid data found"),
+        (videos.write_audio_only, "a.mp4", "has no video stream"),
+        (videos.write_audio_with_cover, "a.mp3", "has no video stream"),
+        (change_codec, "a.mp4", "this build of FFmpeg has no decoder for its video codec"),
+        (blank_all_pictures, "a.mp4", "no frame decodes (Invalid data found"),
+    ],
+)
+def test_an_unusable_file_is_named_with_its_reason(make, name, reason, tmp_path, capfd):
+    path = tmp_path / name
+    make(path)
+    capfd.readouterr()
+    with pytest.raises(video.VideoError) as caught:
+        video.read_frames(path, np.arange, keep)
+    assert caught.value.path == str(path) and caught.value.reason.startswith(reason)
+    assert str(caught.value) == f"{path}: {caught.value.reason}"
+    assert capfd.readouterr().err == ""  # FFmpeg's own complaints stay quiet
+
+
+def test_a_video_error_survives_the_way_from_a_worker_process():
+    error = pickle.loads(pickle.dumps(video.VideoError(pathlib.Path("a.mp4"), "no such file")))
+    assert (error.path, error.reason, str(error)) == ("a.mp4", "no such file", "a.mp4: no such file")
+
+
+def test_a_choice_beyond_the_video_is_refused(tmp_path):
+    path = videos.write(tmp_path / "video.mp4")
+    with pytest.raises(ValueError, match="were chosen from a video of 40 frames"):
+        video.read_frames(path, choose(3, 40), keep)
+    with pytest.raises(ValueError, match="were chosen from a video of 40 frames"):
+        video.read_frames(path, choose(-1), keep)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/fd").exists(), reason="counts open files through /proc")
+def test_no_file_stays_open(tmp_path):
+    good, bad = videos.write(tmp_path / "good.mp4"), videos.cut(videos.write(tmp_path / "bad.mp4"))
+    before = len(list(pathlib.Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        video.read_frames(good, choose(3), keep)
+        with pytest.raises(video.VideoError):
+            video.read_frames(bad, choose(3), keep)
+    assert len(list(pathlib.Path("/proc/self/fd").iterdir())) == before
+
+
+def test_file_names_that_look_like_something_else_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = videos.write(tmp_path / "video.mp4").read_bytes()
+    for name in ("part: 1 %03d [x]*.mp4", "-i.mp4", "видео.mp4", os.fsdecode(b"\xff.mp4")):
+        pathlib.Path(name).write_bytes(data)
+        assert video.read_frames(name, choose(0), keep).length == 40
+        assert video.find_videos([name]) == [pathlib.Path(name)]
+
+
+def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.AVI", "deep/er/c.webm", "deep/d.mkv", "deep/notes.txt", "deep/._d.mkv", "odd.bin"):
+        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(name).touch()
+
+    def find(*inputs):
+        return [str(path) for path in video.find_videos(inputs)]
+
+    everything = ["a.AVI", "b.mp4", "deep/d.mkv", "deep/er/c.webm"]
+    assert find(".") == everything
+    assert find("**/*") == everything
+    assert find("*.mp4", "deep") == ["b.mp4", "deep/d.mkv", "deep/er/c.webm"]
+    assert find("deep/**/*.webm") == find("d*/e*") == ["deep/er/c.webm"]
+    assert find("odd.bin", "b.mp4", ".", str(tmp_path / "b.mp4")) == ["odd.bin", "b.mp4", "a.AVI", *everything[2:]]
+    assert find(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
+
+
+def test_every_input_that_matches_nothing_is_named(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError) as caught:
+        video.find_videos([str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"])
+    for name in (str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", synthetic.SHAPES)
+@pytest.mark.parametrize("direction", synthetic.DIRECTIONS)
+def test_a_synthetic_shape_moves_the_way_it_is_told(shape, direction, tmp_path):
+    synthetic.write_moving_shape(tmp_path / "shape.mp4", shape, "red", direction, seed=3)
+    frames = video.read_frames(tmp_path / "shape.mp4", choose(0, 31), keep)
+    assert frames.length == 32 and frames.images[0].shape == (96, 128, 3)
+    centers = []
+    for image in frames.images:
+        red = image[:, :, 0].astype(int) - image[:, :, 1]
+        centers.append(np.argwhere(red > 100).mean(0)[::-1])
+    moved = centers[1] - centers[0]
+    heading = np.array(synthetic.DIRECTIONS[direction])
+    assert moved @ heading > 20 and abs(moved @ heading[::-1]) < 3
+
+
+def test_a_synthetic_video_depends_on_its_seed_alone(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        synthetic.write_moving_shape(tmp_path / f"{name}.mp4", seed=seed)
+    a, b, c = ((tmp_path / f"{name}.mp4").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_unknown_words_for_a_synthetic_video_are_listed_with_the_known_ones(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"shape is 'star', expected one of: square, circle, triangle; color is 'pink'"
+    ):
+        synthetic.write_moving_shape(tmp_path / "a.mp4", "star", "pink")
+    with pytest.raises(ValueError, match="size is"):
+        synthetic.write_moving_shape(tmp_path / "a.mp4", size=(33, 64))
+
+
+needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the folder of real videos ../shared/data")
+
+
+@needs_shared
+def test_real_odd_videos_equal_a_full_decode():
+    for path in sorted((SHARED / "odd-videos").glob("[!d]*.*")) + sorted((SHARED / "odd-videos").glob("*.mov")):
+        assert assert_equals_full_decode(path).note is None
+
+
+@needs_shared
+def test_a_real_corrupted_video_gives_the_frames_that_decode():
+    path = SHARED / "odd-videos" / "dmlc_corrupted.mp4"
+    frames = video.read_frames(path, np.arange, keep)
+    images, _, _ = videos.decode_everything(path)
+    assert frames.note.startswith("damaged (") and "49 of 50 frames" in frames.note
+    assert frames.length == len(images) and all(map(np.array_equal, frames.images, images))
+
+
+@needs_shared
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.slow)])
+def test_real_ucf101_videos_equal_a_full_decode(step):
+    for path in sorted((SHARED / "ucf101-5class").rglob("*.avi"))[::step]:
+        assert assert_equals_full_decode(path).note is None
