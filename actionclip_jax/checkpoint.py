@@ -58,10 +58,10 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
     partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
-        ocp.save_pytree(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
         weights.tokenizer.save_pretrained(partial / "tokenizer")
         if weights.unused:
-            unused = {name: np.ascontiguousarray(array) for name, array in weights.unused.items()}
+            unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
             safetensors.numpy.save_file(unused, partial / "unused.safetensors")
         described = {"format": FORMAT, "version": VERSION, "model": config.to_dict(weights.model)}
         for name, content in (("provenance", weights.provenance), ("config", described)):
@@ -102,7 +102,7 @@ def load(directory: str | os.PathLike) -> Weights:
 def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, jax.Array]:
     """Restores parameters by path, after checking that exactly these are stored."""
     try:
-        stored = traverse_util.flatten_dict(ocp.pytree_metadata(path).metadata, sep="/")
+        stored = traverse_util.flatten_dict(ocp.metadata(path).metadata, sep="/")
     except (OSError, ValueError, KeyError, ocp.errors.InvalidLayoutError) as error:
         raise ModelDirectoryError(f"{path}: weights missing or damaged ({error})") from None
     found = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
@@ -115,7 +115,7 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for name, shape in shapes.items()}
     try:
-        params = ocp.load_pytree(path, traverse_util.unflatten_dict(wanted, sep="/"))
+        params = ocp.load(path, traverse_util.unflatten_dict(wanted, sep="/"))
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelDirectoryError(f"{path}: weights damaged ({str(error).splitlines()[0]})") from None
     return traverse_util.flatten_dict(params, sep="/")

@@ -293,7 +293,7 @@ def write(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
     """Writes arrays as safetensors or, for PyTorch's suffixes, with torch.save (which also takes nested dicts)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
-        contiguous = {name: np.ascontiguousarray(array) for name, array in tree.items()}
+        contiguous = {name: np.asarray(array, order="C") for name, array in tree.items()}
         safetensors.numpy.save_file(contiguous, path, metadata={"format": "pt"})
         return
     if path.suffix not in TORCH_SUFFIXES:

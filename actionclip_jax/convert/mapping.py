@@ -241,5 +241,5 @@ def to_tensors(rows: list[Row], params: Mapping[str, np.ndarray]) -> dict[str, n
     tensors = {}
     for row in rows:
         for index, names in row.layers():
-            tensors |= zip(names, row.layout.to_torch(np.asarray(params[row.path])[index]), strict=True)
+            tensors |= zip(names, row.layout.to_torch(np.asarray(params[row.path])[*index, ...]), strict=True)
     return tensors

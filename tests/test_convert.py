@@ -1,0 +1,310 @@
+"""Conversion: five formats in, three out, nothing rounded, nothing executed, everything checked."""
+
+import dataclasses
+import pickle
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.torch
+import tiny
+import torch
+
+from actionclip_jax import checkpoint, config
+from actionclip_jax.convert import files, formats, run, verify
+
+HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
+
+
+def same_bits(first, second):
+    """Whether two nested dicts hold the same arrays, bit for bit."""
+    first, second = dict(formats.flatten(first)), dict(formats.flatten(second))
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        assert (array.dtype, array.shape) == (second[name].dtype, second[name].shape), name
+        assert array.tobytes() == second[name].tobytes(), name
+    return True
+
+
+def convert(source, directory, **options):
+    """Through the directory and back, as the command does it."""
+    checkpoint.save(directory, run.read_any(source, **options))
+    return checkpoint.load(directory)
+
+
+def proven(source, directory, activation=None, **options):
+    """Converts, and checks the features against PyTorch more strictly than --verify."""
+    weights = convert(source, directory, activation=activation, **options)
+    for difference in verify.verify(source, weights, activation):
+        limit = 1e-5 if difference.name in ("clip features", "text features") else 1e-4
+        assert difference.absolute <= limit, difference
+        assert difference.relative <= 1e-5, difference
+    return weights
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_source_checkpoints_of_every_head_equal_torch_and_return_bit_for_bit(head, tmp_path):
+    source = tmp_path / "source.pt"
+    torch.save(tiny.source_checkpoint(tiny.model_config(head)), source)
+    weights = proven(source, tmp_path / "model", frames=tiny.FRAMES)
+    assert weights.model.temporal.head == head
+    assert weights.model.temporal.legacy_layout == (head == "Conv_1D")
+    assert weights.provenance["format"] == "actionclip"
+    run.export(weights, tmp_path / "back.pt", "actionclip", towers_only=False, overwrite=False)
+    original, back = files.read(source).tree, files.read(tmp_path / "back.pt").tree
+    del original["optimizer_state_dict"]
+    assert same_bits(original, back)
+
+
+@pytest.mark.parametrize("inside", ["shift", "joint"])
+def test_prompts_inside_the_network_equal_torch(inside, tmp_path):
+    source = tmp_path / "source.pt"
+    torch.save(tiny.source_checkpoint(tiny.model_config("Transf", **{inside: True})), source)
+    weights = proven(source, tmp_path / "model", frames=tiny.FRAMES)
+    assert getattr(weights.model, inside)
+    run.export(weights, tmp_path / "back.pt", "actionclip", towers_only=False, overwrite=False)
+    assert same_bits(
+        files.read(source).tree["model_state_dict"], files.read(tmp_path / "back.pt").tree["model_state_dict"]
+    )
+
+
+def test_the_mmaction2_port_loads_with_its_own_eps_and_frames(tmp_path):
+    source = tmp_path / "port.pth"
+    torch.save(tiny.mmaction2_checkpoint(tiny.model_config("Transf")), source)
+    weights = proven(source, tmp_path / "model")
+    assert weights.model.temporal.norm_eps == 1e-5
+    assert weights.model.frames == weights.model.temporal.positions == tiny.FRAMES
+
+
+def test_hugging_face_directories_equal_torch_and_return_bit_for_bit(tmp_path):
+    model = dataclasses.replace(tiny.model_config(), activation="gelu")
+    tiny.hugging_clip(model).save_pretrained(tmp_path / "hugging")
+    weights = proven(tmp_path / "hugging", tmp_path / "model")
+    assert weights.model.activation == "gelu"
+    run.export(weights, tmp_path / "back", "huggingface", towers_only=False, overwrite=False)
+    assert same_bits(files.read(tmp_path / "hugging").tree, files.read(tmp_path / "back").tree)
+
+
+def test_transformers_reads_what_is_written_for_it(tmp_path):
+    import transformers
+
+    torch.save(tiny.openai_half(tiny.model_config()), tmp_path / "clip.pt")
+    weights = run.read_any(tmp_path / "clip.pt")
+    run.export(weights, tmp_path / "hugging", "huggingface", towers_only=False, overwrite=False)
+    model, info = transformers.CLIPModel.from_pretrained(tmp_path / "hugging", output_loading_info=True)
+    assert not any(info.values()), info
+    np.testing.assert_array_equal(model.text_projection.weight.detach().T, weights.params["text/projection/kernel"])
+    tokenizer = transformers.CLIPTokenizerFast.from_pretrained(tmp_path / "hugging")
+    assert tokenizer("a photo")["input_ids"] == [49406, 320, 1125, 49407]
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+def test_openai_files_equal_torch_and_return_bit_for_bit(scripted, tmp_path):
+    state, source = tiny.openai_half(tiny.model_config()), tmp_path / "ViT-tiny.pt"
+    if scripted:
+        torch.jit.script(tiny.Scripted(state)).save(str(source))
+    else:
+        torch.save(state, source)
+    weights = proven(source, tmp_path / "model")
+    assert (weights.provenance["format"], weights.model.activation) == ("openai", "quick_gelu")
+    run.export(weights, tmp_path / "back.pt", "openai", towers_only=False, overwrite=False)
+    assert same_bits({name: tensor.numpy() for name, tensor in state.items()}, files.read(tmp_path / "back.pt").tree)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_open_clip_files_need_their_activation_told(prefix, tmp_path):
+    state = {prefix + name: tensor for name, tensor in tiny.openai_state(tiny.model_config()).items()}
+    source = tmp_path / "epoch_1.pt"
+    torch.save({"state_dict": state, "epoch": 1, "optimizer": {}}, source)
+    with pytest.raises(files.CheckpointError, match="--activation"):
+        run.read_any(source)
+    quick = proven(source, tmp_path / "quick", activation="quick_gelu")
+    exact = proven(source, tmp_path / "exact", activation="gelu")
+    assert (quick.model.activation, exact.model.activation) == ("quick_gelu", "gelu")
+
+
+@pytest.mark.parametrize(("told", "activation"), [({"quick_gelu": True}, "quick_gelu"), ({}, "gelu")])
+def test_open_clip_directories_say_their_activation(told, activation, tmp_path):
+    safetensors.torch.save_file(tiny.openai_state(tiny.model_config()), tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_text(
+        f'{{"model_cfg": {str(told).replace("True", "true").replace(chr(39), chr(34))}}}'
+    )
+    assert run.read_any(tmp_path).model.activation == activation
+
+
+def test_bfloat16_safetensors_are_read_and_returned(tmp_path):
+    state = {name: tensor.bfloat16() for name, tensor in tiny.openai_state(tiny.model_config()).items()}
+    state |= {"input_resolution": torch.tensor(32)}
+    safetensors.torch.save_file(state, tmp_path / "clip.safetensors")
+    weights = run.read_any(tmp_path / "clip.safetensors")
+    run.export(weights, tmp_path / "back.safetensors", "openai", towers_only=False, overwrite=False)
+    back = files.read(tmp_path / "back.safetensors").tree
+    assert back["visual.proj"].dtype == ml_dtypes.bfloat16
+    assert same_bits(files.read(tmp_path / "clip.safetensors").tree, back)
+
+
+def test_trained_weights_that_no_longer_fit_float16_stay_float32(tmp_path):
+    torch.save(tiny.openai_half(tiny.model_config()), tmp_path / "clip.pt")
+    weights = run.read_any(tmp_path / "clip.pt")
+    weights.params["image/projection/kernel"] = weights.params["image/projection/kernel"] * np.float32(1.0001)
+    said = run.export(weights, tmp_path / "back.safetensors", "openai", towers_only=False, overwrite=False)
+    assert "1 tensors stay float32" in said[0]
+    back = files.read(tmp_path / "back.safetensors").tree["visual.proj"]
+    np.testing.assert_array_equal(back, weights.params["image/projection/kernel"])
+
+
+def test_formats_without_a_place_for_the_temporal_head_say_so(tmp_path):
+    torch.save(tiny.source_checkpoint(tiny.model_config("Transf")), tmp_path / "source.pt")
+    weights = run.read_any(tmp_path / "source.pt")
+    with pytest.raises(files.CheckpointError, match="no place for the temporal head Transf"):
+        run.export(weights, tmp_path / "out", "huggingface", towers_only=False, overwrite=False)
+    said = run.export(weights, tmp_path / "out", "huggingface", towers_only=True, overwrite=False)
+    assert "left out: the temporal head Transf" in said
+    assert run.read_any(tmp_path / "out").model.temporal.head == "meanP"
+
+
+def test_every_missing_unexpected_and_misshapen_tensor_is_named(tmp_path):
+    state = tiny.openai_half(tiny.model_config())
+    del state["visual.ln_post.bias"], state["transformer.resblocks.1.mlp.c_fc.weight"]
+    state["visual.proj"] = state["visual.proj"].T.contiguous()
+    state["ln_final.weight"] = torch.arange(128)
+    state["extra.weight"] = torch.zeros(2)
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(files.CheckpointError) as raised:
+        run.read_any(tmp_path / "clip.pt")
+    for problem in (
+        "'visual.ln_post.bias' is missing",
+        "'transformer.resblocks.1.mlp.c_fc.weight' is missing",
+        "'visual.proj' has shape (64, 128), expected (128, 64)",
+        "'ln_final.weight' holds int64 numbers",
+        "'extra.weight' is not a part of this model",
+    ):
+        assert problem in str(raised.value)
+
+
+def test_another_image_size_is_interpolated_only_when_asked(tmp_path):
+    torch.save(tiny.openai_half(tiny.model_config()), tmp_path / "clip.pt")
+    plain, resized = run.read_any(tmp_path / "clip.pt"), run.read_any(tmp_path / "clip.pt", image_size=48)
+    assert plain.model.image.size == 32
+    assert resized.model.image.size == 48
+    assert resized.params["image/position"].shape == (1 + 36, 128)
+    np.testing.assert_array_equal(resized.params["image/position"][0], plain.params["image/position"][0])
+    same = run.resize_image(plain, 32)
+    np.testing.assert_allclose(same.params["image/position"], plain.params["image/position"], atol=1e-6)
+    with pytest.raises(config.ConfigError, match="not a multiple"):
+        run.read_any(tmp_path / "clip.pt", image_size=50)
+
+
+class Evil:
+    """Unpickles to a call."""
+
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
+    for name, write in (
+        ("zip.pt", torch.save),
+        ("plain.pt", lambda value, path: path.write_bytes(pickle.dumps(value))),
+    ):
+        write({"visual.conv1.weight": Evil()}, tmp_path / name)
+        with pytest.raises(files.CheckpointError, match="refused: loading it could run code"):
+            files.read(tmp_path / name)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_torchscript_archive_that_would_run_code_is_refused(tmp_path, capsys):
+    torch.jit.script(tiny.Scripted({"weight": torch.ones(2)})).save(str(tmp_path / "good.pt"))
+    with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "evil.pt", "w") as evil:
+        for info in good.infolist():
+            content = good.read(info)
+            evil.writestr(info.filename, pickle.dumps(Evil(), 2) if info.filename.endswith("/data.pkl") else content)
+    with pytest.raises(files.CheckpointError, match=r"refused.*(print|builtin)"):
+        files.read(tmp_path / "evil.pt")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_compressed_torchscript_archives_are_refused_as_they_may_be_bombs(tmp_path):
+    torch.jit.script(tiny.Scripted({"weight": torch.ones(2)})).save(str(tmp_path / "good.pt"))
+    with (
+        zipfile.ZipFile(tmp_path / "good.pt") as good,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for info in good.infolist():
+            bomb.writestr(info.filename, good.read(info))
+    with pytest.raises(files.CheckpointError, match="compressed"):
+        files.read(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize("kind", ["clip.pt", "script.pt", "clip.safetensors"])
+def test_cut_and_foreign_files_are_named_not_traced(kind, tmp_path):
+    path = tmp_path / kind
+    if kind == "script.pt":
+        torch.jit.script(tiny.Scripted({"weight": torch.ones(1000)})).save(str(path))
+    elif kind == "clip.pt":
+        torch.save({"weight": torch.ones(1000)}, path)
+    else:
+        safetensors.torch.save_file({"weight": torch.ones(1000)}, path)
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"this is text\n" * 10):
+        path.write_bytes(content)
+        with pytest.raises(files.CheckpointError, match=path.name):
+            files.read(path)
+
+
+def test_what_is_no_clip_is_refused_with_what_was_found(tmp_path):
+    torch.save({"layer.weight": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(files.CheckpointError, match=r"not a CLIP.*layer\.weight"):
+        run.read_any(tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(files.CheckpointError, match="holds a list"):
+        run.read_any(tmp_path / "list.pt")
+    with pytest.raises(files.CheckpointError, match="no weights in this directory"):
+        run.read_any(tmp_path)
+    with pytest.raises(files.CheckpointError, match="no such file"):
+        run.read_any(tmp_path / "nowhere.pt")
+
+
+def test_a_hub_name_without_a_hub_says_what_to_do():
+    with pytest.raises(files.CheckpointError, match="download it where there is a network"):
+        files.read("nobody-here/no-such-model")
+
+
+def test_verification_notices_a_wrong_weight(tmp_path):
+    tiny.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
+    weights = run.read_any(tmp_path / "hugging")
+    kernel = np.array(weights.params["text/blocks/attn/out/kernel"])
+    kernel[1, 0, 0, 0] += 0.5
+    weights.params["text/blocks/attn/out/kernel"] = kernel
+    fine = {difference.name: difference.fine for difference in verify.verify(tmp_path / "hugging", weights, None)}
+    assert fine == {"frame features": True, "clip features": True, "text features": False, "logits": False}
+
+
+def test_model_directories_are_whole_or_refused(tmp_path):
+    torch.save(tiny.openai_half(tiny.model_config()), tmp_path / "clip.pt")
+    weights = convert(tmp_path / "clip.pt", tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "params",
+        "provenance.json",
+        "tokenizer",
+        "unused.safetensors",
+    ]
+    with pytest.raises(checkpoint.ModelDirectoryError, match="already exists"):
+        checkpoint.save(tmp_path / "model", weights)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(checkpoint.ModelDirectoryError, match="not overwritten"):
+        checkpoint.save(tmp_path / "mine", weights, overwrite=True)
+    checkpoint.save(tmp_path / "model", weights, overwrite=True)
+    other = tmp_path / "model" / "config.json"
+    other.write_text(other.read_text().replace('"depth": 2', '"depth": 3'))
+    with pytest.raises(checkpoint.ModelDirectoryError, match="do not fit the configuration"):
+        checkpoint.load(tmp_path / "model")
+    other.write_text(other.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(checkpoint.ModelDirectoryError, match="version 2"):
+        checkpoint.load(tmp_path / "model")
+    other.unlink()
+    with pytest.raises(checkpoint.ModelDirectoryError, match="not a whole model directory"):
+        checkpoint.load(tmp_path / "model")

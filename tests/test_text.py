@@ -1,0 +1,171 @@
+"""Tokens equal to an independent byte-pair encoder, templates, and the cache."""
+
+import functools
+import gzip
+import hashlib
+import html
+import itertools
+import random
+import unicodedata
+from importlib import resources
+
+import ftfy
+import numpy as np
+import pytest
+import regex
+
+from actionclip_jax import text
+
+ASSET = resources.files("actionclip_jax").joinpath("assets/bpe_simple_vocab_16e6.txt.gz")
+
+
+class PlainEncoder:
+    """Byte-pair encoding as CLIP describes it, in the plainest Python: no library but `regex` for the word pattern."""
+
+    def __init__(self):
+        lines = gzip.decompress(ASSET.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
+        merges = [tuple(line.split()) for line in lines]
+        self.rank = {pair: number for number, pair in enumerate(merges)}
+        kept = [byte for byte in range(256) if chr(byte).isprintable() and chr(byte) not in " "]
+        self.letter = {byte: chr(byte) for byte in kept}
+        for byte in range(256):
+            if byte not in self.letter:
+                self.letter[byte] = chr(256 + len(self.letter) - len(kept))
+        symbols = [self.letter[byte] for byte in (*kept, *(byte for byte in range(256) if byte not in kept))]
+        tokens = symbols + [symbol + "</w>" for symbol in symbols] + ["".join(pair) for pair in merges]
+        self.id = {token: number for number, token in enumerate(tokens)}
+        contractions = "'s|'t|'re|'ve|'m|'ll|'d"
+        self.word = regex.compile(rf"{contractions}|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE)
+
+    def encode(self, sentence):
+        sentence = html.unescape(html.unescape(ftfy.fix_text(sentence)))
+        sentence = regex.sub(r"\s+", " ", sentence).strip().lower()
+        return [number for word in self.word.findall(sentence) for number in self.encode_word(word)]
+
+    @functools.cache  # noqa: B019 - lives as long as the test
+    def encode_word(self, word):
+        parts = [self.letter[byte] for byte in word.encode()]
+        parts[-1] += "</w>"
+        while len(parts) > 1:
+            ranked = [(self.rank.get(pair, len(self.rank)), pair) for pair in itertools.pairwise(parts)]
+            best, pair = min(ranked)
+            if best == len(self.rank):
+                break
+            merged, position = [], 0
+            while position < len(parts):
+                joined = tuple(parts[position : position + 2]) == pair
+                merged.append("".join(pair) if joined else parts[position])
+                position += 2 if joined else 1
+            parts = merged
+        return tuple(self.id[part] for part in parts)
+
+
+PIECES = """
+👍 👍🏽 👩‍🚀 🏄 🏳️‍🌈 don't I'LL we've Σίσυφος ΟΔΟΣ ς İstanbul Straße ﬁne “quoted” … ½ ² 中文 日本語 한국어 हिन्दी العربية
+עברית ไทย &amp; &lt;b&gt; &eacute; café cafe\u0301 Ａ １２３ x² #1 @home a_b c++ $5.00 100% Ã© â€™
+""".split()
+PIECES += ["\t", "\n", "\u3000"]
+
+
+def strings(count):
+    """Words, symbols and random characters that every Unicode version since 3.2 knows."""
+    old, rng = unicodedata.ucd_3_2_0, random.Random(0)
+    known = [chr(code) for code in range(1, 0x20000) if old.category(chr(code)) not in ("Cn", "Co", "Cs")]
+    words = text.merge_table().decode().replace("</w>", "").split()[2:60000]
+    for number in range(count):
+        length = rng.randrange(1, 9)
+        if number % 3 == 0:
+            yield " ".join(rng.choice(words) for _ in range(length))
+        elif number % 3 == 1:
+            yield "".join(rng.choice(PIECES) + rng.choice(("", " ")) for _ in range(length))
+        else:
+            yield "".join(rng.choice(known) for _ in range(length))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return text.default_tokenizer()
+
+
+def test_the_merge_table_is_openais_and_its_licence_is_beside_it():
+    assert hashlib.sha256(ASSET.read_bytes()).hexdigest() == text.BPE_SHA256
+    licence = resources.files("actionclip_jax").joinpath("assets/bpe_simple_vocab_16e6.LICENSE").read_text()
+    assert licence.startswith("MIT License") and "OpenAI" in licence
+
+
+def test_ids_equal_an_independent_encoder_on_12000_strings(tokenizer):
+    plain = PlainEncoder()
+    different = []
+    for string in strings(12_000):
+        ours = tokenizer(text.clean(string))["input_ids"]
+        if ours != [49406, *plain.encode(string), 49407]:
+            different.append(string)
+    assert not different
+
+
+def test_known_sentences_have_the_published_ids(tokenizer):
+    np.testing.assert_array_equal(
+        text.tokenize(tokenizer, ["a photo of a cat", "Hello World!"])[:, :7],
+        [[49406, 320, 1125, 539, 320, 2368, 49407], [49406, 3306, 1002, 256, 49407, 0, 0]],
+    )
+
+
+def test_the_token_table_is_labels_by_templates(tokenizer):
+    table = text.token_table(tokenizer, ["archery", "surfing"], text.ACTIONCLIP_TEMPLATES)
+    assert (table.shape, table.dtype) == ((2, 16, 77), np.int32)
+    for c, label in enumerate(["archery", "surfing"]):
+        for p, template in enumerate(text.ACTIONCLIP_TEMPLATES):
+            np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)])[0])
+
+
+def test_labels_with_braces_are_taken_as_they_are():
+    assert text.fill(["a {0} b"], ["Look, {}!"]) == ["Look, a {0} b!"]
+
+
+def test_texts_that_are_too_long_are_all_named(tokenizer):
+    fits, long, longer = "go " * 75, "stay " * 76, "run " * 80
+    assert text.tokenize(tokenizer, [fits])[0, -1] == 49407
+    with pytest.raises(ValueError, match="at most 77") as raised:
+        text.tokenize(tokenizer, [fits, long, longer])
+    assert "needs 78" in str(raised.value) and "needs 82" in str(raised.value) and "'go" not in str(raised.value)
+
+
+def test_templates_come_by_name_or_from_a_file(tmp_path):
+    assert len(text.load_templates("actionclip")) == 16
+    assert text.load_templates("none") == ("{}",)
+    file = tmp_path / "mine.txt"
+    file.write_bytes("\ufeffa clip of {}\r\n\r\n{} again\r\n".encode())
+    assert text.load_templates(file) == ("a clip of {}", "{} again")
+    file.write_text("no place\n{} and {}\n{}")
+    with pytest.raises(ValueError, match=r"'no place', '\{\} and \{\}'"):
+        text.load_templates(file)
+    file.write_text("\n")
+    with pytest.raises(ValueError, match="no prompt templates"):
+        text.load_templates(file)
+    file.write_bytes(b"fine {}\ncaf\xe9 {}\n")
+    with pytest.raises(ValueError, match=r"mine\.txt, line 2: not UTF-8"):
+        text.load_templates(file)
+    with pytest.raises(ValueError, match="actionclip or none, or a text file"):
+        text.load_templates("actoinclip")
+
+
+def test_the_cache_computes_once_and_heals_damaged_files(tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return np.full((2, 3), len(calls), np.float32)
+
+    def get(labels):
+        return text.TextCache(tmp_path).get({"labels": labels}, make)
+
+    first = get(["a"])
+    np.testing.assert_array_equal(get(["a"]), first)
+    assert len(calls) == 1
+    assert get(["b"])[0, 0] == 2
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"rubbish")
+    assert get(["a"])[0, 0] == 3
+    memory = text.TextCache()
+    assert memory.get({"labels": 1}, make) is memory.get({"labels": 1}, make)
+    assert len(list(tmp_path.iterdir())) == 2
