@@ -73,28 +73,40 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def load_config(directory: str | os.PathLike) -> config.ModelConfig:
+    """What model a directory holds.
+
+    Raises:
+        ModelDirectoryError: there is none, or one of another version.
+    """
+    described = read_json(pathlib.Path(directory) / "config.json")
+    if described.get("format") != FORMAT or described.get("version") != VERSION:
+        found = f"format {described.get('format')!r} version {described.get('version')!r}"
+        raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
+    return config.checked(config.from_dict(config.ModelConfig, described["model"], "model"))
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON file of a model directory."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
+
+
 def load(directory: str | os.PathLike) -> Weights:
     """Reads a model directory onto the default device.
 
     Raises:
-        ModelDirectoryError: something is missing, damaged or of a newer version.
+        ModelDirectoryError: something is missing, damaged or of another version.
     """
     path = pathlib.Path(directory).absolute()
-    try:
-        described = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        provenance = json.loads((path / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelDirectoryError(f"{directory}: not a whole model directory ({error})") from None
-    if described.get("format") != FORMAT or described.get("version") != VERSION:
-        found = f"format {described.get('format')!r} version {described.get('version')!r}"
-        raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
-    model = config.checked(config.from_dict(config.ModelConfig, described["model"], "model"))
-    unused = path / "unused.safetensors"
+    model, unused = load_config(path), path / "unused.safetensors"
     return Weights(
         model,
         load_params(path / "params", action_clip.param_shapes(model)),
         transformers.CLIPTokenizerFast.from_pretrained(path / "tokenizer", local_files_only=True),
-        provenance,
+        read_json(path / "provenance.json"),
         safetensors.numpy.load_file(unused) if unused.is_file() else {},
     )
 

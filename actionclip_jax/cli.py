@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for add in (add_predict, add_convert, add_demo):
         add(commands)
     options = parser.parse_args(arguments)
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
     try:
         set_up_jax()
         return options.run(options)
@@ -184,7 +185,7 @@ def run_predict(options: argparse.Namespace) -> int:
         rich.progress.MofNCompleteColumn(),
         console=ERRORS,
         transient=True,
-        disable=len(videos) < 2,
+        disable=len(videos) < 2 or not ERRORS.is_terminal,
     ) as progress:
         done = []
         for result in progress.track(results, total=len(videos), description="predicting"):
@@ -316,13 +317,11 @@ def run_convert(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Compares the directory just written with its source."""
-    from actionclip_jax import checkpoint
-
     try:
         from actionclip_jax.convert import verify
     except ImportError as error:
         raise ValueError(f"--verify needs PyTorch: pip install 'actionclip-jax[torch]' ({error})") from None
-    differences = verify.verify(options.source, checkpoint.load(options.destination), options.activation)
+    differences = verify.verify(options.source, options.destination, options.activation)
     for difference in differences:
         verdict = "[green]equal[/]" if difference.fine else "[bold red]DIFFERENT[/]"
         errors = f"max absolute error {difference.absolute:.2e}, relative {difference.relative:.2e}"

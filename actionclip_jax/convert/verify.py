@@ -43,22 +43,25 @@ def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Difference:
     return Difference(name, absolute, absolute / float(np.abs(theirs).max()))
 
 
-def verify(source_name: str | os.PathLike, converted: checkpoint.Weights, activation: str | None) -> list[Difference]:
-    """Compares frame, clip and text features and logits of random clips and real texts, in float32."""
-    model = converted.model
-    source = formats.recognise(files.read(source_name), activation, model.frames)
+def verify(source_name: str | os.PathLike, directory: str | os.PathLike, activation: str | None) -> list[Difference]:
+    """Compares frame, clip and text features and logits of random clips and real texts, in float32.
+
+    Ours come from the model directory as it lies on disk, and are gone from memory before PyTorch's model is built.
+    """
+    model = checkpoint.load_config(directory)
     rng = np.random.default_rng(0)
     size = model.image.size
     frames = rng.integers(0, 256, (2, model.frames, size, size, 3), np.uint8)
-    tokens = text.token_table(converted.tokenizer, ["archery", "playing the violin"], text.ACTIONCLIP_TEMPLATES[:4])
-    tokens = tokens.reshape(-1, text.CONTEXT)[:, : model.text.context]
-    theirs = torch_features(source, frames, tokens)
-    ours = our_features(converted, frames, tokens)
+    prompts = text.fill(["archery", "playing the violin"], text.ACTIONCLIP_TEMPLATES[:4])
+    tokens = text.tokenize(text.default_tokenizer(), prompts)
+    ours = our_features(directory, frames, tokens)
+    theirs = torch_features(formats.recognise(files.read(source_name), activation, model.frames), frames, tokens)
     return [compare(name, ours[name], theirs[name]) for name in theirs]
 
 
-def our_features(weights: checkpoint.Weights, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+def our_features(directory: str | os.PathLike, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
     """uint8 [B, T, S, S, 3] and token ids [N, L] -> everything that is compared, by this project's model."""
+    weights = checkpoint.load(directory)
     model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
 
     @jax.jit
@@ -92,13 +95,14 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 
 
 def float_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """float32 tensors by name."""
-    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()}
+    """float32 tensors by name, on the same memory where they are float32 already."""
+    return {name: torch.from_numpy(array.astype(np.float32, copy=False)) for name, array in arrays.items()}
 
 
 def torch_towers(source: formats.Recognised) -> transformers.CLIPModel:
     """transformers' CLIP with the weights of the source."""
-    towers = transformers.CLIPModel._from_config(run.huggingface_config(source.model), attn_implementation="eager")
+    with torch.device("meta"):  # no memory for weights that are replaced at once
+        towers = transformers.CLIPModel._from_config(run.huggingface_config(source.model), attn_implementation="eager")
     tensors = {name: array for name, array in source.tensors.items() if not name.startswith(HEAD_PREFIXES)}
     if source.format == "huggingface":
         state = float_tensors(tensors)
@@ -108,7 +112,9 @@ def torch_towers(source: formats.Recognised) -> transformers.CLIPModel:
             short = re.sub(r"^(model_state_dict/|state_dict/)?(module\.|clip\.)?", "", name).replace(".net.", ".")
             if short != "visual.time_embedding":
                 state |= hugging_names(short, float_tensors({short: tensors[name]})[short])
-    towers.load_state_dict(state, strict=True)
+    towers.load_state_dict(state, strict=True, assign=True)
+    for embeddings in (towers.vision_model.embeddings, towers.text_model.embeddings):
+        embeddings.position_ids = torch.arange(embeddings.position_ids.shape[1])[None]  # a buffer that is not saved
     return towers.eval()
 
 
