@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import rich.cells
 import rich.console
 import rich.markup
 import rich.progress
@@ -204,11 +205,13 @@ def print_result(result: Any, top: int, quiet: bool) -> None:
     if quiet:
         return
     CONSOLE.print(escape(result.path), style="bold", highlight=False, soft_wrap=True)
-    width = max(len(label) for label, _ in result.top(top))
+    width = max(rich.cells.cell_len(label) for label, _ in result.top(top))
     for label, probability in result.top(top):
         bar = "━" * round(30 * probability)
         CONSOLE.print(
-            f"  {escape(label.ljust(width))}  {probability:7.2%}  [cyan]{bar}[/]", highlight=False, soft_wrap=True
+            f"  {escape(rich.cells.set_cell_size(label, width))}  {probability:7.2%}  [cyan]{bar}[/]",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -4,13 +4,16 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
-from matplotlib import figure
+from matplotlib import axes, figure, font_manager
 
 from actionclip_jax import predict
 
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
+# for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
 
 
 def prediction_sheets(
@@ -25,7 +28,9 @@ def prediction_sheets(
         number = start // ROWS_PER_PAGE + 1
         page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
         page.parent.mkdir(parents=True, exist_ok=True)
-        draw_page(page, predictions[start : start + ROWS_PER_PAGE], top)
+        installed = set(font_manager.get_font_names())
+        with matplotlib.rc_context({"font.family": [font for font in FONTS if font in installed]}):
+            draw_page(page, predictions[start : start + ROWS_PER_PAGE], top)
         pages.append(page)
     return pages
 
@@ -48,15 +53,15 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
     page.savefig(path, dpi=100)
 
 
-def draw_bars(axes: "figure.Axes", ranked: Sequence[tuple[str, float]]) -> None:
+def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
     """Horizontal bars of (label, probability), best on top."""
     labels, values = zip(*ranked, strict=True)
-    bars = axes.barh(range(len(labels)), values, color=["tab:blue"] + ["lightsteelblue"] * (len(labels) - 1))
-    axes.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=9)
-    axes.set_yticks(
+    bars = chart.barh(range(len(labels)), values, color=["tab:blue"] + ["lightsteelblue"] * (len(labels) - 1))
+    chart.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=9)
+    chart.set_yticks(
         range(len(labels)), [label if len(label) <= 48 else f"{label[:47]}…" for label in labels], fontsize=9
     )
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.12)
-    axes.set_xticks([])
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    chart.invert_yaxis()
+    chart.set_xlim(0, 1.12)
+    chart.set_xticks([])
+    chart.spines[["top", "right", "bottom"]].set_visible(False)

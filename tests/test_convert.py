@@ -2,8 +2,11 @@
 
 import dataclasses
 import pickle
+import shutil
+import sys
 import zipfile
 
+import huggingface_hub
 import ml_dtypes
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ import safetensors.torch
 import tiny
 import torch
 import torch_reference
+from huggingface_hub import errors
 
-from actionclip_jax import checkpoint, config
+from actionclip_jax import checkpoint, config, text
 from actionclip_jax.convert import files, formats, run, verify
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
@@ -267,6 +271,56 @@ def test_what_is_no_clip_is_refused_with_what_was_found(tmp_path):
         run.read_any(tmp_path)
     with pytest.raises(files.CheckpointError, match="no such file"):
         run.read_any(tmp_path / "nowhere.pt")
+
+
+def test_a_hub_name_is_fetched_whole_shards_included(tmp_path, monkeypatch):
+    hub = tmp_path / "hub"
+    tiny_clip = torch_reference.hugging_clip(tiny.model_config())
+    tiny_clip.save_pretrained(hub, max_shard_size="8MB")
+    text.default_tokenizer().save_pretrained(hub)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+
+    def fetch(repository, name, local_files_only):
+        assert (repository, local_files_only) == ("openai/tiny-clip", False)
+        if not (hub / name).is_file():
+            raise errors.RemoteEntryNotFoundError.__new__(
+                errors.RemoteEntryNotFoundError
+            )  # its __init__ wants a response
+        return shutil.copy(hub / name, copy / name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    weights = run.read_any("openai/tiny-clip")
+    assert len(list(copy.glob("model-*.safetensors"))) > 1
+    assert (weights.provenance["source"], weights.model.image.depth) == ("openai/tiny-clip", 2)
+    assert (copy / "tokenizer.json").is_file()
+
+
+def test_an_index_may_not_name_files_elsewhere(tmp_path):
+    index = tmp_path / "model.safetensors.index.json"
+    for content, message in (
+        ('{"weight_map": {"a": "../secret.bin"}}', "outside its directory"),
+        ('{"weight_map": {"a": "gone.bin"}}', r"missing: gone\.bin"),
+        ("[1]", "not an index"),
+    ):
+        index.write_text(content)
+        with pytest.raises(files.CheckpointError, match=message):
+            files.read(tmp_path)
+
+
+def test_without_pytorch_its_files_say_what_to_install_and_others_work(tmp_path, monkeypatch):
+    state = torch_reference.openai_half(tiny.model_config())
+    torch.save(state, tmp_path / "clip.pt")
+    torch.jit.script(torch_reference.Scripted(state)).save(str(tmp_path / "script.pt"))
+    safetensors.torch.save_file(state, tmp_path / "clip.safetensors")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(files.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
+        run.read_any(tmp_path / "clip.pt")
+    weights = run.read_any(tmp_path / "script.pt")
+    assert weights.model == run.read_any(tmp_path / "clip.safetensors").model
+    with pytest.raises(files.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
+        run.export(weights, tmp_path / "back.pt", "openai", towers_only=False, overwrite=False)
 
 
 def test_a_hub_name_without_a_hub_says_what_to_do():

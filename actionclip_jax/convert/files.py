@@ -95,33 +95,55 @@ def download(repository: str) -> str:
     import huggingface_hub
     from huggingface_hub import errors
 
+    unreachable = None
+
+    def fetch(name: str) -> pathlib.Path | None:
+        nonlocal unreachable
+        try:  # without a connection, a copy fetched earlier serves
+            return pathlib.Path(huggingface_hub.hf_hub_download(repository, name, local_files_only=bool(unreachable)))
+        except errors.LocalEntryNotFoundError as error:
+            unreachable = unreachable or error
+        except errors.RemoteEntryNotFoundError:
+            pass
+        return None
+
     try:
-        published = huggingface_hub.list_repo_files(repository)
-        best = next((name for name in WEIGHT_FILES if name in published), None)
-        if best is None:
-            raise CheckpointError(f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}")
-        wanted = [best, *SIDE_FILES, f"{best.split('.')[0]}-*"]  # the last: shards, model-00001-of-00002.safetensors
-        return huggingface_hub.snapshot_download(repository, allow_patterns=wanted)
-    except (OSError, errors.HfHubHTTPError, errors.HFValidationError) as error:
-        try:  # a copy fetched earlier serves where the hub is out of reach
-            return huggingface_hub.snapshot_download(repository, local_files_only=True)
-        except (OSError, ValueError):
-            raise CheckpointError(
-                f"{repository}: no such file or directory here, and the hub did not give it ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}); download it where there is a network and give its directory"
-            ) from None
+        weights = next((path for path in map(fetch, WEIGHT_FILES) if path), None)
+        if weights:
+            shards = shard_names(weights) if weights.suffix == ".json" else []
+            for name in (*SIDE_FILES, *shards):
+                fetch(name)
+            return str(weights.parent)
+    except (errors.HfHubHTTPError, errors.HFValidationError) as error:
+        unreachable = error
+    if unreachable is None:
+        raise CheckpointError(f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}")
+    raise CheckpointError(
+        f"{repository}: no such file or directory here, and the hub did not give it ({first_line(unreachable)}); "
+        "download it where there is a network and give its directory"
+    ) from None
 
 
 def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:
     """The files that together hold the weights: the file itself, or the shards of an index."""
     if path.suffix != ".json":
         return [path]
-    names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-    if bad := [name for name in names if pathlib.Path(name).name != name]:
-        raise CheckpointError(f"{path}: the index names files outside its directory: {', '.join(bad)}")
-    if missing := [name for name in names if not (path.parent / name).is_file()]:
+    parts = [path.parent / name for name in shard_names(path)]
+    if missing := [part.name for part in parts if not part.is_file()]:
         raise CheckpointError(f"{path}: files named in the index are missing: {', '.join(missing)}")
-    return [path.parent / name for name in names]
+    return parts
+
+
+def shard_names(index: pathlib.Path) -> list[str]:
+    """The files an index names, which must lie beside it."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        outside = [name for name in names if pathlib.PurePath(name).name != name]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index}: not an index of weights ({first_line(error)})") from None
+    if outside:
+        raise CheckpointError(f"{index}: the index names files outside its directory: {', '.join(outside)}")
+    return names
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:

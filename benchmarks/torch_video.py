@@ -1,0 +1,44 @@
+"""The video path in PyTorch, to measure against: transformers' image tower and the Transf head from torch.nn."""
+
+import pathlib
+import tempfile
+
+import jax
+import torch
+import transformers
+from flax import nnx
+
+from actionclip_jax import checkpoint, config, text
+from actionclip_jax.convert import files, formats, run, verify
+from actionclip_jax.models import action_clip, clip
+
+
+class TorchVideo(torch.nn.Module):
+    """uint8 [B, T, S, S, 3] -> [B, E] of unit norm, with the weights of an ActionCLIP checkpoint."""
+
+    def __init__(self, source: formats.Recognised) -> None:
+        super().__init__()
+        vision = run.huggingface_config(source.model).vision_config
+        towers = verify.torch_towers(source).state_dict()
+        self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
+        self.image.load_state_dict({name: towers[name] for name in self.image.state_dict()})
+        self.head = verify.TorchHead(source)
+        self.register_buffer("mean", torch.tensor(clip.MEAN), persistent=False)
+        self.register_buffer("std", torch.tensor(clip.STD), persistent=False)
+        self.eval()
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Normalises as the JAX model does: in the dtype the weights have, from [0, 1]."""
+        pixels = (frames.flatten(0, 1).to(self.mean.dtype) / 255 - self.mean) / self.std
+        features = self.image(pixel_values=pixels.movedim(-1, 1)).image_embeds
+        return verify.unit(self.head(features.unflatten(0, frames.shape[:2])))
+
+
+def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], formats.Recognised]:
+    """Random parameters, and what the conversion makes of them as a PyTorch checkpoint."""
+    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0)))
+    weights = checkpoint.Weights(model, params, text.default_tokenizer(), {}, {})
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "model.pt"
+        run.export(weights, path, "actionclip", towers_only=False, overwrite=False)
+        return params, formats.recognise(files.read(path), frames=model.frames)
