@@ -16,7 +16,8 @@ import transformers
 from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
-from actionclip_jax import config
+from actionclip_jax import config, text
+from actionclip_jax.convert import files
 from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
@@ -50,11 +51,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
     Raises:
         ModelDirectoryError: the directory exists and is not to be overwritten.
     """
-    final = pathlib.Path(directory).absolute()
-    if final.exists() and not overwrite:
-        raise ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
-    if final.exists() and any(final.iterdir()) and not is_model_directory(final):
-        raise ModelDirectoryError(f"{directory}: holds something other than a model, so it is not overwritten")
+    final = check_destination(directory, overwrite)
     partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
@@ -73,6 +70,18 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:
+    """The absolute path of a directory that `save` may write; raises ModelDirectoryError if it may not."""
+    final = pathlib.Path(directory).expanduser().resolve()
+    if final.exists() and not overwrite:
+        raise ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
+    if final.is_file():
+        raise ModelDirectoryError(f"{directory}: is a file, so it is not overwritten by a directory")
+    if final.exists() and any(final.iterdir()) and not is_model_directory(final):
+        raise ModelDirectoryError(f"{directory}: holds something other than a model, so it is not overwritten")
+    return final
+
+
 def load_config(directory: str | os.PathLike) -> config.ModelConfig:
     """What model a directory holds.
 
@@ -83,15 +92,20 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
     if described.get("format") != FORMAT or described.get("version") != VERSION:
         found = f"format {described.get('format')!r} version {described.get('version')!r}"
         raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
+    if not isinstance(described.get("model"), dict):
+        raise ModelDirectoryError(f"{directory}: config.json describes no model")
     return config.checked(config.from_dict(config.ModelConfig, described["model"], "model"))
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file of a model directory."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
+    if not isinstance(content, dict):
+        raise ModelDirectoryError(f"{path}: holds a {type(content).__name__}, expected an object with names")
+    return content
 
 
 def load(directory: str | os.PathLike) -> Weights:
@@ -105,9 +119,9 @@ def load(directory: str | os.PathLike) -> Weights:
     return Weights(
         model,
         load_params(path / "params", action_clip.param_shapes(model)),
-        transformers.CLIPTokenizerFast.from_pretrained(path / "tokenizer", local_files_only=True),
+        text.load_tokenizer(path / "tokenizer", model.text.vocabulary),
         read_json(path / "provenance.json"),
-        safetensors.numpy.load_file(unused) if unused.is_file() else {},
+        files.read_safetensors(unused) if unused.is_file() else {},
     )
 
 
@@ -115,8 +129,8 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     """Restores parameters by path, after checking that exactly these are stored."""
     try:
         stored = traverse_util.flatten_dict(ocp.metadata(path).metadata, sep="/")
-    except (OSError, ValueError, KeyError, ocp.errors.InvalidLayoutError) as error:
-        raise ModelDirectoryError(f"{path}: weights missing or damaged ({error})") from None
+    except Exception as error:  # of damaged files Orbax raises anything, a bare AssertionError among it
+        raise ModelDirectoryError(f"{path}: weights missing or damaged ({files.first_line(error)})") from None
     found = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
     found += [f"{name} is not a part of this model" for name in stored.keys() - shapes.keys()]
     for name in stored.keys() & shapes.keys():
@@ -124,10 +138,10 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
             found.append(f"{name} is {stored[name].dtype} {stored[name].shape}, expected float32 {shapes[name]}")
     if found:
         raise ModelDirectoryError("\n  ".join([f"{path}: the weights do not fit the configuration:", *sorted(found)]))
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     wanted = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for name, shape in shapes.items()}
     try:
         params = ocp.load(path, traverse_util.unflatten_dict(wanted, sep="/"))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelDirectoryError(f"{path}: weights damaged ({str(error).splitlines()[0]})") from None
+    except Exception as error:
+        raise ModelDirectoryError(f"{path}: weights damaged ({files.first_line(error)})") from None
     return traverse_util.flatten_dict(params, sep="/")

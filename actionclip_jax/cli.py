@@ -4,9 +4,12 @@ import argparse
 import csv
 import io
 import json
+import logging
 import os
 import pathlib
+import shlex
 import sys
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +20,8 @@ import rich.progress
 
 from actionclip_jax import config
 
-CONSOLE = rich.console.Console()  # results
-ERRORS = rich.console.Console(stderr=True)  # progress and messages
+CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
+ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)  # progress and messages
 EXIT_FAILED = 1  # something of the work asked for could not be done
 EXIT_USAGE = 2  # nothing was done: wrong arguments or unusable input
 
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for add in (add_predict, add_convert, add_demo):
         add(commands)
     options = parser.parse_args(arguments)
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
+    quieten_libraries()
     try:
         set_up_jax()
         return options.run(options)
@@ -40,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         tell("stopped")
         return 130
+
+
+def quieten_libraries() -> None:
+    """Libraries that log what the error message says anyway, or what does not matter here."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
+    for name in ("huggingface_hub", "asyncio", "absl"):  # retries without a network; damaged weights
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def set_up_jax() -> None:
@@ -57,7 +67,7 @@ def cache_directory() -> pathlib.Path:
 
 def tell(message: str) -> None:
     """A message for people, with rich markup."""
-    ERRORS.print(message, soft_wrap=True, highlight=False)
+    ERRORS.print(message)
 
 
 def escape(message: object) -> str:
@@ -138,19 +148,26 @@ def read_labels(path: pathlib.Path) -> list[str]:
     """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
     from actionclip_jax import text
 
-    lines = text.read_lines(path)
     if path.suffix.lower() != ".csv":
-        return lines
-    rows = [row for row in csv.reader(io.StringIO("\n".join(lines))) if row]
+        return text.read_lines(path)
+    rows = [row for row in csv.reader(io.StringIO(text.read_text(path), newline="")) if any(row)]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     column = next((header.index(name) for name in ("name", "label") if name in header), None)
     if column is not None:
         rows = rows[1:]
     else:
         column = min(1, len(header) - 1)
+        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
     if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
         raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
-    return [row[column].strip() for row in rows]
+    return [" ".join(row[column].split()) for row in rows]
+
+
+def check_output(path: pathlib.Path) -> None:
+    """Raises OSError for a file that cannot be written, before hours of work rather than after."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab"):
+        pass
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -160,6 +177,9 @@ def run_predict(options: argparse.Namespace) -> int:
 
     if options.sheet and options.sheet.suffix.lower() != ".png":
         raise ValueError(f"--sheet {options.sheet}: expected a name ending in .png")
+    for output in (options.json, options.sheet):
+        if output and str(output) != "-":
+            check_output(output)
     labels = read_labels(options.labels_file) if options.labels_file else options.labels.split(",")
     labels = predict.checked_labels(labels)
     videos = video.find_videos(options.videos)
@@ -189,9 +209,14 @@ def run_predict(options: argparse.Namespace) -> int:
         disable=len(videos) < 2 or not ERRORS.is_terminal,
     ) as progress:
         done = []
-        for result in progress.track(results, total=len(videos), description="predicting"):
-            done.append(result)
-            print_result(result, options.top, quiet=str(options.json) == "-")
+        try:
+            for result in progress.track(results, total=len(videos), description="predicting"):
+                done.append(result)
+                print_result(result, options.top, quiet=str(options.json) == "-")
+        except KeyboardInterrupt:
+            tell(f"stopped after {len(done)} of {len(videos)} videos")
+            report(options, model, labels, done)
+            raise
     return report(options, model, labels, done)
 
 
@@ -204,15 +229,12 @@ def print_result(result: Any, top: int, quiet: bool) -> None:
         tell(f"[yellow]note:[/] {escape(result.path)}: {escape(result.note)}")
     if quiet:
         return
-    CONSOLE.print(escape(result.path), style="bold", highlight=False, soft_wrap=True)
+    CONSOLE.print(escape(result.path), style="bold")
     width = max(rich.cells.cell_len(label) for label, _ in result.top(top))
     for label, probability in result.top(top):
         bar = "━" * round(30 * probability)
-        CONSOLE.print(
-            f"  {escape(rich.cells.set_cell_size(label, width))}  {probability:7.2%}  [cyan]{bar}[/]",
-            highlight=False,
-            soft_wrap=True,
-        )
+        cell = escape(rich.cells.set_cell_size(label, width))
+        CONSOLE.print(f"  {cell}  {probability:7.2%}  [cyan]{bar}[/]")
 
 
 def report(options: argparse.Namespace, model: Any, labels: Sequence[str], results: list) -> int:
@@ -232,7 +254,6 @@ def report(options: argparse.Namespace, model: Any, labels: Sequence[str], resul
         if str(options.json) == "-":
             sys.stdout.write(dumped)
         else:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(dumped, encoding="utf-8")
             say(f"wrote {options.json}")
     if options.sheet and good:
@@ -298,6 +319,12 @@ def run_convert(options: argparse.Namespace) -> int:
         raise ValueError(
             f"--verify needs a PyTorch checkpoint as the source, and {options.source} is a model directory"
         )
+    if options.verify:
+        import_verify()
+    if options.to:
+        run.check_destination(pathlib.Path(options.destination).expanduser(), options.to, options.overwrite)
+    else:
+        checkpoint.check_destination(options.destination, options.overwrite)
     weights = run.read_any(
         options.source,
         activation=options.activation,
@@ -318,17 +345,23 @@ def run_convert(options: argparse.Namespace) -> int:
     return run_verify(options) if options.verify else 0
 
 
-def run_verify(options: argparse.Namespace) -> int:
-    """Compares the directory just written with its source."""
+def import_verify() -> types.ModuleType:
+    """The module that needs PyTorch, or a ValueError saying so."""
     try:
         from actionclip_jax.convert import verify
     except ImportError as error:
         raise ValueError(f"--verify needs PyTorch: pip install 'actionclip-jax[torch]' ({error})") from None
+    return verify
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Compares the directory just written with its source."""
+    verify = import_verify()
     differences = verify.verify(options.source, options.destination, options.activation)
     for difference in differences:
         verdict = "[green]equal[/]" if difference.fine else "[bold red]DIFFERENT[/]"
         errors = f"max absolute error {difference.absolute:.2e}, relative {difference.relative:.2e}"
-        CONSOLE.print(f"{difference.name:15} {errors}  {verdict}", highlight=False)
+        CONSOLE.print(f"{difference.name:15} {errors}  {verdict}")
     if all(difference.fine for difference in differences):
         return 0
     tell(f"[bold red]the conversion is wrong:[/] relative errors above {verify.LIMIT:g}")
@@ -352,5 +385,5 @@ def run_demo(options: argparse.Namespace) -> int:
 
     say("The model is initialised at random and has learned nothing: its probabilities mean nothing.")
     arguments = demo.prepare(options.out)
-    say(f"$ actionclip {' '.join(map(demo.quote, arguments))}")
+    say(f"$ actionclip {shlex.join(arguments)}")
     return main(arguments)

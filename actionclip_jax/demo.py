@@ -1,7 +1,6 @@
 """Sample videos and a small random model, to try the commands without any download."""
 
 import pathlib
-import shlex
 
 from flax import nnx
 
@@ -10,8 +9,6 @@ from actionclip_jax.data import synthetic
 from actionclip_jax.models import action_clip
 
 SAMPLES = (("square", "red", "left"), ("circle", "blue", "up"), ("triangle", "green", "right"))
-
-quote = shlex.quote
 
 
 def small_model() -> config.ModelConfig:

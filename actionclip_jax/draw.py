@@ -12,6 +12,7 @@ from actionclip_jax import predict
 
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
+BARS = 20  # labels drawn at most
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
 
@@ -29,7 +30,8 @@ def prediction_sheets(
         page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
         page.parent.mkdir(parents=True, exist_ok=True)
         installed = set(font_manager.get_font_names())
-        with matplotlib.rc_context({"font.family": [font for font in FONTS if font in installed]}):
+        fonts = [font for font in FONTS if font in installed]
+        with matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}):  # a $ in a label is a dollar
             draw_page(page, predictions[start : start + ROWS_PER_PAGE], top)
         pages.append(page)
     return pages
@@ -37,7 +39,7 @@ def prediction_sheets(
 
 def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top: int) -> None:
     """One page of `prediction_sheets`."""
-    bars = max(1.6, 0.28 * min(top, max(len(p.labels) for p in predictions)))
+    bars = max(1.6, 0.28 * min(top, BARS, max(len(p.labels) for p in predictions)))
     page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
     rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
     for row, prediction in zip(rows, predictions, strict=True):
@@ -49,7 +51,7 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
         times = prediction.timestamps[0][shown]
         note = f"\n{prediction.note}" if prediction.note else ""
         strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
-        draw_bars(chart, prediction.top(top))
+        draw_bars(chart, prediction.top(min(top, BARS)))
     page.savefig(path, dpi=100)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actionclip_jax import checkpoint, config, text
+from actionclip_jax import checkpoint, compiler, config, text
 from actionclip_jax.convert import run
 from actionclip_jax.data import sampling, video
 from actionclip_jax.data import views as geometry
@@ -63,6 +63,8 @@ def load(
         **compute: fields of `config.ComputeConfig`: dtype, attention, interpolate_positions ...
     """
     how = config.ComputeConfig(**compute)
+    if how.attention == "cudnn" and jax.default_backend() != "gpu":
+        raise ValueError(f"attention cudnn needs an NVIDIA GPU, and JAX computes on {jax.default_backend()} here")
     weights = run.read_any(path, activation=activation, frames=frames, say=say)
     config.checked(weights.model, how)
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
@@ -86,8 +88,9 @@ class Predictor:
         self.provenance = weights.provenance
         self.module = action_clip.from_params(weights.model, compute, weights.params)
         self.cache = text.TextCache(cache)
-        self._encode_video = jax.jit(lambda module, frames: module.encode_video(frames))
-        self._encode_text = jax.jit(lambda module, tokens: module.encode_text(tokens))
+        options = compiler.options(compute.dtype)
+        self._encode_video = jax.jit(lambda module, frames: module.encode_video(frames), compiler_options=options)
+        self._encode_text = jax.jit(lambda module, tokens: module.encode_text(tokens), compiler_options=options)
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """uint8 RGB [B, T, S, S, 3] at the model's size S -> float32 [B, E] of unit norm.
@@ -96,7 +99,8 @@ class Predictor:
             ValueError: another dtype or shape, or more frames than the model has positions for.
         """
         size, shape = self.config.image.size, np.shape(frames)
-        if getattr(frames, "dtype", None) != np.uint8 or len(shape) != 5 or shape[2:] != (size, size, 3):
+        wrong_shape = len(shape) != 5 or shape[2:] != (size, size, 3) or 0 in shape
+        if getattr(frames, "dtype", None) != np.uint8 or wrong_shape:
             found = f"{getattr(frames, 'dtype', type(frames).__name__)} {shape}"
             raise ValueError(f"frames are {found}: expected uint8 (clips, frames, {size}, {size}, 3)")
         return np.asarray(self._encode_video(self.module, frames))
@@ -107,7 +111,7 @@ class Predictor:
         Raises:
             ValueError: a text with more than 77 tokens.
         """
-        tokens = text.tokenize(self.tokenizer, list(texts))
+        tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
         if not len(tokens):
             return np.zeros((0, self.config.embed_width), np.float32)
         # attention is causal, so the padding after the longest text can go: a label needs a quarter of the 77 tokens
@@ -132,12 +136,13 @@ class Predictor:
         }
         prompts = text.fill(labels, templates)
         shape = (len(labels), len(templates), self.config.embed_width)
-        return self.cache.get(made_from, lambda: self.encode_text(prompts).reshape(shape))
+        return self.cache.get(made_from, lambda: self.encode_text(prompts).reshape(shape), shape)
 
     @functools.cached_property
     def _text_digest(self) -> str:
-        """SHA-256 of the model's configuration and of the text tower's parameters."""
-        digest = hashlib.sha256(repr(self.config).encode())
+        """SHA-256 of all that decides a text's embedding: the text tower's shape, flavour and parameters."""
+        model = self.config
+        digest = hashlib.sha256(repr((model.text, model.activation, model.norm_eps)).encode())
         for path, param in sorted(action_clip.named_params(self.module.text).items()):
             digest.update(path.encode())
             digest.update(np.ascontiguousarray(param))
@@ -193,7 +198,7 @@ class Predictor:
         labels = checked_labels(labels)
         is_name = isinstance(templates, str | os.PathLike)
         templates = text.load_templates(templates) if is_name else text.checked_templates(templates)
-        videos, frames = [os.fspath(path) for path in videos], frames or self.config.frames
+        videos, frames = [os.fspath(path) for path in videos], self.config.frames if frames is None else frames
         if min(*views, frames, batch_size) < 1:
             raise ValueError(f"views {views}, frames {frames} and batch size {batch_size} must all be at least 1")
         self.check_frames(frames)
@@ -279,7 +284,8 @@ def read_clips(path: str, *, size: int, frames: int, views: tuple[int, int]) -> 
 def read_ahead(paths: Sequence[str], read: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
     """(path, what `read` gives or the VideoError it raises) in order, a few files ahead in threads."""
     workers = min(8, os.cpu_count() or 1)
-    with futures.ThreadPoolExecutor(workers) as pool:
+    pool = futures.ThreadPoolExecutor(workers)
+    try:
         queue: collections.deque = collections.deque()
         ahead = iter(paths)
         for path in paths:
@@ -289,6 +295,8 @@ def read_ahead(paths: Sequence[str], read: Any) -> Iterator[tuple[str, Clips | v
                 yield path, queue.popleft().result()
             except video.VideoError as error:
                 yield path, error
+    finally:  # whoever stops early does not wait for files nobody will look at
+        pool.shutdown(cancel_futures=True)
 
 
 def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:

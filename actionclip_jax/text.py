@@ -1,5 +1,6 @@
 """Label texts: CLIP's tokenizer, prompt templates, and a cache of text embeddings."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -61,24 +62,51 @@ def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
     return transformers.CLIPTokenizerFast(vocab=vocabulary, merges=pairs, model_max_length=CONTEXT)
 
 
+def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer saved in a directory, or CLIP's own, for a text tower with that vocabulary.
+
+    Raises:
+        ValueError: no tokenizer there, a damaged one, or another vocabulary.
+    """
+    where = directory or "CLIP's own tokenizer"
+    if directory and not (directory / "tokenizer.json").is_file():
+        raise ValueError(f"{directory}: tokenizer.json is missing")
+    try:
+        tokenizer = (
+            transformers.CLIPTokenizerFast.from_pretrained(directory, local_files_only=True)
+            if directory
+            else default_tokenizer()
+        )
+        sample = tokenizer("a photo")["input_ids"]
+    except Exception as error:  # the tokenizers library raises bare Exceptions
+        raise ValueError(f"{where}: the tokenizer is damaged ({error!r})") from None
+    if len(tokenizer) != vocabulary or sample[-1] != vocabulary - 1:
+        raise ValueError(f"{where}: a tokenizer of {len(tokenizer)} tokens, and the text tower knows {vocabulary}")
+    return tokenizer
+
+
 def clean(text: str) -> str:
     """The text as OpenAI's tokenizer sees it: mojibake and HTML entities repaired, white space folded, lower case."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return re.sub(r"\s+", " ", text).strip().lower()
 
 
-def tokenize(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str]) -> np.ndarray:
+def tokenize(
+    tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], context: int = CONTEXT
+) -> np.ndarray:
     """Texts -> int32 token ids [N, 77], zero after the end token, as OpenAI's `clip.tokenize` gives them.
 
     Raises:
-        ValueError: texts that need more than 77 tokens; all of them are named.
+        ValueError: texts that need more than `context` tokens; all of them are named.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"a single text {texts!r} was given: expected a list of texts")
     if not texts:
-        return np.zeros((0, CONTEXT), np.int32)
+        return np.zeros((0, context), np.int32)
     ids = tokenizer([clean(text) for text in texts], verbose=False)["input_ids"]
-    if long := [f"  {text!r} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > CONTEXT]:
-        raise ValueError("\n".join([f"a text may have at most {CONTEXT} tokens, start and end included:", *long]))
-    table = np.zeros((len(texts), CONTEXT), np.int32)
+    if long := [f"  {text!r} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > context]:
+        raise ValueError("\n".join([f"a text may have at most {context} tokens, start and end included:", *long]))
+    table = np.zeros((len(texts), context), np.int32)
     for row, tokens in zip(table, ids, strict=True):
         row[: len(tokens)] = tokens
     return table
@@ -106,14 +134,18 @@ def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, .
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
-    """The non-empty lines of a UTF-8 text file (byte order mark and CRLF allowed), stripped."""
+    """The non-empty lines of a UTF-8 text file (CRLF allowed), stripped."""
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A UTF-8 text file; a byte order mark is dropped."""
     data = path.read_bytes()
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
@@ -135,23 +167,27 @@ class TextCache:
     directory: pathlib.Path | None = None
     memory: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def get(self, made_from: dict[str, object], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array made from `made_from` (weights, tokenizer, templates, labels ...; JSON), computed if not known."""
+    def get(self, made_from: dict[str, object], make: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The array of that shape made from `made_from` (weights, templates, labels ...; JSON), computed if unknown."""
         name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
         if name not in self.memory:
-            self.memory[name] = self.from_file(f"{name}.npy", make) if self.directory else make()
+            self.memory[name] = self.from_file(f"{name}.npy", make, shape) if self.directory else make()
         return self.memory[name]
 
-    def from_file(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def from_file(self, name: str, make: Callable[[], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The array in the cache file `name`, written first if it is missing or damaged."""
         path = self.directory / name
         try:
-            return np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
+            if array.shape == shape:
+                return array
         except (OSError, ValueError, EOFError):
-            array = make()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            np.save(file, array)
-        partial.replace(path)
+            pass
+        array = make()
+        with contextlib.suppress(OSError):  # a cache that cannot be written, in a read-only home say, only costs time
+            self.directory.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            with partial.open("wb") as file:
+                np.save(file, array)
+            partial.replace(path)
         return array

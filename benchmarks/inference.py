@@ -39,7 +39,7 @@ CONSOLE = rich.console.Console(width=100)  # the table also goes into files
 
 def torch_peer(source: formats.Recognised, frames: np.ndarray, dtype: str, compiled: bool) -> Callable:
     """The call that encodes the frames."""
-    module = torch_video.TorchVideo(source).to(torch_device(), getattr(torch, dtype))
+    module = torch_video.TorchVideo(source, getattr(torch, dtype)).to(torch_device())
     encode, pixels = torch.compile(module) if compiled else module, torch.from_numpy(frames).to(torch_device())
     return waiting(torch.inference_mode()(lambda: encode(pixels)), wait_for_torch)
 
@@ -177,17 +177,18 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both libraries live on one GPU
     torch.set_num_threads(os.cpu_count())
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as in JAX
+    load = os.getloadavg()[0]  # other processes slow PyTorch, whose threads wait for each other, more than JAX
     model = dataclasses.replace(config.clip_model(options.size, "Transf"), frames=options.frames)
     params, source = torch_video.same_weights(model)
     rows = [row for dtype in options.dtypes for row in benchmark(dtype, model, params, source, options=options)]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     peaks = {row["dtype"]: f"{row['peak'] / 1e12:.3g} TFLOP/s {row['dtype']}" for row in rows if "peak" in row}
-    versions = (
-        f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}, {', '.join(peaks.values())}"
-    )
-    print_table(rows, f"{options.size}, {options.frames} frames, batch {options.batch}, {device}\n{versions}")
+    versions = f"jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}"
+    title = f"{options.size}, {options.frames} frames, batch {options.batch}, {device}, load {load:.1f} at the start"
+    print_table(rows, f"{title}\n{versions}, {', '.join(peaks.values())}")
     if options.json:
-        described = {name: str(value) for name, value in vars(options).items()} | {"device": device, "on": versions}
+        described = {name: str(value) for name, value in vars(options).items()}
+        described |= {"device": device, "versions": versions, "load": load}
         options.json.write_text(json.dumps(described | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from actionclip_jax.models import action_clip, clip
 class TorchVideo(torch.nn.Module):
     """uint8 [B, T, S, S, 3] -> [B, E] of unit norm, with the weights of an ActionCLIP checkpoint."""
 
-    def __init__(self, source: formats.Recognised) -> None:
+    def __init__(self, source: formats.Recognised, dtype: torch.dtype) -> None:
         super().__init__()
         vision = run.huggingface_config(source.model).vision_config
         towers = verify.torch_towers(source).state_dict()
@@ -25,13 +25,15 @@ class TorchVideo(torch.nn.Module):
         self.head = verify.TorchHead(source)
         self.register_buffer("mean", torch.tensor(clip.MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(clip.STD), persistent=False)
+        for part in (self.image, self.head):
+            part.to(dtype)
         self.eval()
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalises as the JAX model does: in the dtype the weights have, from [0, 1]."""
-        pixels = (frames.flatten(0, 1).to(self.mean.dtype) / 255 - self.mean) / self.std
-        features = self.image(pixel_values=pixels.movedim(-1, 1)).image_embeds
-        return verify.unit(self.head(features.unflatten(0, frames.shape[:2])))
+        """Normalises in float32, as the JAX model does."""
+        pixels = (frames.flatten(0, 1).float() / 255 - self.mean) / self.std
+        features = self.image(pixel_values=pixels.movedim(-1, 1).to(self.image.dtype)).image_embeds
+        return verify.unit(self.head(features.unflatten(0, frames.shape[:2])).float())
 
 
 def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], formats.Recognised]:

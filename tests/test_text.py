@@ -157,7 +157,7 @@ def test_the_cache_computes_once_and_heals_damaged_files(tmp_path):
         return np.full((2, 3), len(calls), np.float32)
 
     def get(labels):
-        return text.TextCache(tmp_path).get({"labels": labels}, make)
+        return text.TextCache(tmp_path).get({"labels": labels}, make, (2, 3))
 
     first = get(["a"])
     np.testing.assert_array_equal(get(["a"]), first)
@@ -167,5 +167,5 @@ def test_the_cache_computes_once_and_heals_damaged_files(tmp_path):
         file.write_bytes(b"rubbish")
     assert get(["a"])[0, 0] == 3
     memory = text.TextCache()
-    assert memory.get({"labels": 1}, make) is memory.get({"labels": 1}, make)
+    assert memory.get({"labels": 1}, make, (2, 3)) is memory.get({"labels": 1}, make, (2, 3))
     assert len(list(tmp_path.iterdir())) == 2

@@ -2,11 +2,14 @@
 
 import dataclasses
 import hashlib
+import io
 import json
+import math
 import os
 import pathlib
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -71,8 +74,19 @@ def read(name: str | os.PathLike) -> Source:
             source.tree |= read_torch(part)
     for side in SIDE_FILES:
         if side.endswith("config.json") and (path.parent / side).is_file() and path.name in WEIGHT_FILES:
-            source.side[side] = json.loads((path.parent / side).read_text(encoding="utf-8"))
+            source.side[side] = read_json(path.parent / side)
     return source
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not readable JSON ({first_line(error)})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected an object with names")
+    return content
 
 
 def locate(name: str) -> pathlib.Path:
@@ -85,7 +99,8 @@ def locate(name: str) -> pathlib.Path:
             if (path / candidate).is_file():
                 return path / candidate
         raise CheckpointError(f"{path}: no weights in this directory; expected one of {', '.join(WEIGHT_FILES)}")
-    if len(path.parts) == 2 and not path.suffix and not path.is_absolute() and path.parts[0] not in (".", "..", "~"):
+    file_like = path.suffix in (*TORCH_SUFFIXES, ".safetensors", ".json")
+    if len(path.parts) == 2 and not file_like and not path.is_absolute() and path.parts[0] not in (".", ".."):
         return locate(download(name))
     raise CheckpointError(f"{name}: no such file or directory, and not a hub name of the form owner/name")
 
@@ -137,10 +152,10 @@ def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:
 def shard_names(index: pathlib.Path) -> list[str]:
     """The files an index names, which must lie beside it."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index)["weight_map"].values()))
         outside = [name for name in names if pathlib.PurePath(name).name != name]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index}: not an index of weights ({first_line(error)})") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index}: not an index of weights ({error!r})") from None
     if outside:
         raise CheckpointError(f"{index}: the index names files outside its directory: {', '.join(outside)}")
     return names
@@ -150,8 +165,8 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Tensors of a safetensors file; needs no PyTorch."""
     try:
         return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file, or cut short ({error})") from None
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file, or cut short ({first_line(error)})") from None
 
 
 def read_torch(path: pathlib.Path) -> dict[str, Any]:
@@ -165,13 +180,30 @@ def read_torch(path: pathlib.Path) -> dict[str, Any]:
         ) from None
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        if isinstance(loaded, Mapping):
+            return arrays(loaded)
     except pickle.UnpicklingError as error:
         refuse(path, str(error))
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(f"{path}: not a readable PyTorch file, or cut short ({first_line(error)})") from None
-    if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, expected a dictionary of tensors")
-    return arrays(loaded)
+    raise CheckpointError(f"{path}: holds a {type(loaded).__name__}, expected a dictionary of tensors")
+
+
+# what reading a damaged or hostile pickle or archive can raise, RecursionError being a RuntimeError
+UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    StopIteration,
+)
 
 
 def refuse(path: pathlib.Path, reason: str) -> NoReturn:
@@ -185,7 +217,8 @@ def refuse(path: pathlib.Path, reason: str) -> NoReturn:
 
 def first_line(error: object) -> str:
     """The first line of a message; PyTorch's go on for pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [""])[0]
+    return line if " " in line else f"{type(error).__name__} {line}".strip()  # a bare KeyError says nothing
 
 
 def arrays(value: Any) -> Any:
@@ -211,23 +244,33 @@ def is_torchscript(path: pathlib.Path) -> bool:
     """Whether the file is a TorchScript archive: a zip with a `code` folder."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path}: not a readable archive, or cut short ({first_line(error)})") from None
 
 
 def read_torchscript(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The parameters and buffers of a TorchScript archive, named as in its state dict. No PyTorch, and no code is run:
     the unpickler knows tensors and plain containers, and takes every scripted class for a bag of attributes."""
-    with zipfile.ZipFile(path) as archive:
-        root = next(name for name in archive.namelist() if "/code/" in name).split("/")[0]
-        try:
-            with archive.open(f"{root}/data.pkl") as file:
-                module = ScriptUnpickler(file, path, archive, root).load()
-        except (pickle.UnpicklingError, KeyError, EOFError, IndexError, AttributeError, TypeError, ValueError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"{path}: not a readable TorchScript archive ({first_line(error)})") from None
-        return dict(named_tensors(module))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            root = next(name for name in archive.namelist() if "/code/" in name).split("/")[0]
+            pickled = io.BytesIO(stored_bytes(archive, f"{root}/data.pkl", limit=1 << 26))
+            return dict(named_tensors(ScriptUnpickler(pickled, path, archive, root).load()))
+    except CheckpointError:
+        raise
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path}: not a readable TorchScript archive ({first_line(error)})") from None
+
+
+def stored_bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """An entry of an archive, which must be stored as it is (compressed, a small file could fill the memory)."""
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
+        raise CheckpointError(f"{archive.filename}: the entry {name} is compressed or larger than {limit} bytes")
+    return archive.read(entry)
 
 
 class ScriptModule:
@@ -242,8 +285,8 @@ def named_tensors(value: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarra
     if isinstance(value, np.ndarray):
         yield prefix, value
     elif isinstance(value, ScriptModule):
-        for name, item in getattr(value, "attributes", {}).items():
-            yield from named_tensors(item, f"{prefix}.{name}" if prefix else name)
+        for name, item in vars(value).get("attributes", {}).items():
+            yield from named_tensors(item, f"{prefix}.{name}" if prefix else str(name))
 
 
 STORAGES = {
@@ -270,7 +313,8 @@ class ScriptUnpickler(pickle.Unpickler):
         if module.startswith("__torch__"):
             return ScriptModule
         known: dict[tuple[str, str], Callable] = {
-            ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+            # lambdas made here: a pickle may set attributes of what it gets
+            ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: rebuild_tensor(*parts),
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *rest: tensor,
             ("collections", "OrderedDict"): dict,
         }
@@ -286,17 +330,9 @@ class ScriptUnpickler(pickle.Unpickler):
         """A storage of the archive as a flat array."""
         _, dtype, key, _, count = pid
         if key not in self.storages:
-            entry = next(
-                info
-                for folder in ("data", "constants")
-                for info in self.archive.infolist()
-                if info.filename == f"{self.root}/{folder}/{key}"
-            )
-            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != count * np.dtype(dtype).itemsize:
-                raise CheckpointError(
-                    f"{self.path}: the archive's entry {entry.filename} is compressed or of the wrong size"
-                )
-            self.storages[key] = np.frombuffer(self.archive.read(entry), dtype)
+            folder = "data" if f"{self.root}/data/{key}" in self.archive.namelist() else "constants"
+            size = count * np.dtype(dtype).itemsize
+            self.storages[key] = np.frombuffer(stored_bytes(self.archive, f"{self.root}/{folder}/{key}", size), dtype)
         return self.storages[key]
 
 
@@ -305,21 +341,27 @@ def rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tupl
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
-    if offset < 0 or min((0, *strides)) < 0 or min((1, *shape)) < 0 or last >= storage.size:
+    if offset < 0 or min((0, *strides)) < 0 or min((1, *shape)) < 0 or max(last + 1, math.prod(shape)) > storage.size:
         raise CheckpointError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
 
 
+def check_suffix(path: pathlib.Path, nested: bool) -> None:
+    """Raises CheckpointError if `write` does not know the ending; safetensors files cannot nest dicts."""
+    suffixes = TORCH_SUFFIXES if nested else (".safetensors", *TORCH_SUFFIXES)
+    if path.suffix not in suffixes:
+        raise CheckpointError(f"{path}: expected a name ending in {', '.join(suffixes)}")
+
+
 def write(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
     """Writes arrays as safetensors or, for PyTorch's suffixes, with torch.save (which also takes nested dicts)."""
+    check_suffix(path, nested=any(isinstance(value, Mapping) for value in tree.values()))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".safetensors":
         contiguous = {name: np.asarray(array, order="C") for name, array in tree.items()}
         safetensors.numpy.save_file(contiguous, path, metadata={"format": "pt"})
         return
-    if path.suffix not in TORCH_SUFFIXES:
-        raise CheckpointError(f"{path}: expected a name ending in .safetensors, {', '.join(TORCH_SUFFIXES)}")
     try:
         import torch
     except ImportError:

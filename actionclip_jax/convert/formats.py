@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import transformers
+from huggingface_hub import errors
 
 from actionclip_jax import config
 from actionclip_jax.convert import files, mapping
@@ -91,6 +92,9 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     names = HUGGINGFACE_NAMES if hugging else OPENAI_NAMES
     model = towers_from_shapes(source.name, {role: prefix + name for role, name in names.items()}, tensors)
     model = dataclasses.replace(model, **flavour(source, kind, activation, model))
+    for tower in (model.image, model.text):
+        if tower.heads < 1 or tower.width % tower.heads:
+            raise files.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
     head_prefix = {"actionclip": "fusion_model_state_dict/", "mmaction2": "state_dict/adapter."}.get(kind)
     if kind == "actionclip" and any(name.startswith(f"{head_prefix}module.") for name in tensors):
         head_prefix += "module."
@@ -110,8 +114,10 @@ def openai_kind(source: files.Source, tensors: Mapping[str, np.ndarray], prefix:
         return "actionclip"
     if prefix.startswith("state_dict/clip."):
         return "mmaction2"
-    # OpenAI keeps three scalars and rounds to float16; nobody else does
-    half = tensors[f"{prefix}visual.conv1.weight"].dtype == np.float16
+    if "open_clip_config.json" in source.side:
+        return "open_clip"
+    # OpenAI keeps three scalars, and its state dicts are bare and rounded to float16
+    half = prefix == "" and tensors["visual.conv1.weight"].dtype == np.float16
     return "openai" if source.scripted or f"{prefix}input_resolution" in tensors or half else "open_clip"
 
 
@@ -119,6 +125,7 @@ OPENAI_NAMES = {
     "patch": "visual.conv1.weight",
     "image_position": "visual.positional_embedding",
     "image_block": r"visual.transformer.resblocks.{}.",
+    "projection": "text_projection",
     "token": "token_embedding.weight",
     "text_position": "positional_embedding",
     "text_block": r"transformer.resblocks.{}.",
@@ -127,6 +134,7 @@ HUGGINGFACE_NAMES = {
     "patch": "vision_model.embeddings.patch_embedding.weight",
     "image_position": "vision_model.embeddings.position_embedding.weight",
     "image_block": r"vision_model.encoder.layers.{}.",
+    "projection": "text_projection.weight",
     "token": "text_model.embeddings.token_embedding.weight",
     "text_position": "text_model.embeddings.position_embedding.weight",
     "text_block": r"text_model.encoder.layers.{}.",
@@ -135,12 +143,19 @@ HUGGINGFACE_NAMES = {
 
 def count_layers(tensors: Mapping[str, np.ndarray], block: str) -> int:
     """How many blocks there are, where `{}` in the name counts them."""
-    pattern = re.compile(re.escape(block).replace(r"\{\}", r"(\d+)"))
-    return 1 + max((int(match[1]) for match in map(pattern.match, tensors) if match), default=-1)
+    pattern = re.compile(re.escape(block).replace(r"\{\}", r"(\d{1,9})\b"))
+    count = 1 + max((int(match[1]) for match in map(pattern.match, tensors) if match), default=-1)
+    if count > len(tensors):
+        raise files.CheckpointError(f"{block.format(count - 1)}*: a layer {count - 1}, and only {len(tensors)} tensors")
+    return count
+
+
+# open_clip's ViT-H-14, g-14 and bigG-14; all other published towers have heads of 64 channels
+HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 
 
 def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ModelConfig:
-    """The towers' sizes. Heads are 64 wide in every published CLIP."""
+    """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
     wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
     if missing := [name for name in wanted if name not in tensors]:
         raise files.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
@@ -151,15 +166,16 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
     width, _, patch, _ = tensors[names["patch"]].shape
     grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
     vocabulary, text_width = tensors[names["token"]].shape
-    projections = [name for name in tensors if re.search(r"(^|[/.])(text_projection|text_projection\.weight)$", name)]
-    embed = next((tensors[name].shape[-1 if name.endswith("projection") else 0] for name in projections), text_width)
+    projection = tensors.get(names["projection"])
+    if projection is None or projection.ndim != 2:
+        raise files.CheckpointError(f"{where}: not a whole CLIP: no matrix {names['projection']}")
     return config.ModelConfig(
         image=config.ImageConfig(
             size=grid * patch,
             patch=patch,
             width=width,
             depth=count_layers(tensors, names["image_block"]),
-            heads=max(1, width // 64),
+            heads=HEADS_OF_WIDTH.get(width, max(1, width // 64)),
         ),
         text=config.TextConfig(
             vocabulary=vocabulary,
@@ -168,7 +184,7 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
             depth=count_layers(tensors, names["text_block"]),
             heads=max(1, text_width // 64),
         ),
-        embed_width=embed,
+        embed_width=projection.shape[0 if names["projection"].endswith("weight") else 1],
     )
 
 
@@ -176,20 +192,13 @@ def flavour(source: files.Source, kind: str, activation: str | None, model: conf
     """What shapes do not tell: heads, activation and norm eps, from the files beside the weights if there are any."""
     found: dict[str, Any] = {"activation": activation}
     if kind == "huggingface" and "config.json" in source.side:
-        told = transformers.CLIPConfig.from_dict(source.side["config.json"])
-        vision, text = told.vision_config, told.text_config
-        found = {"activation": activation or vision.hidden_act, "norm_eps": float(vision.layer_norm_eps)}
-        if (text.hidden_act, text.layer_norm_eps) != (vision.hidden_act, vision.layer_norm_eps):
-            raise files.CheckpointError(
-                f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP"
-            )
-        found["image"] = dataclasses.replace(model.image, heads=vision.num_attention_heads)
-        found["text"] = dataclasses.replace(model.text, heads=text.num_attention_heads)
+        found = told_by_huggingface(source, model)
     elif kind == "open_clip" and "open_clip_config.json" in source.side:
-        quick = source.side["open_clip_config.json"]["model_cfg"].get("quick_gelu", False)
-        found["activation"] = activation or ("quick_gelu" if quick else "gelu")
+        found = told_by_open_clip(source, model)
     elif kind in ("openai", "actionclip", "mmaction2"):
-        found["activation"] = activation or "quick_gelu"
+        found = {"activation": "quick_gelu"}
+    if activation is not None:
+        found["activation"] = activation
     if found["activation"] is None:
         raise files.CheckpointError(
             f"{source.name}: {FORMATS[kind]} weights that do not say their activation. Give the directory that also "
@@ -197,6 +206,39 @@ def flavour(source: files.Source, kind: str, activation: str | None, model: conf
             "open_clip models whose name ends in -quickgelu), --activation gelu for the rest of open_clip"
         )
     return found
+
+
+def told_by_huggingface(source: files.Source, model: config.ModelConfig) -> dict[str, Any]:
+    """Activation, eps and heads by transformers' `config.json`."""
+    try:
+        told = transformers.CLIPConfig.from_dict(source.side["config.json"])
+        vision, text = told.vision_config, told.text_config
+        found = {
+            "activation": vision.hidden_act,
+            "norm_eps": float(vision.layer_norm_eps),
+            "image": dataclasses.replace(model.image, heads=int(vision.num_attention_heads)),
+            "text": dataclasses.replace(model.text, heads=int(text.num_attention_heads)),
+        }
+    except (TypeError, ValueError, AttributeError, errors.StrictDataclassError) as error:
+        raise files.CheckpointError(f"{source.name}: config.json is not that of a CLIP ({error})") from None
+    if (text.hidden_act, text.layer_norm_eps) != (vision.hidden_act, vision.layer_norm_eps):
+        raise files.CheckpointError(f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP")
+    return found
+
+
+def told_by_open_clip(source: files.Source, model: config.ModelConfig) -> dict[str, Any]:
+    """Activation and heads by `open_clip_config.json`."""
+    try:
+        told = source.side["open_clip_config.json"]["model_cfg"]
+        vision, text = told.get("vision_cfg", {}), told.get("text_cfg", {})
+        image_heads = model.image.width // vision["head_width"] if "head_width" in vision else model.image.heads
+        return {
+            "activation": "quick_gelu" if told.get("quick_gelu", False) else "gelu",
+            "image": dataclasses.replace(model.image, heads=int(image_heads)),
+            "text": dataclasses.replace(model.text, heads=int(text.get("heads", model.text.heads))),
+        }
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        raise files.CheckpointError(f"{source.name}: open_clip_config.json is not open_clip's ({error!r})") from None
 
 
 def temporal_from_shapes(
@@ -221,7 +263,7 @@ def temporal_from_shapes(
         temporal = dataclasses.replace(temporal, head="Transf", depth=depth, positions=rows or 77, norm_eps=eps)
     time = tensors.get(f"{prefix}visual.time_embedding")
     frames = model.frames
-    if kind == "mmaction2" or temporal.head == "Transf_cls":
+    if rows and (kind == "mmaction2" or temporal.head == "Transf_cls"):
         frames = rows  # these keep exactly one position a frame
     return dataclasses.replace(
         model,

@@ -17,8 +17,6 @@ from actionclip_jax import checkpoint, config, text
 from actionclip_jax.convert import files, formats, mapping
 from actionclip_jax.models import action_clip
 
-TARGETS = ("openai", "huggingface", "actionclip")
-
 
 def read_any(
     name: str | os.PathLike,
@@ -37,8 +35,8 @@ def read_any(
         image_size: resize the image positions bicubically to another input size in pixels.
         say: told, line by line, what was recognised.
     """
-    if checkpoint.is_model_directory(name):
-        weights = checkpoint.load(name)
+    if checkpoint.is_model_directory(pathlib.Path(name).expanduser()):
+        weights = checkpoint.load(pathlib.Path(name).expanduser())
         say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
         if activation not in (None, weights.model.activation):
             raise files.CheckpointError(
@@ -71,14 +69,10 @@ def import_weights(
     }
     source.tree = {}  # so that to_params can free each tensor once it is used
     params = mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors)
-    return checkpoint.Weights(found.model, params, tokenizer_of(source), provenance, found.unused)
-
-
-def tokenizer_of(source: files.Source) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer beside the weights if there is one, else CLIP's own."""
-    if source.path.name in files.WEIGHT_FILES and (source.path.parent / "tokenizer.json").is_file():
-        return transformers.CLIPTokenizerFast.from_pretrained(source.path.parent, local_files_only=True)
-    return text.default_tokenizer()
+    beside = source.path.parent if source.path.name in files.WEIGHT_FILES else None
+    own = beside and (beside / "tokenizer.json").is_file()
+    tokenizer = text.load_tokenizer(beside if own else None, found.model.text.vocabulary)
+    return checkpoint.Weights(found.model, params, tokenizer, provenance, found.unused)
 
 
 def resize_image(weights: checkpoint.Weights, size: int) -> checkpoint.Weights:
@@ -101,17 +95,14 @@ def export(
     Returns:
         What had to be said: dtypes, parts left out.
     """
-    path, model = pathlib.Path(destination), weights.model
-    if path.exists() and not overwrite:
-        raise checkpoint.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
+    path, model = pathlib.Path(destination).expanduser(), weights.model
+    check_destination(path, target, overwrite)
     said = []
-    if target != "actionclip" and (model.temporal.head != "meanP" or model.shift or model.joint):
-        if not towers_only or model.shift or model.joint:
-            raise files.CheckpointError(
-                f"the {target} format has no place for the temporal head {model.temporal.head}, shift or joint: use "
-                "--to actionclip, or --towers-only to leave the temporal head out"
-            )
+    if towers_only and model.temporal.head != "meanP":
         said.append(f"left out: the temporal head {model.temporal.head}")
+        model = dataclasses.replace(model, temporal=config.TemporalConfig())
+    if found := not_expressible(model, target):
+        raise files.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *found]))
     rows = export_rows(model, target)
     tensors, notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
     if target == "huggingface":
@@ -121,6 +112,43 @@ def export(
     else:
         files.write(path, tensors)
     return [*said, *notes]
+
+
+def check_destination(path: pathlib.Path, target: str, overwrite: bool) -> None:
+    """Refuses a place that cannot be written to, before any work is done."""
+    if path.exists() and not overwrite:
+        raise checkpoint.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
+    if target != "huggingface":
+        files.check_suffix(path, nested=target == "actionclip")
+
+
+def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
+    """What a reader of the format would take for something else."""
+    temporal, found = model.temporal, []
+    if target != "actionclip":
+        if temporal.head != "meanP":
+            found.append(
+                f"it has no place for the temporal head {temporal.head}: use --to actionclip, or --towers-only to "
+                "leave the temporal head out"
+            )
+        found += [f"it has no place for {name}" for name in ("shift", "joint") if getattr(model, name)]
+    if target == "huggingface":
+        return found
+    if model.activation != "quick_gelu":
+        found.append(f"it means the activation quick_gelu, the model has {model.activation}")
+    if model.norm_eps != 1e-5:
+        found.append(f"it means LayerNorm eps 1e-5, the model has {model.norm_eps:g}")
+    for name, tower in (("image", model.image), ("text", model.text)):
+        if tower.heads * 64 != tower.width:
+            found.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
+    if temporal.head == "Conv_1D" and not temporal.legacy_layout:
+        found.append("it means Conv_1D's legacy layout over channels, the model convolves over time")
+    if temporal.head == "Transf" and (temporal.norm_eps, temporal.positions) != (1e-12, model.text.context):
+        found.append(
+            f"it means a Transf head with eps 1e-12 and {model.text.context} positions, the model has "
+            f"{temporal.norm_eps:g} and {temporal.positions}"
+        )
+    return found
 
 
 def export_rows(model: config.ModelConfig, target: str) -> list[mapping.Row]:
@@ -139,8 +167,12 @@ def restore_dtypes(
     """The dtypes and the unused tensors of the source, if it had this format and no value would change."""
     said: list[str] = []
     if weights.provenance.get("format") != target:
-        return tensors, ["all tensors are float32"]
-    dtypes = weights.provenance["dtypes"]
+        if target == "openai":  # the scalars tell a reader whose format it is
+            image, words = weights.model.image, weights.model.text
+            scalars = {"input_resolution": image.size, "context_length": words.context, "vocab_size": words.vocabulary}
+            tensors = tensors | {name: np.array(value, np.int64) for name, value in scalars.items()}
+        return tensors, ["all weights are float32"]
+    dtypes = weights.provenance.get("dtypes", {})
     rounded = []
     for name, array in tensors.items():
         cast = array.astype(files.dtype(dtypes.get(name, "float32")))

@@ -39,8 +39,10 @@ class Difference:
 
 def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Difference:
     """Largest absolute and relative difference of two arrays of one shape."""
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{name} have shape {ours.shape}, PyTorch's {theirs.shape}")
     absolute = float(np.abs(ours - theirs).max())
-    return Difference(name, absolute, absolute / float(np.abs(theirs).max()))
+    return Difference(name, absolute, absolute / max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny))
 
 
 def verify(source_name: str | os.PathLike, directory: str | os.PathLike, activation: str | None) -> list[Difference]:
@@ -53,7 +55,7 @@ def verify(source_name: str | os.PathLike, directory: str | os.PathLike, activat
     size = model.image.size
     frames = rng.integers(0, 256, (2, model.frames, size, size, 3), np.uint8)
     prompts = text.fill(["archery", "playing the violin"], text.ACTIONCLIP_TEMPLATES[:4])
-    tokens = text.tokenize(text.default_tokenizer(), prompts)
+    tokens = text.tokenize(text.default_tokenizer(), prompts, model.text.context)
     ours = our_features(directory, frames, tokens)
     theirs = torch_features(formats.recognise(files.read(source_name), activation, model.frames), frames, tokens)
     return [compare(name, ours[name], theirs[name]) for name in theirs]

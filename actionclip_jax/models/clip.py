@@ -66,7 +66,14 @@ class ImageTower(nnx.Module):
             compute,
             drop_path=model.drop_path,
         )
-        linear = functools.partial(nnx.Linear, use_bias=False, kernel_init=normal, dtype=self.spec.dtype, rngs=rngs)
+        linear = functools.partial(
+            nnx.Linear,
+            dot_general=layers.dot_general,
+            use_bias=False,
+            kernel_init=normal,
+            dtype=self.spec.dtype,
+            rngs=rngs,
+        )
         self.patch = linear(image.patch**2 * 3, image.width)
         self.class_embedding = nnx.Param(normal(rngs.params(), (image.width,)))
         self.position = nnx.Param(normal(rngs.params(), (image.tokens, image.width)))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +57,13 @@ class TransformerSpec:
         return nnx.initializers.normal(deviation[layer])
 
 
+def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> jax.Array:
+    """`jax.lax.dot_general`. XLA has fast bfloat16 products for CPUs (AMX) only where the result is float32."""
+    if jax.default_backend() == "cpu" and lhs.dtype == jnp.bfloat16:
+        options["preferred_element_type"] = jnp.float32
+    return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
+
+
 class LayerNorm(nnx.LayerNorm):
     """Layer normalisation over the last axis, computed in float32 and returned in the dtype of its input."""
 
@@ -76,8 +84,11 @@ def use_cudnn(q: jax.Array, causal: bool, implementation: str) -> bool:
     """
     if implementation != "auto":
         return implementation == "cudnn"
-    nvidia = jax.default_backend() == "gpu" and "NVIDIA" in jax.devices()[0].device_kind
-    return nvidia and q.dtype.itemsize == 2 and q.shape[1] >= 128 and q.shape[-1] % 8 == 0 and not causal
+    if jax.default_backend() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
+        return False
+    device = jax.local_devices()[0]
+    recent = "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
+    return recent and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
 
 
 def attend_xla(
@@ -86,14 +97,19 @@ def attend_xla(
     """softmax(q k^T / sqrt(K)) v with a float32 softmax: three [B, L, H, K] -> [B, L, H, K].
 
     Heads go before tokens so that both products are plain batched matrix products: jax.nn.dot_product_attention
-    leaves them strided, which costs 1.6 times as long on a CPU. A key drops probabilities, as PyTorch's encoder does.
+    leaves them strided, which costs 1.6 times as long on a CPU. For the same reason the sum of the softmax divides
+    the result [L, K] rather than the probabilities [L, L]. A key drops probabilities, as PyTorch's encoder does.
     """
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
-    scores = jnp.einsum("bhlk,bhmk->bhlm", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
+    length, width = q.shape[2:]
+    scores = jnp.einsum("bhlk,bhmk->bhlm", q, k, preferred_element_type=jnp.float32) * width**-0.5
     if causal:
-        scores = jnp.where(jnp.tri(q.shape[2], dtype=bool), scores, -jnp.inf)
-    probabilities = dropout(jax.nn.softmax(scores), dropout_rate, key).astype(v.dtype)
-    return jnp.einsum("bhlm,bhmk->bhlk", probabilities, v).swapaxes(1, 2)
+        scores = jnp.where(jnp.tri(length, dtype=bool), scores, -jnp.inf)
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    totals = weights.sum(axis=-1, keepdims=True)
+    weights = dropout(weights, dropout_rate, key).astype(v.dtype)
+    attended = jnp.einsum("bhlm,bhmk->bhlk", weights, v, preferred_element_type=jnp.float32) / totals
+    return attended.astype(v.dtype).swapaxes(1, 2)
 
 
 def attend_cudnn(q: jax.Array, k: jax.Array, v: jax.Array, *, causal: bool) -> jax.Array:
@@ -113,7 +129,7 @@ class Attention(nnx.Module):
 
     def __init__(self, spec: TransformerSpec, *, rngs: nnx.Rngs) -> None:
         heads = (spec.heads, spec.width // spec.heads)
-        linear = functools.partial(nnx.LinearGeneral, dtype=spec.dtype, rngs=rngs)
+        linear = functools.partial(nnx.LinearGeneral, dot_general=dot_general, dtype=spec.dtype, rngs=rngs)
         self.causal, self.dropout, self.implementation = spec.causal, spec.dropout, spec.compute.attention
         self.qkv = linear(spec.width, (3, *heads), kernel_init=spec.initializer("qkv"))
         self.out = linear(heads, spec.width, axis=(-2, -1), kernel_init=spec.initializer("out"))
@@ -133,7 +149,7 @@ class Mlp(nnx.Module):
 
     def __init__(self, spec: TransformerSpec, *, rngs: nnx.Rngs) -> None:
         hidden = spec.mlp_width or 4 * spec.width
-        linear = functools.partial(nnx.Linear, dtype=spec.dtype, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dot_general=dot_general, dtype=spec.dtype, rngs=rngs)
         self.activation = spec.activation
         self.fc = linear(spec.width, hidden, kernel_init=spec.initializer("fc"))
         self.proj = linear(hidden, spec.width, kernel_init=spec.initializer("proj"))
