@@ -28,7 +28,7 @@ import torch
 import torch_video
 from flax import nnx
 
-from actionclip_jax import config
+from actionclip_jax import compiler, config
 from actionclip_jax.convert import formats, verify
 from actionclip_jax.models import action_clip
 
@@ -47,7 +47,9 @@ def torch_peer(source: formats.Recognised, frames: np.ndarray, dtype: str, compi
 def jax_peer(model: config.ModelConfig, params: dict, frames: np.ndarray, dtype: str, layers: str) -> Callable:
     """The same for this project's model."""
     graph, state = nnx.split(action_clip.from_params(model, config.ComputeConfig(dtype=dtype, layers=layers), params))
-    encode = jax.jit(lambda state, frames: nnx.merge(graph, state).encode_video(frames))
+    encode = jax.jit(
+        lambda state, frames: nnx.merge(graph, state).encode_video(frames), compiler_options=compiler.options(dtype)
+    )
     return waiting(functools.partial(encode, state, jnp.asarray(frames)), jax.block_until_ready)
 
 

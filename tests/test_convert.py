@@ -1,9 +1,12 @@
 """Conversion: five formats in, three out, nothing rounded, nothing executed, everything checked."""
 
 import dataclasses
+import io
+import json
 import pickle
 import shutil
 import sys
+import types
 import zipfile
 
 import huggingface_hub
@@ -140,6 +143,103 @@ def test_open_clip_directories_say_their_activation(told, activation, tmp_path):
     assert run.read_any(tmp_path).model.activation == activation
 
 
+def test_heads_are_what_the_config_says_and_never_guessed_silently(tmp_path):
+    safetensors.torch.save_file(
+        torch_reference.openai_state(tiny.model_config()), tmp_path / "open_clip_model.safetensors"
+    )
+    told = {"model_cfg": {"vision_cfg": {"head_width": 32}, "text_cfg": {"heads": 8}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(told))
+    model = run.read_any(tmp_path).model
+    assert (model.image.heads, model.text.heads) == (4, 8)
+    for wrong in ([], {}, {"model_cfg": 5}, {"model_cfg": {"vision_cfg": {"head_width": 0}}}):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(wrong))
+        with pytest.raises(files.CheckpointError, match=r"open_clip_config\.json"):
+            run.read_any(tmp_path)
+    narrow = dataclasses.replace(tiny.model_config(), text=config.TextConfig(width=96, depth=2, heads=2))
+    torch.save(torch_reference.openai_half(narrow), tmp_path / "narrow.pt")
+    with pytest.raises(files.CheckpointError, match="cannot know the heads of a tower of width 96"):
+        run.read_any(tmp_path / "narrow.pt")
+
+
+@pytest.mark.parametrize("wrong", [[], {"vision_config": 5}, {"vision_config": {"num_attention_heads": "x"}}])
+def test_a_wrong_hugging_face_config_is_named(wrong, tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(wrong))
+    with pytest.raises(files.CheckpointError, match=r"config\.json"):
+        run.read_any(tmp_path)
+
+
+def test_half_precision_open_clip_directories_keep_their_activation(tmp_path):
+    state = {name: tensor.half() for name, tensor in torch_reference.openai_state(tiny.model_config()).items()}
+    safetensors.torch.save_file(state, tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {}}')
+    assert run.read_any(tmp_path).model.activation == "gelu"
+
+
+@pytest.mark.parametrize(
+    ("changes", "target", "message"),
+    [
+        ({"activation": "gelu"}, "openai", "means the activation quick_gelu, the model has gelu"),
+        ({"norm_eps": 1e-6}, "openai", "means LayerNorm eps 1e-5, the model has 1e-06"),
+        ({"image": config.ImageConfig(32, 8, 128, 2, 4)}, "openai", "the image tower has 4 in 128"),
+        ({"temporal": config.TemporalConfig("Conv_1D")}, "actionclip", "convolves over time"),
+        ({"temporal": config.TemporalConfig("Transf", positions=8)}, "actionclip", "the model has 1e-12 and 8"),
+        ({"shift": True}, "huggingface", "no place for shift"),
+    ],
+)
+def test_a_model_that_a_format_cannot_say_is_not_written_in_it(changes, target, message, tmp_path):
+    model = dataclasses.replace(tiny.model_config(), **changes)
+    weights = checkpoint.Weights(model, {}, text.default_tokenizer(), {}, {})
+    with pytest.raises(files.CheckpointError, match=message):
+        run.export(weights, tmp_path / "out.pt", target, towers_only=False, overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_in_openais_names_is_recognised_again(tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
+    run.export(run.read_any(tmp_path / "hugging"), tmp_path / "a.pt", "openai", towers_only=False, overwrite=False)
+    again = run.read_any(tmp_path / "a.pt")
+    assert (again.provenance["format"], again.model.activation) == ("openai", "quick_gelu")
+
+
+def test_a_tokenizer_that_does_not_fit_the_text_tower_is_refused(tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="the tokenizer is damaged"):
+        run.read_any(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    weights = run.read_any(tmp_path)
+    checkpoint.save(tmp_path / "model", weights)
+    (tmp_path / "model" / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.json is missing"):
+        checkpoint.load(tmp_path / "model")
+    with pytest.raises(ValueError, match="a tokenizer of 49408 tokens, and the text tower knows 1000"):
+        text.load_tokenizer(None, 1000)
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate"])
+def test_damaged_weights_of_a_model_directory_are_an_error_not_a_traceback(damage, tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
+    checkpoint.save(tmp_path / "model", run.read_any(tmp_path / "hugging"))
+    state = sorted(
+        path for path in (tmp_path / "model" / "params").rglob("*") if path.is_file() and path.stat().st_size
+    )
+    assert len(state) >= 4
+    for number, path in enumerate(state):
+        broken = tmp_path / f"broken-{number}"
+        shutil.copytree(tmp_path / "model", broken)
+        victim = broken / path.relative_to(tmp_path / "model")
+        victim.unlink() if damage == "delete" else victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+        try:
+            again = checkpoint.load(broken)
+        except checkpoint.ModelDirectoryError:
+            continue
+        np.testing.assert_array_equal(  # a file that Orbax can do without
+            again.params["image/projection/kernel"],
+            checkpoint.load(tmp_path / "model").params["image/projection/kernel"],
+        )
+
+
 def test_bfloat16_safetensors_are_read_and_returned(tmp_path):
     state = {name: tensor.bfloat16() for name, tensor in torch_reference.openai_state(tiny.model_config()).items()}
     state |= {"input_resolution": torch.tensor(32)}
@@ -244,6 +344,72 @@ def test_compressed_torchscript_archives_are_refused_as_they_may_be_bombs(tmp_pa
         files.read(tmp_path / "bomb.pt")
 
 
+def hostile_archive(path, pickled):
+    """A TorchScript archive with the given `data.pkl` and one storage of two floats."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/code/__torch__.py", "")
+        archive.writestr("x/data/0", np.ones(2, np.float32).tobytes())
+        archive.writestr("x/data.pkl", pickled)
+
+
+def scripted_tensor(shape, strides, key="0", count=2):
+    """Pickle opcodes of a module with one tensor `w`."""
+
+    class Storage(pickle.Pickler):
+        def persistent_id(self, value):
+            return (
+                ("storage", value[1], key, "cpu", count)
+                if isinstance(value, tuple) and value[:1] == ("STORAGE",)
+                else None
+            )
+
+    class Module:
+        pass
+
+    class Tensor:
+        def __reduce__(self):
+            return torch._utils._rebuild_tensor_v2, (("STORAGE", torch.FloatStorage), 0, shape, strides, False, {})
+
+    Module.__module__, Module.__qualname__ = "__torch__", "Module"
+    module, buffer = Module(), io.BytesIO()
+    module.w = Tensor()
+    sys.modules["__torch__"] = types.SimpleNamespace(Module=Module)
+    try:
+        Storage(buffer, 2).dump(module)
+    finally:
+        del sys.modules["__torch__"]
+    return buffer.getvalue()
+
+
+def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    hostile_archive(path, scripted_tensor((2,), (1,)))
+    np.testing.assert_array_equal(files.read(path).tree["w"], [1, 1])
+    for shape, strides, key, count in (
+        ((10**7, 640_000), (0, 0), "0", 2),
+        ((2**70,), (1,), "0", 2),
+        ((3,), (1,), "0", 2),
+        ((2,), (-1,), "0", 2),
+        ((2,), (1,), "gone", 2),
+        ((2,), (1,), "0", 1),
+    ):
+        hostile_archive(path, scripted_tensor(shape, strides, key, count))
+        with pytest.raises(files.CheckpointError, match=r"x\.pt|does not fit its storage"):
+            files.read(path)
+    for pickled in (b"", b"\x80\x02}q\x00.", b"rubbish"):
+        hostile_archive(path, pickled)
+        with pytest.raises(files.CheckpointError):
+            run.read_any(path)
+
+
+def test_a_layer_number_out_of_all_proportion_is_refused(tmp_path):
+    state = torch_reference.openai_half(tiny.model_config())
+    state["visual.transformer.resblocks.2000000.ln_1.weight"] = torch.ones(128)
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(files.CheckpointError, match="a layer 2000000"):
+        run.read_any(tmp_path / "clip.pt")
+
+
 @pytest.mark.parametrize("kind", ["clip.pt", "script.pt", "clip.safetensors"])
 def test_cut_and_foreign_files_are_named_not_traced(kind, tmp_path):
     path = tmp_path / kind
@@ -302,7 +468,8 @@ def test_an_index_may_not_name_files_elsewhere(tmp_path):
     for content, message in (
         ('{"weight_map": {"a": "../secret.bin"}}', "outside its directory"),
         ('{"weight_map": {"a": "gone.bin"}}', r"missing: gone\.bin"),
-        ("[1]", "not an index"),
+        ("[1]", "holds a list"),
+        ("{}", "not an index"),
     ):
         index.write_text(content)
         with pytest.raises(files.CheckpointError, match=message):

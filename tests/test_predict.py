@@ -110,6 +110,10 @@ def test_encoders_give_unit_vectors_whatever_the_number_of_texts(model):
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(model.encode_text(texts[:1]), model.encode_text(texts)[:1], atol=1e-6)
     assert model.encode_text([]).shape == (0, 64)
+    with pytest.raises(ValueError, match="expected a list of texts"):
+        model.encode_text("archery")
+    with pytest.raises(ValueError, match=r"uint8 \(1, 0, 32, 32, 3\): expected"):
+        model.encode_video(np.zeros((1, 0, 32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match=r"float64 \(1, 4, 32, 32, 3\): expected uint8 \(clips, frames, 32, 32, 3\)"):
         model.encode_video(np.zeros((1, 4, 32, 32, 3)))
 
@@ -163,6 +167,8 @@ def test_frames_and_views_that_make_no_sense_are_refused_before_decoding(model, 
         model.predict("nowhere.mp4", LABELS, views=(0, 1))
     with pytest.raises(ValueError, match="100 frames were given, but the model has learned positions for 77"):
         model.predict("nowhere.mp4", LABELS, frames=100)
+    with pytest.raises(ValueError, match="at least 1"):
+        model.predict("nowhere.mp4", LABELS, frames=0)
     stretched = actionclip_jax.load(source, frames=tiny.FRAMES, interpolate_positions=True)
     with pytest.raises(video.VideoError, match="no such file"):
         stretched.predict("nowhere.mp4", LABELS, frames=100)
@@ -210,6 +216,34 @@ def test_the_command_prints_ranked_labels_and_writes_json_and_sheet(directory, c
     assert picture.shape[1] == 1600 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
 
 
+def test_labels_are_shown_as_they_are(directory, clip_file, tmp_path, capsys):
+    labels = ("[red]x[/]", ":fire: $5 or $\\bad$", "射箭", "x" * 70)
+    sheet = tmp_path / "sheet.png"
+    assert run_command("predict", directory, clip_file, "--labels", ",".join(labels), "--sheet", sheet) == 0
+    printed = capsys.readouterr().out
+    assert all(label in printed for label in labels) and sheet.is_file()
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(directory, clip_file, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert run_command("predict", directory, clip_file, "--labels", "a,b") == 0
+
+
+def test_stopping_keeps_what_is_done(directory, clip_file, tmp_path, monkeypatch, capsys):
+    def one_then_stop(self, videos, labels, **options):
+        yield original(self, videos[:1], labels, **options).__next__()
+        raise KeyboardInterrupt
+
+    original = predict.Predictor.predict_each
+    monkeypatch.setattr(predict.Predictor, "predict_each", one_then_stop)
+    out = tmp_path / "result.json"
+    other = videos.write(tmp_path / "other.mp4", frames=8)
+    assert run_command("predict", directory, clip_file, other, "--labels", "a,b", "--json", out) == 130
+    assert len(json.loads(out.read_text())["results"]) == 1
+    assert "stopped after 1 of 2 videos" in capsys.readouterr().err
+
+
 def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(directory, clip_file, tmp_path, capsys):
     (tmp_path / "note.mp4").write_text("not a video")
     out = tmp_path / "result.json"
@@ -233,8 +267,9 @@ def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(direct
         (["{model}", "{clip}", "--labels", "a,b", "--sheet", "sheet.jpg"], "ending in .png"),
         (["{model}", "{clip}", "--labels", "a,b", "--templates", "clip"], "actionclip or none"),
         (["{model}", "{clip}", "--labels", "a,b", "--frames", "99"], "--interpolate-positions"),
-        (["{model}", "{clip}", "--labels", "a,b", "--attention", "cudnn"], "cudnn computes in bfloat16"),
+        (["{model}", "{clip}", "--labels", "a,b", "--attention", "cudnn"], "cudnn needs an NVIDIA GPU"),
         (["{model}", "{clip}", "--labels", "go " * 80], "needs 8"),
+        (["{model}", "{clip}", "--labels", "a,b", "--json", "{model}"], "Is a directory"),
     ],
 )
 def test_the_command_explains_mistakes_without_a_traceback(arguments, message, directory, clip_file, capsys):
@@ -275,7 +310,7 @@ def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):
     original = torch.load(source, weights_only=True)
     for part in ("model_state_dict", "fusion_model_state_dict"):
         assert all(torch.equal(back[part][name], tensor) for name, tensor in original[part].items())
-    assert run_command("convert", tmp_path / "model", tmp_path / "x", "--to", "openai") == 2
+    assert run_command("convert", tmp_path / "model", tmp_path / "x.pt", "--to", "openai") == 2
     assert "no place for the temporal head" in capsys.readouterr().err
     assert run_command("convert", tmp_path / "model", tmp_path / "x.pt", "--to", "openai", "--towers-only") == 0
     assert run_command("convert", tmp_path / "model", tmp_path / "y", "--verify") == 2

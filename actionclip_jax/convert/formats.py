@@ -150,6 +150,11 @@ def count_layers(tensors: Mapping[str, np.ndarray], block: str) -> int:
     return count
 
 
+def heads_of_64(width: int) -> int:
+    """The number of heads of 64 channels; 0 if they do not fill the width."""
+    return 0 if width % 64 else width // 64
+
+
 # open_clip's ViT-H-14, g-14 and bigG-14; all other published towers have heads of 64 channels
 HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 
@@ -175,14 +180,14 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
             patch=patch,
             width=width,
             depth=count_layers(tensors, names["image_block"]),
-            heads=HEADS_OF_WIDTH.get(width, max(1, width // 64)),
+            heads=HEADS_OF_WIDTH.get(width, heads_of_64(width)),
         ),
         text=config.TextConfig(
             vocabulary=vocabulary,
             context=tensors[names["text_position"]].shape[0],
             width=text_width,
             depth=count_layers(tensors, names["text_block"]),
-            heads=max(1, text_width // 64),
+            heads=heads_of_64(text_width),
         ),
         embed_width=projection.shape[0 if names["projection"].endswith("weight") else 1],
     )
