@@ -102,7 +102,7 @@ def attend_xla(
     """
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
     length, width = q.shape[2:]
-    scores = jnp.einsum("bhlk,bhmk->bhlm", q, k, preferred_element_type=jnp.float32) * width**-0.5
+    scores = jnp.einsum("bhlk,bhmk->bhlm", q * width**-0.5, k, preferred_element_type=jnp.float32)
     if causal:
         scores = jnp.where(jnp.tri(length, dtype=bool), scores, -jnp.inf)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
