@@ -17,7 +17,7 @@ from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, text
-from actionclip_jax.convert import files
+from actionclip_jax.convert import errors, files
 from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
@@ -130,7 +130,7 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     try:
         stored = traverse_util.flatten_dict(ocp.metadata(path).metadata, sep="/")
     except Exception as error:  # of damaged files Orbax raises anything, a bare AssertionError among it
-        raise ModelDirectoryError(f"{path}: weights missing or damaged ({files.first_line(error)})") from None
+        raise ModelDirectoryError(f"{path}: weights missing or damaged ({errors.first_line(error)})") from None
     found = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
     found += [f"{name} is not a part of this model" for name in stored.keys() - shapes.keys()]
     for name in stored.keys() & shapes.keys():
@@ -143,5 +143,5 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     try:
         params = ocp.load(path, traverse_util.unflatten_dict(wanted, sep="/"))
     except Exception as error:
-        raise ModelDirectoryError(f"{path}: weights damaged ({files.first_line(error)})") from None
+        raise ModelDirectoryError(f"{path}: weights damaged ({errors.first_line(error)})") from None
     return traverse_util.flatten_dict(params, sep="/")

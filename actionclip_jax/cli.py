@@ -1,8 +1,6 @@
 """The `actionclip` command: one subcommand a job, each a thin call."""
 
 import argparse
-import csv
-import io
 import json
 import logging
 import os
@@ -144,25 +142,6 @@ def views(value: str) -> tuple[int, int]:
     return positive(parts[0]), positive(parts[1])
 
 
-def read_labels(path: pathlib.Path) -> list[str]:
-    """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
-    from actionclip_jax import text
-
-    if path.suffix.lower() != ".csv":
-        return text.read_lines(path)
-    rows = [row for row in csv.reader(io.StringIO(text.read_text(path), newline="")) if any(row)]
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    column = next((header.index(name) for name in ("name", "label") if name in header), None)
-    if column is not None:
-        rows = rows[1:]
-    else:
-        column = min(1, len(header) - 1)
-        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
-    if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
-        raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
-    return [" ".join(row[column].split()) for row in rows]
-
-
 def check_output(path: pathlib.Path) -> None:
     """Raises OSError for a file that cannot be written, before hours of work rather than after."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +151,7 @@ def check_output(path: pathlib.Path) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
-    from actionclip_jax import predict
+    from actionclip_jax import predict, text
     from actionclip_jax.data import video
 
     if options.sheet and options.sheet.suffix.lower() != ".png":
@@ -180,7 +159,7 @@ def run_predict(options: argparse.Namespace) -> int:
     for output in (options.json, options.sheet):
         if output and str(output) != "-":
             check_output(output)
-    labels = read_labels(options.labels_file) if options.labels_file else options.labels.split(",")
+    labels = text.read_labels(options.labels_file, say) if options.labels_file else options.labels.split(",")
     labels = predict.checked_labels(labels)
     videos = video.find_videos(options.videos)
     model = predict.load(

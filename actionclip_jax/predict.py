@@ -6,8 +6,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,8 +15,8 @@ import numpy as np
 
 from actionclip_jax import checkpoint, compiler, config, text
 from actionclip_jax.convert import run
-from actionclip_jax.data import sampling, video
-from actionclip_jax.data import views as geometry
+from actionclip_jax.data import clips as reading
+from actionclip_jax.data import video
 from actionclip_jax.models import action_clip
 
 SCALE = 100.0  # testing scales similarities by this constant, not by the trained logit scale
@@ -49,7 +48,7 @@ def load(
     frames: int | None = None,
     activation: str | None = None,
     cache: Path | None = None,
-    say: Any = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
     **compute: Any,
 ) -> "Predictor":
     """Loads a model directory, a PyTorch checkpoint or a hub name.
@@ -206,8 +205,8 @@ class Predictor:
         clips = views[0] * views[1]
         batches = max(1, -(-len(videos) * clips // batch_size))
         batch_size = max(1, -(-len(videos) * clips // batches))  # equal batches: little padding in the last
-        decode = functools.partial(read_clips, size=self.config.image.size, frames=frames, views=views)
-        for path, read, features in self._encode_each(read_ahead(videos, decode), batch_size):
+        decode = functools.partial(reading.read_clips, size=self.config.image.size, frames=frames, views=views)
+        for path, read, features in self._encode_each(reading.read_ahead(videos, decode), batch_size):
             if isinstance(read, video.VideoError):
                 yield read
                 continue
@@ -222,8 +221,8 @@ class Predictor:
         jax.eval_shape(lambda module, clip: module.encode_video(clip), self.module, clip)
 
     def _encode_each(
-        self, videos: Iterator[tuple[str, "Clips | video.VideoError"]], batch_size: int
-    ) -> Iterator[tuple[str, "Clips | video.VideoError", np.ndarray | None]]:
+        self, videos: Iterator[tuple[str, reading.Clips | video.VideoError]], batch_size: int
+    ) -> Iterator[tuple[str, reading.Clips | video.VideoError, np.ndarray | None]]:
         """Encodes the clips of all videos in batches of one size; yields each video with its features [V, E]."""
         waiting: collections.deque = collections.deque()  # videos in order, with the features so far
         pending: list[tuple[np.ndarray, list]] = []  # clips not yet encoded, and where their features go
@@ -236,7 +235,7 @@ class Predictor:
                 place.append(feature)
             del pending[:batch_size]
 
-        def finished() -> Iterator[tuple[str, Clips | video.VideoError, np.ndarray | None]]:
+        def finished() -> Iterator[tuple[str, reading.Clips | video.VideoError, np.ndarray | None]]:
             while waiting and len(waiting[0][2]) == waiting[0][3]:
                 path, read, features, _ = waiting.popleft()
                 yield path, read, np.stack(features) if features else None
@@ -251,52 +250,6 @@ class Predictor:
         while pending:
             encode()
         yield from finished()
-
-
-@dataclasses.dataclass(frozen=True)
-class Clips:
-    """The views of one video."""
-
-    clips: np.ndarray  # [V * S, T, size, size, 3] uint8: temporal views, each with its crops
-    indices: np.ndarray  # [V, T] int64
-    timestamps: np.ndarray  # [V, T] float64
-    note: str | None
-
-
-def read_clips(path: str, *, size: int, frames: int, views: tuple[int, int]) -> Clips:
-    """Decodes the test views of a video: `frames` segment middles x T views x S crops."""
-    count, crops = views
-
-    def choose(length: int) -> np.ndarray:
-        return np.concatenate([sampling.segment_middles(length, frames, view, count) for view in range(count)])
-
-    read = video.read_frames(path, choose, geometry.view_transform(size, crops))
-    images = np.stack(read.images).reshape(count, frames, crops, size, size, 3).swapaxes(1, 2)
-    shape = (count, frames)
-    return Clips(
-        images.reshape(-1, frames, size, size, 3),
-        read.indices.reshape(shape),
-        read.timestamps.reshape(shape),
-        read.note,
-    )
-
-
-def read_ahead(paths: Sequence[str], read: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
-    """(path, what `read` gives or the VideoError it raises) in order, a few files ahead in threads."""
-    workers = min(8, os.cpu_count() or 1)
-    pool = futures.ThreadPoolExecutor(workers)
-    try:
-        queue: collections.deque = collections.deque()
-        ahead = iter(paths)
-        for path in paths:
-            while len(queue) < 2 * workers and (following := next(ahead, None)) is not None:
-                queue.append(pool.submit(read, following))
-            try:
-                yield path, queue.popleft().result()
-            except video.VideoError as error:
-                yield path, error
-    finally:  # whoever stops early does not wait for files nobody will look at
-        pool.shutdown(cancel_futures=True)
 
 
 def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:

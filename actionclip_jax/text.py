@@ -1,10 +1,12 @@
 """Label texts: CLIP's tokenizer, prompt templates, and a cache of text embeddings."""
 
 import contextlib
+import csv
 import dataclasses
 import gzip
 import hashlib
 import html
+import io
 import json
 import os
 import pathlib
@@ -146,6 +148,23 @@ def read_text(path: pathlib.Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def read_labels(path: pathlib.Path, say: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
+    if path.suffix.lower() != ".csv":
+        return read_lines(path)
+    rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if any(row)]
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = next((header.index(name) for name in ("name", "label") if name in header), None)
+    if column is not None:
+        rows = rows[1:]
+    else:
+        column = min(1, len(header) - 1)
+        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
+    if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
+        raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
+    return [" ".join(row[column].split()) for row in rows]
 
 
 def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:

@@ -17,10 +17,10 @@ import safetensors.torch
 import tiny
 import torch
 import torch_reference
-from huggingface_hub import errors
+from huggingface_hub import errors as hub_errors
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import files, formats, run, verify
+from actionclip_jax.convert import errors, files, formats, run, verify
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
@@ -125,7 +125,7 @@ def test_open_clip_files_need_their_activation_told(prefix, tmp_path):
     state = {prefix + name: tensor for name, tensor in torch_reference.openai_state(tiny.model_config()).items()}
     source = tmp_path / "epoch_1.pt"
     torch.save({"state_dict": state, "epoch": 1, "optimizer": {}}, source)
-    with pytest.raises(files.CheckpointError, match="--activation"):
+    with pytest.raises(errors.CheckpointError, match="--activation"):
         run.read_any(source)
     quick = proven(source, tmp_path / "quick", activation="quick_gelu")
     exact = proven(source, tmp_path / "exact", activation="gelu")
@@ -153,11 +153,11 @@ def test_heads_are_what_the_config_says_and_never_guessed_silently(tmp_path):
     assert (model.image.heads, model.text.heads) == (4, 8)
     for wrong in ([], {}, {"model_cfg": 5}, {"model_cfg": {"vision_cfg": {"head_width": 0}}}):
         (tmp_path / "open_clip_config.json").write_text(json.dumps(wrong))
-        with pytest.raises(files.CheckpointError, match=r"open_clip_config\.json"):
+        with pytest.raises(errors.CheckpointError, match=r"open_clip_config\.json"):
             run.read_any(tmp_path)
     narrow = dataclasses.replace(tiny.model_config(), text=config.TextConfig(width=96, depth=2, heads=2))
     torch.save(torch_reference.openai_half(narrow), tmp_path / "narrow.pt")
-    with pytest.raises(files.CheckpointError, match="cannot know the heads of a tower of width 96"):
+    with pytest.raises(errors.CheckpointError, match="cannot know the heads of a tower of width 96"):
         run.read_any(tmp_path / "narrow.pt")
 
 
@@ -165,7 +165,7 @@ def test_heads_are_what_the_config_says_and_never_guessed_silently(tmp_path):
 def test_a_wrong_hugging_face_config_is_named(wrong, tmp_path):
     torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(wrong))
-    with pytest.raises(files.CheckpointError, match=r"config\.json"):
+    with pytest.raises(errors.CheckpointError, match=r"config\.json"):
         run.read_any(tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_half_precision_open_clip_directories_keep_their_activation(tmp_path):
 def test_a_model_that_a_format_cannot_say_is_not_written_in_it(changes, target, message, tmp_path):
     model = dataclasses.replace(tiny.model_config(), **changes)
     weights = checkpoint.Weights(model, {}, text.default_tokenizer(), {}, {})
-    with pytest.raises(files.CheckpointError, match=message):
+    with pytest.raises(errors.CheckpointError, match=message):
         run.export(weights, tmp_path / "out.pt", target, towers_only=False, overwrite=False)
     assert not list(tmp_path.iterdir())
 
@@ -264,7 +264,7 @@ def test_trained_weights_that_no_longer_fit_float16_stay_float32(tmp_path):
 def test_formats_without_a_place_for_the_temporal_head_say_so(tmp_path):
     torch.save(torch_reference.source_checkpoint(tiny.model_config("Transf")), tmp_path / "source.pt")
     weights = run.read_any(tmp_path / "source.pt")
-    with pytest.raises(files.CheckpointError, match="no place for the temporal head Transf"):
+    with pytest.raises(errors.CheckpointError, match="no place for the temporal head Transf"):
         run.export(weights, tmp_path / "out", "huggingface", towers_only=False, overwrite=False)
     said = run.export(weights, tmp_path / "out", "huggingface", towers_only=True, overwrite=False)
     assert "left out: the temporal head Transf" in said
@@ -278,7 +278,7 @@ def test_every_missing_unexpected_and_misshapen_tensor_is_named(tmp_path):
     state["ln_final.weight"] = torch.arange(128)
     state["extra.weight"] = torch.zeros(2)
     torch.save(state, tmp_path / "clip.pt")
-    with pytest.raises(files.CheckpointError) as raised:
+    with pytest.raises(errors.CheckpointError) as raised:
         run.read_any(tmp_path / "clip.pt")
     for problem in (
         "'visual.ln_post.bias' is missing",
@@ -316,7 +316,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
         ("plain.pt", lambda value, path: path.write_bytes(pickle.dumps(value))),
     ):
         write({"visual.conv1.weight": Evil()}, tmp_path / name)
-        with pytest.raises(files.CheckpointError, match="refused: loading it could run code"):
+        with pytest.raises(errors.CheckpointError, match="refused: loading it could run code"):
             files.read(tmp_path / name)
     assert "code ran" not in capsys.readouterr().out
 
@@ -327,7 +327,7 @@ def test_a_torchscript_archive_that_would_run_code_is_refused(tmp_path, capsys):
         for info in good.infolist():
             content = good.read(info)
             evil.writestr(info.filename, pickle.dumps(Evil(), 2) if info.filename.endswith("/data.pkl") else content)
-    with pytest.raises(files.CheckpointError, match=r"refused.*(print|builtin)"):
+    with pytest.raises(errors.CheckpointError, match=r"refused.*(print|builtin)"):
         files.read(tmp_path / "evil.pt")
     assert "code ran" not in capsys.readouterr().out
 
@@ -340,7 +340,7 @@ def test_compressed_torchscript_archives_are_refused_as_they_may_be_bombs(tmp_pa
     ):
         for info in good.infolist():
             bomb.writestr(info.filename, good.read(info))
-    with pytest.raises(files.CheckpointError, match="compressed"):
+    with pytest.raises(errors.CheckpointError, match="compressed"):
         files.read(tmp_path / "bomb.pt")
 
 
@@ -394,11 +394,11 @@ def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp
         ((2,), (1,), "0", 1),
     ):
         hostile_archive(path, scripted_tensor(shape, strides, key, count))
-        with pytest.raises(files.CheckpointError, match=r"x\.pt|does not fit its storage"):
+        with pytest.raises(errors.CheckpointError, match=r"x\.pt|does not fit its storage"):
             files.read(path)
     for pickled in (b"", b"\x80\x02}q\x00.", b"rubbish"):
         hostile_archive(path, pickled)
-        with pytest.raises(files.CheckpointError):
+        with pytest.raises(errors.CheckpointError):
             run.read_any(path)
 
 
@@ -406,7 +406,7 @@ def test_a_layer_number_out_of_all_proportion_is_refused(tmp_path):
     state = torch_reference.openai_half(tiny.model_config())
     state["visual.transformer.resblocks.2000000.ln_1.weight"] = torch.ones(128)
     torch.save(state, tmp_path / "clip.pt")
-    with pytest.raises(files.CheckpointError, match="a layer 2000000"):
+    with pytest.raises(errors.CheckpointError, match="a layer 2000000"):
         run.read_any(tmp_path / "clip.pt")
 
 
@@ -422,20 +422,20 @@ def test_cut_and_foreign_files_are_named_not_traced(kind, tmp_path):
     whole = path.read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"this is text\n" * 10):
         path.write_bytes(content)
-        with pytest.raises(files.CheckpointError, match=path.name):
+        with pytest.raises(errors.CheckpointError, match=path.name):
             files.read(path)
 
 
 def test_what_is_no_clip_is_refused_with_what_was_found(tmp_path):
     torch.save({"layer.weight": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(files.CheckpointError, match=r"not a CLIP.*layer\.weight"):
+    with pytest.raises(errors.CheckpointError, match=r"not a CLIP.*layer\.weight"):
         run.read_any(tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(files.CheckpointError, match="holds a list"):
+    with pytest.raises(errors.CheckpointError, match="holds a list"):
         run.read_any(tmp_path / "list.pt")
-    with pytest.raises(files.CheckpointError, match="no weights in this directory"):
+    with pytest.raises(errors.CheckpointError, match="no weights in this directory"):
         run.read_any(tmp_path)
-    with pytest.raises(files.CheckpointError, match="no such file"):
+    with pytest.raises(errors.CheckpointError, match="no such file"):
         run.read_any(tmp_path / "nowhere.pt")
 
 
@@ -450,8 +450,8 @@ def test_a_hub_name_is_fetched_whole_shards_included(tmp_path, monkeypatch):
     def fetch(repository, name, local_files_only):
         assert (repository, local_files_only) == ("openai/tiny-clip", False)
         if not (hub / name).is_file():
-            raise errors.RemoteEntryNotFoundError.__new__(
-                errors.RemoteEntryNotFoundError
+            raise hub_errors.RemoteEntryNotFoundError.__new__(
+                hub_errors.RemoteEntryNotFoundError
             )  # its __init__ wants a response
         return shutil.copy(hub / name, copy / name)
 
@@ -472,7 +472,7 @@ def test_an_index_may_not_name_files_elsewhere(tmp_path):
         ("{}", "not an index"),
     ):
         index.write_text(content)
-        with pytest.raises(files.CheckpointError, match=message):
+        with pytest.raises(errors.CheckpointError, match=message):
             files.read(tmp_path)
 
 
@@ -482,16 +482,16 @@ def test_without_pytorch_its_files_say_what_to_install_and_others_work(tmp_path,
     torch.jit.script(torch_reference.Scripted(state)).save(str(tmp_path / "script.pt"))
     safetensors.torch.save_file(state, tmp_path / "clip.safetensors")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(files.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
+    with pytest.raises(errors.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
         run.read_any(tmp_path / "clip.pt")
     weights = run.read_any(tmp_path / "script.pt")
     assert weights.model == run.read_any(tmp_path / "clip.safetensors").model
-    with pytest.raises(files.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
+    with pytest.raises(errors.CheckpointError, match=r"pip install 'actionclip-jax\[torch\]'"):
         run.export(weights, tmp_path / "back.pt", "openai", towers_only=False, overwrite=False)
 
 
 def test_a_hub_name_without_a_hub_says_what_to_do():
-    with pytest.raises(files.CheckpointError, match="download it where there is a network"):
+    with pytest.raises(errors.CheckpointError, match="download it where there is a network"):
         files.read("nobody-here/no-such-model")
 
 

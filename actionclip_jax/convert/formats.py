@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import transformers
-from huggingface_hub import errors
+from huggingface_hub import errors as hub
 
 from actionclip_jax import config
-from actionclip_jax.convert import files, mapping
+from actionclip_jax.convert import errors, files, mapping
 
 # parts of training checkpoints that are not the model
 NOT_THE_MODEL = re.compile(r"(optimizer|lr_scheduler|scheduler|param_schedulers|scaler|message_hub|meta|loss)\w*(/.*)?")
@@ -83,7 +83,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     anchor = next((name for name in tensors if name.endswith("visual.conv1.weight")), None)
     if not hugging and anchor is None:
         known = ", ".join(sorted(tensors)[:5]) or "none at all"
-        raise files.CheckpointError(
+        raise errors.CheckpointError(
             f"{source.name}: not a CLIP with a vision transformer. Expected tensors like 'visual.conv1.weight' or "
             f"'vision_model.embeddings.patch_embedding.weight', found {known}"
         )
@@ -94,7 +94,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     model = dataclasses.replace(model, **flavour(source, kind, activation, model))
     for tower in (model.image, model.text):
         if tower.heads < 1 or tower.width % tower.heads:
-            raise files.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
+            raise errors.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
     head_prefix = {"actionclip": "fusion_model_state_dict/", "mmaction2": "state_dict/adapter."}.get(kind)
     if kind == "actionclip" and any(name.startswith(f"{head_prefix}module.") for name in tensors):
         head_prefix += "module."
@@ -146,7 +146,9 @@ def count_layers(tensors: Mapping[str, np.ndarray], block: str) -> int:
     pattern = re.compile(re.escape(block).replace(r"\{\}", r"(\d{1,9})\b"))
     count = 1 + max((int(match[1]) for match in map(pattern.match, tensors) if match), default=-1)
     if count > len(tensors):
-        raise files.CheckpointError(f"{block.format(count - 1)}*: a layer {count - 1}, and only {len(tensors)} tensors")
+        raise errors.CheckpointError(
+            f"{block.format(count - 1)}*: a layer {count - 1}, and only {len(tensors)} tensors"
+        )
     return count
 
 
@@ -163,17 +165,17 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
     """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
     wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
     if missing := [name for name in wanted if name not in tensors]:
-        raise files.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
+        raise errors.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
     ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
     if wrong := [names[role] for role, rank in ranks.items() if tensors[names[role]].ndim != rank]:
         shapes = ", ".join(f"{name} {tensors[name].shape}" for name in wrong)
-        raise files.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {shapes}")
+        raise errors.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {shapes}")
     width, _, patch, _ = tensors[names["patch"]].shape
     grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
     vocabulary, text_width = tensors[names["token"]].shape
     projection = tensors.get(names["projection"])
     if projection is None or projection.ndim != 2:
-        raise files.CheckpointError(f"{where}: not a whole CLIP: no matrix {names['projection']}")
+        raise errors.CheckpointError(f"{where}: not a whole CLIP: no matrix {names['projection']}")
     return config.ModelConfig(
         image=config.ImageConfig(
             size=grid * patch,
@@ -205,7 +207,7 @@ def flavour(source: files.Source, kind: str, activation: str | None, model: conf
     if activation is not None:
         found["activation"] = activation
     if found["activation"] is None:
-        raise files.CheckpointError(
+        raise errors.CheckpointError(
             f"{source.name}: {FORMATS[kind]} weights that do not say their activation. Give the directory that also "
             "holds the model's config file, or say it: --activation quick_gelu for weights that come from OpenAI (and "
             "open_clip models whose name ends in -quickgelu), --activation gelu for the rest of open_clip"
@@ -224,10 +226,10 @@ def told_by_huggingface(source: files.Source, model: config.ModelConfig) -> dict
             "image": dataclasses.replace(model.image, heads=int(vision.num_attention_heads)),
             "text": dataclasses.replace(model.text, heads=int(text.num_attention_heads)),
         }
-    except (TypeError, ValueError, AttributeError, errors.StrictDataclassError) as error:
-        raise files.CheckpointError(f"{source.name}: config.json is not that of a CLIP ({error})") from None
+    except (TypeError, ValueError, AttributeError, hub.StrictDataclassError) as error:
+        raise errors.CheckpointError(f"{source.name}: config.json is not that of a CLIP ({error})") from None
     if (text.hidden_act, text.layer_norm_eps) != (vision.hidden_act, vision.layer_norm_eps):
-        raise files.CheckpointError(f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP")
+        raise errors.CheckpointError(f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP")
     return found
 
 
@@ -243,7 +245,7 @@ def told_by_open_clip(source: files.Source, model: config.ModelConfig) -> dict[s
             "text": dataclasses.replace(model.text, heads=int(text.get("heads", model.text.heads))),
         }
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
-        raise files.CheckpointError(f"{source.name}: open_clip_config.json is not open_clip's ({error!r})") from None
+        raise errors.CheckpointError(f"{source.name}: open_clip_config.json is not open_clip's ({error!r})") from None
 
 
 def temporal_from_shapes(

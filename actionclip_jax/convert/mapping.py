@@ -1,12 +1,12 @@
 """Which PyTorch tensor is which parameter: tables of rows, read in both directions."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.convert import files
+from actionclip_jax.convert import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +26,11 @@ class Row:
     layout: Layout
     depth: int | None = None
 
-    def layers(self) -> Iterator[tuple[tuple[int, ...], list[str]]]:
+    def layers(self) -> list[tuple[tuple[int, ...], list[str]]]:
         """(index into the parameter, tensor names) for each layer; the index is () without layers."""
         if self.depth is None:
-            yield (), list(self.names)
-        for i in range(self.depth or 0):
-            yield (i,), [name.format(i=i) for name in self.names]
+            return [((), list(self.names))]
+        return [((i,), [name.format(i=i) for name in self.names]) for i in range(self.depth)]
 
 
 SAME = Layout(lambda x: x, lambda x: (x,))
@@ -232,7 +231,7 @@ def to_params(
                 param[index] = row.layout.to_ours(*parts)
     found += [f"{name!r} is not a part of this model" for name in sorted(tensors)]
     if found:
-        raise files.CheckpointError("\n  ".join(["the checkpoint does not fit the model:", *found]))
+        raise errors.CheckpointError("\n  ".join(["the checkpoint does not fit the model:", *found]))
     return params
 
 

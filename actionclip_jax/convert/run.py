@@ -14,7 +14,7 @@ import numpy as np
 import transformers
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import files, formats, mapping
+from actionclip_jax.convert import errors, files, formats, mapping
 from actionclip_jax.models import action_clip
 
 
@@ -39,7 +39,7 @@ def read_any(
         weights = checkpoint.load(pathlib.Path(name).expanduser())
         say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
         if activation not in (None, weights.model.activation):
-            raise files.CheckpointError(
+            raise errors.CheckpointError(
                 f"{name}: is a converted model with {weights.model.activation}, not {activation}"
             )
         if frames is not None:
@@ -102,7 +102,7 @@ def export(
         said.append(f"left out: the temporal head {model.temporal.head}")
         model = dataclasses.replace(model, temporal=config.TemporalConfig())
     if found := not_expressible(model, target):
-        raise files.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *found]))
+        raise errors.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *found]))
     rows = export_rows(model, target)
     tensors, notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
     if target == "huggingface":
@@ -166,7 +166,7 @@ def restore_dtypes(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The dtypes and the unused tensors of the source, if it had this format and no value would change."""
     said: list[str] = []
-    if weights.provenance.get("format") != target:
+    if weights.provenance.get("format") != target or "image_size" in weights.provenance:
         if target == "openai":  # the scalars tell a reader whose format it is
             image, words = weights.model.image, weights.model.text
             scalars = {"input_resolution": image.size, "context_length": words.context, "vocab_size": words.vocabulary}
