@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 import matplotlib
@@ -38,7 +39,7 @@ def prediction_sheets(
 
 
 def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top: int) -> None:
-    """One page of `prediction_sheets`."""
+    """One page of `prediction_sheets`. Letters that no installed font has become boxes."""
     bars = max(1.6, 0.28 * min(top, BARS, max(len(p.labels) for p in predictions)))
     page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
     rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
@@ -52,7 +53,9 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
         note = f"\n{prediction.note}" if prediction.note else ""
         strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
         draw_bars(chart, prediction.top(min(top, BARS)))
-    page.savefig(path, dpi=100)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the boxes say it
+        page.savefig(path, dpi=100)
 
 
 def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
