@@ -41,7 +41,7 @@ class Weights:
 
 def is_model_directory(path: str | os.PathLike) -> bool:
     """Whether `path` is a directory written by `save`."""
-    file = pathlib.Path(path) / "config.json"
+    file = pathlib.Path(path).expanduser() / "config.json"
     return file.is_file() and f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
 
 
@@ -88,7 +88,7 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
     Raises:
         ModelDirectoryError: there is none, or one of another version.
     """
-    described = read_json(pathlib.Path(directory) / "config.json")
+    described = read_json(pathlib.Path(directory).expanduser() / "config.json")
     if described.get("format") != FORMAT or described.get("version") != VERSION:
         found = f"format {described.get('format')!r} version {described.get('version')!r}"
         raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
@@ -100,12 +100,9 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file of a model directory."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return files.read_json(path)
+    except errors.CheckpointError as error:
         raise ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
-    if not isinstance(content, dict):
-        raise ModelDirectoryError(f"{path}: holds a {type(content).__name__}, expected an object with names")
-    return content
 
 
 def load(directory: str | os.PathLike) -> Weights:
@@ -114,7 +111,7 @@ def load(directory: str | os.PathLike) -> Weights:
     Raises:
         ModelDirectoryError: something is missing, damaged or of another version.
     """
-    path = pathlib.Path(directory).absolute()
+    path = pathlib.Path(directory).expanduser().absolute()
     model, unused = load_config(path), path / "unused.safetensors"
     return Weights(
         model,

@@ -84,7 +84,6 @@ class Predictor:
     ) -> None:
         self.config = weights.model
         self.tokenizer = weights.tokenizer
-        self.provenance = weights.provenance
         self.module = action_clip.from_params(weights.model, compute, weights.params)
         self.cache = text.TextCache(cache)
         options = compiler.options(compute.dtype)

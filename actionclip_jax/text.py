@@ -154,7 +154,10 @@ def read_labels(path: pathlib.Path, say: Callable[[str], None] = lambda line: No
     """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
     if path.suffix.lower() != ".csv":
         return read_lines(path)
-    rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if any(row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from None
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     column = next((header.index(name) for name in ("name", "label") if name in header), None)
     if column is not None:

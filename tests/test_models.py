@@ -78,8 +78,8 @@ def test_scanned_unrolled_and_every_remat_policy_compute_the_same():
     model = tiny.model_config("Transf_cls", shift=True, drop_path=0.3, embedding_dropout=0.1)
     value, gradients = loss_and_gradients(model)
     assert np.isfinite(value) and value != 0
-    others = [("scan", remat) for remat in config.REMAT if remat != "none"] + [("unroll", "none"), ("unroll", "full")]
-    for arrangement, remat in others:
+    ways = [("scan", remat) for remat in config.REMAT if remat != "none"] + [("unroll", "none"), ("unroll", "full")]
+    for arrangement, remat in ways:
         other, others = loss_and_gradients(model, layers=arrangement, remat=remat)
         np.testing.assert_allclose(other, value, rtol=1e-5, err_msg=f"{arrangement} {remat}")
         jax.tree.map(

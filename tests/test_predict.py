@@ -288,6 +288,8 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
     assert read("c.csv", "0,archery\n1,surfing\n") == ["archery", "surfing"]
     assert read("d.csv", "archery\nsurfing\n") == ["archery", "surfing"]
+    with pytest.raises(ValueError, match=r"g\.csv: not a CSV file"):
+        read("g.csv", 'name\n"never closed\n')
     with pytest.raises(ValueError, match=r"rows \[2\] have no column 2"):
         read("e.csv", "0,archery\nsurfing\n")
     (tmp_path / "f.txt").write_bytes("fine\ncafé\n".encode("latin-1"))
@@ -342,9 +344,9 @@ def test_every_odd_video_is_predicted_or_explained(directory, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("size", "limit"), [("ViT-B/32", 1e-4), ("ViT-B/16", 1e-4), ("ViT-L/14", 1e-4)])
+@pytest.mark.parametrize("size", ["ViT-B/32", "ViT-B/16", "ViT-L/14"])
 @pytest.mark.slow
-def test_full_size_towers_equal_transformers(size, limit, tmp_path):
+def test_full_size_towers_equal_transformers(size, tmp_path):
     from actionclip_jax import config
 
     towers = transformers.CLIPModel._from_config(run.huggingface_config(config.clip_model(size)))
@@ -355,4 +357,4 @@ def test_full_size_towers_equal_transformers(size, limit, tmp_path):
     checkpoint.save(tmp_path / "model", weights)
     del weights
     for difference in verify.verify(tmp_path / "hugging", tmp_path / "model", None):
-        assert difference.relative <= limit, difference
+        assert difference.relative <= 1e-4, difference

@@ -35,8 +35,8 @@ def read_any(
         image_size: resize the image positions bicubically to another input size in pixels.
         say: told, line by line, what was recognised.
     """
-    if checkpoint.is_model_directory(pathlib.Path(name).expanduser()):
-        weights = checkpoint.load(pathlib.Path(name).expanduser())
+    if checkpoint.is_model_directory(name):
+        weights = checkpoint.load(name)
         say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
         if activation not in (None, weights.model.activation):
             raise errors.CheckpointError(
