@@ -11,6 +11,10 @@ DTYPES = ("float32", "bfloat16")
 REMAT = ("none", "projections", "attention", "dots", "full")
 LAYERS = ("scan", "unroll")
 ATTENTION = ("auto", "xla", "cudnn")
+SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
+SOURCES += ("records",)
+CLASSES = ("all", "base", "novel")
+FLIPS = ("auto", "always", "never", "swap")
 
 
 class ConfigError(ValueError):
@@ -86,6 +90,66 @@ class ComputeConfig:
     layers: str = "scan"  # or unroll: slower to compile, less memory on some accelerators
     attention: str = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """A data set: where its list and its files are, and which part of it to take."""
+
+    path: str = ""  # list or annotation file, directory, or name of a TFDS data set
+    kind: str = "auto"
+    videos: str = ""  # where the files named by a list are; by default beside the list
+    labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
+    split: str = ""  # of sources that hold several: train, validation, test
+    fold: int = 1  # of UCF101 and HMDB51: which of the three official splits
+    split_names: bool = True  # ApplyEyeMakeup -> apply eye makeup
+    skip_missing: bool = False  # leave out clips whose file is not there; an error otherwise
+    frame_template: str = "img_{:05d}.jpg"  # of frame folders
+    first_frame: int = 1  # the number of a folder's first frame: the source's index bias
+    intervals: bool = False  # Charades: a clip for each annotated action, not for each video
+    shots: int = 0  # clips kept of every class; 0 keeps all
+    classes: str = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
+    base_classes: str = ""  # file with the names of the base classes
+    seed: int = 0  # of the shots and of the half drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+    """Which frames and which part of them the model sees."""
+
+    frames: int = 8
+    size: int = 224
+    views_time: int = 1  # testing: clips spread over time
+    views_space: int = 1  # testing: crops along the longer side
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Training augmentation, with the source's values."""
+
+    rand_operations: int = 2  # RandAugment's N; 0 turns it off
+    rand_magnitude: float = 9.0  # RandAugment's M, 0..30
+    per_frame: bool = False  # RandAugment and colours drawn for every frame anew, as the source does
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop
+    flip: str = "auto"  # never where labels speak of left and right; swap: exchange those labels
+    jitter: float = 0.8  # probability of the colour jitter; its strengths follow
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    grey: float = 0.2  # probability
+
+
+@dataclasses.dataclass(frozen=True)
+class LoaderConfig:
+    """How clips are read."""
+
+    batch_size: int = 128  # clips of a global batch, over all hosts
+    workers: int = 0  # worker processes a host; 0 reads in the process itself
+    read_ahead: int = 2  # batches each worker holds ready
+    short_side: int = 256  # training: larger videos are shrunk to this while they are decoded
+    max_bad_fraction: float = 0.01  # clips of an epoch that may fail to decode before the run stops
+    seed: int = 0
 
 
 CLIP_SIZES = {
