@@ -14,6 +14,7 @@ ATTENTION = ("auto", "xla", "cudnn")
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
 SOURCES += ("records",)
 CLASSES = ("all", "base", "novel")
+STORAGES = ("jpeg", "video")
 FLIPS = ("auto", "always", "never", "swap")
 
 
@@ -141,16 +142,44 @@ class AugmentConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """How `prepare` stores clips."""
+
+    storage: str = "jpeg"  # evenly spread pictures; or video: all frames, each decodable alone
+    frames: int = 32  # pictures kept of a clip
+    short_side: int = 256  # larger clips are shrunk to this; 0 never
+    quality: int = 90  # of JPEG, 1..100
+    crf: int = 20  # of the video, 0 (exact) .. 51 (coarse)
+    shard_clips: int = 1024  # clips in a file
+
+
+@dataclasses.dataclass(frozen=True)
 class LoaderConfig:
     """How clips are read."""
 
     batch_size: int = 128  # clips of a global batch, over all hosts
-    workers: int = 0  # worker processes a host; 0 reads in the process itself
-    read_ahead: int = 2  # batches each worker holds ready
-    short_side: int = 256  # training: larger videos are shrunk to this while they are decoded
+    workers: int = -1  # worker processes on each host: -1 one a CPU core, 0 none but threads
+    read_ahead: int = 2  # batches a host holds ready
+    short_side: int = 0  # training: larger videos are shrunk to this while they are decoded; 0: 256 for a size of 224
     max_bad_fraction: float = 0.01  # clips of an epoch that may fail to decode before the run stops
     seed: int = 0
 
+
+NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
+
+# of the fields above by name: the least and the greatest value, and what can be chosen
+DATA_LIMITS = {
+    **dict.fromkeys(("frames", "size", "views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
+    **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "read_ahead", "short_side"), (0, None)),
+    **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
+    "hue": (0, 0.5),
+    "fold": (1, 3),
+    "rand_magnitude": (0, 30),
+    "workers": (-1, None),
+    "quality": (1, 100),
+    "crf": (0, 51),
+}
+DATA_CHOICES = {"kind": SOURCES, "classes": CLASSES, "flip": FLIPS, "storage": STORAGES}
 
 CLIP_SIZES = {
     "ViT-B/32": ModelConfig(image=ImageConfig(patch=32)),
@@ -233,6 +262,22 @@ def checked(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelCo
     if found := problems(model, compute):
         raise ConfigError(found)
     return model
+
+
+def check_data(*settings: Any) -> None:
+    """Raises a ConfigError that lists all impossible values of data settings."""
+    found = []
+    for part in settings:
+        for name, value in to_dict(part).items():
+            low, high = DATA_LIMITS.get(name, (None, None))
+            if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
+                found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+            if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
+                found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+        if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
+            found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
+    if found:
+        raise ConfigError(found)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import os
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,37 +26,66 @@ def prediction_sheets(
 
     More than 12 videos go on to `name-2.png`, `name-3.png` and so on. The predictions need their images.
     """
+    return draw_pages(path, predictions, lambda page, part: draw_page(page, part, top))
+
+
+def clip_sheets(path: str | os.PathLike, clips: np.ndarray, titles: Sequence[str]) -> list[pathlib.Path]:
+    """Draws clips [N, T, H, W, 3] uint8, a row each under its title, on pages of 12."""
+    return draw_pages(path, list(zip(clips, titles, strict=True)), draw_clips)
+
+
+def draw_pages(
+    path: str | os.PathLike, rows: Sequence[Any], draw: Callable[[pathlib.Path, Sequence[Any]], None]
+) -> list[pathlib.Path]:
+    """Calls `draw(file, rows)` for each page; returns the files."""
     first, pages = pathlib.Path(path), []
-    for start in range(0, len(predictions), ROWS_PER_PAGE):
+    for start in range(0, len(rows), ROWS_PER_PAGE):
         number = start // ROWS_PER_PAGE + 1
         page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
         page.parent.mkdir(parents=True, exist_ok=True)
         installed = set(font_manager.get_font_names())
         fonts = [font for font in FONTS if font in installed]
-        with matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}):  # a $ in a label is a dollar
-            draw_page(page, predictions[start : start + ROWS_PER_PAGE], top)
+        with (
+            matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}),  # a $ in a label is a dollar
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # letters that no font has become boxes
+            draw(page, rows[start : start + ROWS_PER_PAGE])
         pages.append(page)
     return pages
 
 
+def draw_clips(path: pathlib.Path, rows: Sequence[tuple[np.ndarray, str]]) -> None:
+    """One page of `clip_sheets`."""
+    page = figure.Figure(figsize=(12, 1.9 * len(rows)), layout="constrained")
+    for strip, (frames, title) in zip(page.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+        draw_strip(strip, frames)
+        strip.set_title(title, fontsize=9, loc="left")
+    page.savefig(path, dpi=100)
+
+
+def draw_strip(strip: axes.Axes, frames: np.ndarray) -> np.ndarray:
+    """At most 8 of the frames [T, H, W, 3] side by side; returns which."""
+    shown = np.linspace(0, len(frames) - 1, min(COLUMNS, len(frames))).round().astype(int)
+    gaps = ((0, 0), (0, 0), (0, 4), (0, 0))  # white, to the right of each frame
+    strip.imshow(np.concatenate(np.pad(frames[shown], gaps, constant_values=255), axis=1))
+    strip.set_axis_off()
+    return shown
+
+
 def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top: int) -> None:
-    """One page of `prediction_sheets`. Letters that no installed font has become boxes."""
+    """One page of `prediction_sheets`."""
     bars = max(1.6, 0.28 * min(top, BARS, max(len(p.labels) for p in predictions)))
     page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
     rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
     for row, prediction in zip(rows, predictions, strict=True):
         strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
-        shown = np.linspace(0, len(prediction.images) - 1, min(COLUMNS, len(prediction.images))).round().astype(int)
-        gaps = ((0, 0), (0, 0), (0, 4), (0, 0))  # white, to the right of each frame
-        strip.imshow(np.concatenate(np.pad(prediction.images[shown], gaps, constant_values=255), axis=1))
-        strip.set_axis_off()
+        shown = draw_strip(strip, prediction.images)
         times = prediction.timestamps[0][shown]
         note = f"\n{prediction.note}" if prediction.note else ""
         strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
         draw_bars(chart, prediction.top(min(top, BARS)))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the boxes say it
-        page.savefig(path, dpi=100)
+    page.savefig(path, dpi=100)
 
 
 def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:

@@ -204,8 +204,8 @@ class Predictor:
         clips = views[0] * views[1]
         batches = max(1, -(-len(videos) * clips // batch_size))
         batch_size = max(1, -(-len(videos) * clips // batches))  # equal batches: little padding in the last
-        decode = functools.partial(reading.read_clips, size=self.config.image.size, frames=frames, views=views)
-        for path, read, features in self._encode_each(reading.read_ahead(videos, decode), batch_size):
+        decoded = reading.read_ahead(videos, size=self.config.image.size, frames=frames, views=views)
+        for path, read, features in self._encode_each(decoded, batch_size):
             if isinstance(read, video.VideoError):
                 yield read
                 continue

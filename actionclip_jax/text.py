@@ -1,12 +1,10 @@
 """Label texts: CLIP's tokenizer, prompt templates, and a cache of text embeddings."""
 
 import contextlib
-import csv
 import dataclasses
 import gzip
 import hashlib
 import html
-import io
 import json
 import os
 import pathlib
@@ -17,6 +15,8 @@ from importlib import resources
 import ftfy
 import numpy as np
 import transformers
+
+from actionclip_jax import textfile
 
 CONTEXT = 77
 BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -123,7 +123,7 @@ def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
         raise ValueError(
             f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither"
         )
-    return checked_templates(read_lines(path), f"{path}: ")
+    return checked_templates(textfile.read_lines(path), f"{path}: ")
 
 
 def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:
@@ -133,41 +133,6 @@ def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, .
     if wrong := [template for template in templates if template.count("{}") != 1]:
         raise ValueError(f"{where}each template needs exactly one {{}}: {', '.join(map(repr, wrong))}")
     return tuple(templates)
-
-
-def read_lines(path: pathlib.Path) -> list[str]:
-    """The non-empty lines of a UTF-8 text file (CRLF allowed), stripped."""
-    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
-
-
-def read_text(path: pathlib.Path) -> str:
-    """A UTF-8 text file; a byte order mark is dropped."""
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-
-
-def read_labels(path: pathlib.Path, say: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
-    if path.suffix.lower() != ".csv":
-        return read_lines(path)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if any(row)]
-    except csv.Error as error:
-        raise ValueError(f"{path}: not a CSV file ({error})") from None
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    column = next((header.index(name) for name in ("name", "label") if name in header), None)
-    if column is not None:
-        rows = rows[1:]
-    else:
-        column = min(1, len(header) - 1)
-        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
-    if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
-        raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
-    return [" ".join(row[column].split()) for row in rows]
 
 
 def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:

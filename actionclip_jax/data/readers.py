@@ -1,14 +1,14 @@
 """Readers of clips stored as files: videos, and folders of frames."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 
-from actionclip_jax.data import table, video
+from actionclip_jax.data import pictures, table, video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,34 @@ class VideoFiles:
         short_side: int | None = None,
     ) -> video.Frames:
         """See `table.Reader`."""
-        raise NotImplementedError
+        start, end = clip.start or 0.0, math.inf if clip.end is None else clip.end
+        source = video.Source(clip.path, start=start, end=end, short_side=short_side)
+        return video.read_frames(source, choose, transform)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolders:
-    """A clip's path is a folder of `clip.frames` pictures, numbered from `first` on."""
+    """A clip's path is a folder of `clip.frames` pictures, numbered from `first` on; their times are not known."""
 
     template: str = "img_{:05d}.jpg"
     first: int = 1
+
+    def read(
+        self,
+        clip: table.Clip,
+        choose: Callable[[int], np.ndarray],
+        transform: Callable[[np.ndarray], Any],
+        short_side: int | None = None,
+    ) -> video.Frames:
+        """See `table.Reader`."""
+        if not clip.frames:
+            raise video.VideoError(clip.path, "a folder of no frames")
+
+        def decode(number: int) -> np.ndarray:
+            file = pathlib.Path(clip.path, self.template.format(self.first + number))
+            try:
+                return pictures.decode_picture(file.read_bytes())
+            except (OSError, ValueError) as error:
+                raise video.VideoError(file, getattr(error, "strerror", None) or str(error)) from error
+
+        return pictures.read_pictures(clip.path, decode, np.full(clip.frames, np.nan), choose, transform, short_side)

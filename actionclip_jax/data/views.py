@@ -6,16 +6,16 @@ import numpy as np
 from PIL import Image
 
 
-def resize_short_side(image: np.ndarray, size: int) -> np.ndarray:
-    """[H, W, 3] uint8 -> [h, w, 3] uint8 with min(h, w) = `size`, by PIL's antialiased bicubic filter.
-
-    The other side is truncated to `int(size * long / short)`, torchvision's rule.
-    """
-    height, width = image.shape[:2]
+def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
+    """(height, width) scaled until the short side is `size`; the other is truncated, torchvision's rule."""
     if width <= height:
-        width, height = size, int(size * height / width)
-    else:
-        width, height = int(size * width / height), size
+        return int(size * height / width), size
+    return size, int(size * width / height)
+
+
+def resize_short_side(image: np.ndarray, size: int) -> np.ndarray:
+    """[H, W, 3] uint8 -> [h, w, 3] uint8 with min(h, w) = `size`, by PIL's antialiased bicubic filter."""
+    height, width = short_side_shape(*image.shape[:2], size)
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
@@ -39,12 +39,17 @@ def crop_views(image: np.ndarray, size: int, crops: int) -> np.ndarray:
     return np.stack([image[y : y + size, x : x + size] for y, x in corners])
 
 
+def default_short_side(size: int) -> int:
+    """What the short side becomes before a crop: CLIP's 256 for 224, and in proportion (384 for 336)."""
+    return size * 256 // 224
+
+
 def view_transform(size: int, crops: int = 1, resize: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """The frame transform of testing: [H, W, 3] uint8 -> [S, size, size, 3] uint8.
 
-    The short side becomes `resize` before cropping; by default CLIP's 256 for 224, and in proportion (384 for 336).
+    The short side becomes `resize` before cropping, by default `default_short_side`.
     """
-    short_side = size * 256 // 224 if resize is None else resize
+    short_side = resize or default_short_side(size)
     if short_side < size:
         raise ValueError(f"resize is {short_side}, expected at least the crop size {size}")
 

@@ -37,7 +37,7 @@ class ActionClip(nnx.Module):
         self.logit_scale = nnx.Param(jnp.full((), math.log(1 / 0.07), jnp.float32))
 
     def encode_frames(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """uint8 [B, T, S, S, 3] -> float32 features [B, T, E] ([B, 1, E] with joint attention), not normalised."""
+        """Frames [B, T, S, S, 3] of 0..255 -> float32 features [B, T, E] ([B, 1, E] with joint attention)."""
         with self.precision():
             return self.image(clip.normalize(frames), key).astype(jnp.float32)
 

@@ -1,0 +1,42 @@
+"""The `actionclip` command: one subcommand a job, each a thin call."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+
+from actionclip_jax.cli import convert, demo, inspect, predict, prepare, terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (predict, convert, prepare, inspect, demo):
+        command.add(commands)
+    options = parser.parse_args(arguments)
+    quieten_libraries()
+    try:
+        set_up_jax()
+        return options.execute(options)
+    except (ValueError, OSError) as error:
+        terminal.tell(f"[bold red]error:[/] {terminal.escape(error)}")
+        return terminal.EXIT_USAGE
+    except KeyboardInterrupt:
+        terminal.tell("stopped")
+        return 130
+
+
+def quieten_libraries() -> None:
+    """Libraries that log what the error message says anyway, or what does not matter here."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
+    for name in ("huggingface_hub", "asyncio", "absl"):  # retries without a network; damaged weights
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def set_up_jax() -> None:
+    """Keeps compiled programs between runs: compiling a large model takes longer than one prediction."""
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(terminal.cache_directory() / "compiled"))

@@ -1,0 +1,97 @@
+"""`actionclip convert`."""
+
+import argparse
+import pathlib
+import types
+from typing import Any
+
+from actionclip_jax.cli import checkpoints, terminal
+
+
+def add(commands: Any) -> None:
+    """actionclip convert SOURCE DESTINATION"""
+    parser = commands.add_parser(
+        "convert",
+        help="PyTorch CLIP or ActionCLIP checkpoint -> model directory, and back",
+        description="Reads OpenAI CLIP, Hugging Face CLIP, open_clip, ActionCLIP and mmaction2 checkpoints.",
+        epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
+    )
+    parser.set_defaults(execute=execute)
+    parser.add_argument("source", metavar="SOURCE", help="checkpoint file or directory, model directory, or hub name")
+    parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
+    parser.add_argument(
+        "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"
+    )
+    parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare with an independent PyTorch model; needs the `torch` extra"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace DESTINATION")
+    number = {"type": terminal.positive, "metavar": "N"}
+    parser.add_argument("--frames", help="frames of a clip, where the source does not say (default: 8)", **number)
+    parser.add_argument("--image-size", help="another input size in pixels: positions are interpolated", **number)
+    checkpoints.add_options(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Converts, and proves it if asked to."""
+    from actionclip_jax import checkpoint
+    from actionclip_jax.convert import run
+
+    if options.verify and (options.to or options.image_size):
+        raise ValueError(
+            "--verify compares a converted directory with its source: not together with --to or --image-size"
+        )
+    if options.towers_only and not options.to:
+        raise ValueError("--towers-only goes with --to")
+    if options.verify and checkpoint.is_model_directory(options.source):
+        raise ValueError(
+            f"--verify needs a PyTorch checkpoint as the source, and {options.source} is a model directory"
+        )
+    if options.verify:
+        import_verify()
+    if options.to:
+        run.check_destination(pathlib.Path(options.destination).expanduser(), options.to, options.overwrite)
+    else:
+        checkpoint.check_destination(options.destination, options.overwrite)
+    weights = run.read_any(
+        options.source,
+        activation=options.activation,
+        frames=options.frames,
+        image_size=options.image_size,
+        say=terminal.say,
+    )
+    if options.to:
+        for line in run.export(
+            weights, options.destination, options.to, towers_only=options.towers_only, overwrite=options.overwrite
+        ):
+            terminal.say(line)
+        terminal.say(f"wrote {options.destination} ({options.to})")
+        return 0
+    checkpoint.save(options.destination, weights, options.overwrite)
+    terminal.say(f"wrote {options.destination}")
+    del weights
+    return run_verify(options) if options.verify else 0
+
+
+def import_verify() -> types.ModuleType:
+    """The module that needs PyTorch, or a ValueError saying so."""
+    try:
+        from actionclip_jax.convert import verify
+    except ImportError as error:
+        raise ValueError(f"--verify needs PyTorch: pip install 'actionclip-jax[torch]' ({error})") from None
+    return verify
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Compares the directory just written with its source."""
+    verify = import_verify()
+    differences = verify.verify(options.source, options.destination, options.activation)
+    for difference in differences:
+        verdict = "[green]equal[/]" if difference.fine else "[bold red]DIFFERENT[/]"
+        errors = f"max absolute error {difference.absolute:.2e}, relative {difference.relative:.2e}"
+        terminal.CONSOLE.print(f"{difference.name:15} {errors}  {verdict}")
+    if all(difference.fine for difference in differences):
+        return 0
+    terminal.tell(f"[bold red]the conversion is wrong:[/] relative errors above {verify.LIMIT:g}")
+    return terminal.EXIT_FAILED

@@ -1,0 +1,80 @@
+"""`actionclip inspect`."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from actionclip_jax import config
+from actionclip_jax.cli import source, terminal
+
+
+def add(commands: Any) -> None:
+    """actionclip inspect SOURCE"""
+    sample = config.SampleConfig()
+    parser = commands.add_parser(
+        "inspect",
+        help="what a data set or a directory of shards holds",
+        description="Counts clips and classes, and draws what training would see.",
+        epilog="Exit code: 0 all is well, 1 --verify or the sheet met damage, 2 nothing done.",
+    )
+    parser.set_defaults(execute=execute)
+    source.add_options(parser)
+    number = {"type": terminal.positive, "metavar": "N"}
+    parser.add_argument("--sheet", type=pathlib.Path, metavar="FILE.png", help="draw augmented samples")
+    parser.add_argument("--samples", default=8, help="clips on the sheet (default: 8)", **number)
+    parser.add_argument("--frames", default=sample.frames, help="frames of a clip (default: 8)", **number)
+    parser.add_argument("--size", default=sample.size, help="pixels of a side (default: 224)", **number)
+    parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=True, help="(default: yes)")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the findings here")
+    parser.add_argument("--verify", action="store_true", help="compare every shard with its SHA-256")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Prints, draws and verifies."""
+    from actionclip_jax.data import records, summary
+
+    if options.sheet and options.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet {options.sheet}: expected a name ending in .png")
+    clips = source.open_table(options)
+    if options.verify and not isinstance(clips.reader, records.Records):
+        raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")
+    findings = summary.summarise(clips)
+    for line in summary.describe(findings):
+        terminal.CONSOLE.print(terminal.escape(line))
+    damaged = []
+    if options.verify:
+        damaged = records.find_damage(clips.reader.directory)
+        terminal.say("\n".join(damaged) or "every shard is as it was written")
+    if options.json:
+        terminal.check_output(options.json)
+        options.json.write_text(json.dumps(findings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        terminal.say(f"wrote {options.json}")
+    failed = draw_sheet(options, clips) if options.sheet else 0
+    return terminal.EXIT_FAILED if damaged or failed else 0
+
+
+def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
+    """Draws clips as training would see them; returns how many could not be decoded."""
+    import jax
+    import numpy as np
+
+    from actionclip_jax import color, draw
+    from actionclip_jax.data import pipeline
+
+    augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
+    sample = config.SampleConfig(frames=options.frames, size=options.size)
+    terminal.check_output(options.sheet)
+    make = pipeline.training_samples(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
+    samples = [make(number) for number in range(min(options.samples, len(clips)))]
+    frames = color.augment_colors(
+        np.stack([drawn["video"] for drawn in samples]), jax.random.key(options.seed), augmentation
+    )
+    rows = [clips[int(drawn["clip"])] for drawn in samples]
+    titles = [f"{clip.id}: {', '.join(clips.labels[label] for label in clip.labels)}" for clip in rows]
+    for page in draw.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):
+        terminal.say(f"wrote {page}")
+    bad = {clip: reason for drawn in samples for _, clip, _, reason in drawn["bad"]}
+    for clip, reason in bad.items():
+        terminal.say(f"cannot be decoded: {clip}: {reason}")
+    return len(bad)

@@ -1,0 +1,65 @@
+"""`actionclip prepare`."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from actionclip_jax import config
+from actionclip_jax.cli import source, terminal
+
+
+def add(commands: Any) -> None:
+    """actionclip prepare SOURCE OUT"""
+    default = config.RecordConfig()
+    parser = commands.add_parser(
+        "prepare",
+        help="videos -> ArrayRecord shards that are quick to read",
+        description="Decodes a data set once, so that training need not. Goes on where it was interrupted.",
+        epilog="Exit code: 0 done, 1 some clips could not be used (see OUT/bad_clips.jsonl), 2 nothing done.",
+    )
+    parser.set_defaults(execute=execute)
+    source.add_options(parser)
+    parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="directory to write")
+    parser.add_argument(
+        "--storage",
+        choices=config.STORAGES,
+        default=default.storage,
+        help="jpeg: evenly spread pictures; video: all frames, each decodable alone (default: jpeg)",
+    )
+    number = {"type": terminal.positive, "metavar": "N"}
+    parser.add_argument("--frames", default=default.frames, help="pictures kept of a clip (default: 32)", **number)
+    parser.add_argument(
+        "--short-side", default=default.short_side, help="larger clips are shrunk to this (default: 256)", **number
+    )
+    parser.add_argument("--quality", default=default.quality, help="of JPEG, 1..100 (default: 90)", **number)
+    parser.add_argument("--crf", type=int, default=default.crf, help="of video: 0 exact, 51 coarse (default: 20)")
+    parser.add_argument("--shard-clips", default=default.shard_clips, help="clips in a file (default: 1024)", **number)
+    parser.add_argument("--workers", help="processes (default: one a CPU core)", **number)
+    parser.add_argument("--overwrite", action="store_true", help="replace what was prepared in OUT")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Prepares with a progress bar, and sums up."""
+    from actionclip_jax.data import prepare, workers
+
+    names = config.to_dict(config.RecordConfig())
+    settings = config.RecordConfig(**{name: getattr(options, name) for name in names})
+    config.check_data(settings)
+    clips = source.open_table(options)
+    with terminal.progress_bar(len(clips)) as progress:
+        task = progress.add_task("preparing", total=len(clips))
+        outcome = prepare.prepare(
+            clips,
+            options.out,
+            settings,
+            processes=options.workers or workers.count_cores(),
+            overwrite=options.overwrite,
+            progress=lambda count: progress.advance(task, count),
+        )
+    if outcome.kept_shards:
+        terminal.say(f"{outcome.kept_shards} shards were finished before and kept")
+    terminal.say(f"wrote {options.out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
+    if outcome.bad:
+        terminal.say(f"{outcome.bad} clips could not be used: {options.out / 'bad_clips.jsonl'} says why")
+        return terminal.EXIT_FAILED
+    return 0

@@ -1,0 +1,44 @@
+"""Options of the commands that open a data set."""
+
+import argparse
+
+from actionclip_jax import config
+from actionclip_jax.cli import terminal
+from actionclip_jax.data import sources, table
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and what else says which clips are meant: the fields of `config.SourceConfig`."""
+    default = config.SourceConfig()
+    parser.add_argument("path", metavar="SOURCE", help="list or annotation file, directory, or TFDS name")
+    group = parser.add_argument_group("data set")
+    add = group.add_argument
+    add("--kind", choices=config.SOURCES, default=default.kind, help="of SOURCE (default: recognised)")
+    add(
+        "--videos", default="", metavar="DIR", help="where the files of a list are (default: beside it); TFDS: data_dir"
+    )
+    add("--labels", default="", metavar="FILE", help="label texts: one a line, or a CSV with columns id,name")
+    add("--split", default="", help="train, validation or test, where SOURCE holds several")
+    add("--fold", type=int, default=default.fold, help="of UCF101 and HMDB51: 1, 2 or 3 (default: 1)")
+    add(
+        "--split-names",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="ApplyEyeMakeup -> apply eye makeup (default: yes)",
+    )
+    add("--skip-missing", action="store_true", help="leave out clips whose file is missing; otherwise an error")
+    add(
+        "--frame-template", default=default.frame_template, help=f"of frame folders (default: {default.frame_template})"
+    )
+    add("--first-frame", type=int, default=default.first_frame, help="number of a folder's first frame (default: 1)")
+    add("--intervals", action="store_true", help="Charades: a clip for each annotated action")
+    add("--shots", type=terminal.positive, default=0, help="keep so many clips of every class")
+    add("--classes", choices=config.CLASSES, default="all", help="base: those of --base-classes, or half by --seed")
+    add("--base-classes", default="", metavar="FILE", help="names of the base classes")
+    add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")
+
+
+def open_table(options: argparse.Namespace) -> table.ClipTable:
+    """The clips the options ask for."""
+    names = config.to_dict(config.SourceConfig())
+    return sources.open_source(config.SourceConfig(**{name: getattr(options, name) for name in names}))

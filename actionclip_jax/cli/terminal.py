@@ -1,0 +1,67 @@
+"""What the commands share: speaking to people, and reading arguments."""
+
+import argparse
+import os
+import pathlib
+
+import rich.console
+import rich.markup
+import rich.progress
+
+CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
+ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)  # progress and messages
+EXIT_FAILED = 1  # something of the work asked for could not be done
+EXIT_USAGE = 2  # nothing was done: wrong arguments or unusable input
+
+
+def tell(message: str) -> None:
+    """A message for people, with rich markup."""
+    ERRORS.print(message)
+
+
+def escape(message: object) -> str:
+    """Text that rich shows as it is."""
+    return rich.markup.escape(str(message))
+
+
+def say(line: str) -> None:
+    """A plain message."""
+    tell(escape(line))
+
+
+def progress_bar(total: int) -> rich.progress.Progress:
+    """A progress bar with counts and remaining time, shown where somebody watches."""
+    return rich.progress.Progress(
+        *rich.progress.Progress.get_default_columns(),
+        rich.progress.MofNCompleteColumn(),
+        console=ERRORS,
+        transient=True,
+        disable=total < 2 or not ERRORS.is_terminal,
+    )
+
+
+def cache_directory() -> pathlib.Path:
+    """Where caches go: $XDG_CACHE_HOME/actionclip-jax, by default below ~/.cache."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "actionclip-jax"
+
+
+def positive(value: str) -> int:
+    """A whole number from 1 on."""
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 1")
+    return int(value)
+
+
+def views(value: str) -> tuple[int, int]:
+    """`10x3` -> (10, 3)."""
+    parts = value.lower().split("x")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"{value!r} is not of the form 10x3: clips over time x crops")
+    return positive(parts[0]), positive(parts[1])
+
+
+def check_output(path: pathlib.Path) -> None:
+    """Raises OSError for a file that cannot be written, before hours of work rather than after."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab"):
+        pass

@@ -1,0 +1,80 @@
+"""Training augmentation on the device: colour jitter and grey, as torchvision does to PIL images, but not rounded.
+
+A clip has its own key and sees only its own pixels, so clips can be spread over devices at will.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from actionclip_jax import config
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+def augment_colors(frames: jax.Array, key: jax.Array, augment: config.AugmentConfig) -> jax.Array:
+    """[B, T, H, W, 3] uint8 RGB -> float32 in 0..255, not rounded: the colours of some clips change, or turn grey."""
+    keys = jax.random.split(key, frames.shape[0])
+    return jax.vmap(functools.partial(augment_clip, augment=augment))(frames, keys)
+
+
+def augment_clip(frames: jax.Array, key: jax.Array, augment: config.AugmentConfig) -> jax.Array:
+    """[T, H, W, 3] uint8 -> float32. Whether to jitter and whether to turn grey is drawn once for all frames."""
+    whether_key, jitter_key = jax.random.split(key)
+    to_jitter, to_grey = jax.random.uniform(whether_key, (2,)) < jnp.array([augment.jitter, augment.grey])
+    # channels first: accelerators work along the last axis, where three values would fill a fraction of a lane
+    images = jnp.moveaxis(frames, -1, 0).astype(jnp.float32)
+    count = frames.shape[0] if augment.per_frame else 1
+    drawn = jax.vmap(functools.partial(draw_jitter, augment=augment))(jax.random.split(jitter_key, count))
+    images = jnp.where(to_jitter, jitter(images, *drawn), images)
+    images = jnp.where(to_grey, grey(images), images)
+    return jnp.moveaxis(images, 0, -1)
+
+
+def draw_jitter(key: jax.Array, augment: config.AugmentConfig) -> tuple[jax.Array, jax.Array]:
+    """The four operations in random order [4] int32, and the factor of each, in that order [4] float32."""
+    order_key, factor_key = jax.random.split(key)
+    blends = (augment.brightness, augment.contrast, augment.saturation)
+    low = jnp.array([*(max(1 - strength, 0.0) for strength in blends), -augment.hue])
+    high = jnp.array([*(1 + strength for strength in blends), augment.hue])
+    order = jax.random.permutation(order_key, 4)
+    return order, jax.random.uniform(factor_key, (4,), minval=low, maxval=high)[order]
+
+
+def jitter(images: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array:
+    """[3, T, H, W] float32 -> the same after the operations of `order` [N, 4], N being T or 1, at strengths `factors`.
+
+    Clips do different operations at the same time, so every step computes all of them and keeps one of them; that
+    costs little more than reading the pixels does.
+    """
+
+    def step(images: jax.Array, drawn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        operation, factor = (values[:, None, None] for values in drawn)  # [N, 1, 1]
+        lightness = grey(images)
+        mean = lightness.mean((1, 2), keepdims=True)
+        base = jnp.select([operation == BRIGHTNESS, operation == CONTRAST], [jnp.zeros_like(mean), mean], lightness)
+        blended = jnp.clip(factor * images + (1 - factor) * base, 0, 255)
+        return jnp.where(operation == HUE, turn_hue(images, factor), blended), None
+
+    return jax.lax.scan(step, images, (order.T, factors.T))[0]
+
+
+def grey(images: jax.Array) -> jax.Array:
+    """RGB [3, ...] -> [...]: Pillow's weights (ITU-R 601-2), on whose images the source works."""
+    red, green, blue = images
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def turn_hue(images: jax.Array, turn: jax.Array) -> jax.Array:
+    """RGB [3, ...] -> the same with the hue moved by `turn` of the colour circle; HSV's saturation and value stay."""
+    red, green, blue = images
+    high = jnp.maximum(red, jnp.maximum(green, blue))  # fuses with its neighbours; a reduction would not
+    chroma = high - jnp.minimum(red, jnp.minimum(green, blue))
+    safe = jnp.where(chroma == 0, 1, chroma)
+    sixths = jnp.select(
+        [high == red, high == green], [(green - blue) / safe, (blue - red) / safe + 2], (red - green) / safe + 4
+    )
+    # the way back without the six cases: en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
+    places = jnp.stack([(first + sixths + 6 * turn) % 6 for first in (5, 3, 1)])
+    return high - chroma * jnp.clip(jnp.minimum(places, 4 - places), 0, 1)

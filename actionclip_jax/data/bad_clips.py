@@ -1,0 +1,48 @@
+"""Keeps account of clips that cannot be decoded."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+
+class TooManyBadClips(ValueError):
+    """So many clips fail to decode that something else must be wrong."""
+
+
+class Report:
+    """Counts bad clips, names each once in a file, and raises when an epoch holds more than `limit` of them."""
+
+    def __init__(self, path: pathlib.Path | None, limit: float) -> None:
+        self.path = path
+        self.limit = limit
+        self.count = 0  # samples that had to be replaced or masked so far
+        self.reasons: dict[str, str] = {}  # of every bad clip, by its id
+        self._epoch = 0
+        self._in_epoch: set[str] = set()
+
+    def add(self, bad: Sequence[tuple[int, str, str, str]]) -> None:
+        """Takes (epoch, clip id, path, reason) of bad samples. Raises TooManyBadClips."""
+        for epoch, clip, path, reason in bad:
+            self.count += 1
+            if epoch != self._epoch:
+                self._epoch, self._in_epoch = epoch, set()
+            self._in_epoch.add(clip)
+            if clip not in self.reasons:
+                self.reasons[clip] = reason
+                self._write({"id": clip, "path": path, "reason": reason})
+            if len(self._in_epoch) > self.limit:
+                raise TooManyBadClips(self._describe())
+
+    def _write(self, entry: dict[str, str]) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _describe(self) -> str:
+        examples = [f"  {clip}: {reason}" for clip, reason in list(self.reasons.items())[:5]]
+        where = f" (all in {self.path})" if self.path else ""
+        head = f"{len(self._in_epoch)} clips of epoch {self._epoch} cannot be decoded, and {self.limit:g} are allowed"
+        advice = "repair the data, or raise max_bad_fraction"
+        return "\n".join([f"{head}: {advice}. Such as{where}:", *examples])

@@ -1,0 +1,127 @@
+"""Prepared data sets: ArrayRecord shards of clips whose frames are quick to reach.
+
+    OUT/dataset.json        labels, settings, where it all came from, and whether it is complete
+    OUT/bad_clips.jsonl     clips that could not be prepared, with reasons
+    OUT/shards/00000.array_record, 00000.json ...   the records, and who they are
+
+A record is a msgpack map {id, labels, times, codec, frames}: a list of JPEG pictures, or of H.264 packets that each
+decode alone; `times` are float64 seconds. ArrayRecord checks every record against a hash of its own, so a flipped byte
+is an error rather than a wrong picture.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import numpy as np
+from array_record.python import array_record_module
+
+from actionclip_jax import textfile
+from actionclip_jax.data import pictures, table, video
+
+VERSION = 1
+DECODERS = {"jpeg": lambda: pictures.decode_picture, "video": lambda: pictures.IntraDecoder().decode}
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A clip's path is `shard:number`: the record's number within a shard of the directory."""
+
+    directory: str
+
+    def read(
+        self,
+        clip: table.Clip,
+        choose: Callable[[int], np.ndarray],
+        transform: Callable[[np.ndarray], Any],
+        short_side: int | None = None,
+    ) -> video.Frames:
+        """See `table.Reader`."""
+        record = read_record(self.directory, clip.path)
+        name = f"{self.directory}/{clip.path} ({clip.id})"
+        if record["id"] != clip.id:
+            raise video.VideoError(name, f"the record holds {record['id']!r}: its list belongs to another shard")
+        seconds = np.frombuffer(record["times"], np.float64)
+        decode = DECODERS[record["codec"]]()
+        return pictures.read_pictures(
+            name, lambda number: decode(record["frames"][number]), seconds, choose, transform, short_side
+        )
+
+
+def read_record(directory: str, path: str) -> dict[str, Any]:
+    """The unpacked record `shard:number`. Raises VideoError."""
+    shard, _, number = path.rpartition(":")
+    try:
+        [data] = open_shard(f"{directory}/shards/{shard}.array_record").read([int(number)])
+        return msgpack.unpackb(data)
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise video.VideoError(f"{directory}/{path}", f"the record cannot be read ({error})") from None
+
+
+@functools.lru_cache(maxsize=512)  # K400 makes 240 shards; many systems allow 1,024 open files
+def open_shard(path: str) -> array_record_module.ArrayRecordReader:
+    """An open shard, kept: opening reads its index, and the next record of a shuffled epoch may lie in any of them."""
+    return array_record_module.ArrayRecordReader(path, "readahead_buffer_size:0", file_reader_buffer_size=32768)
+
+
+def open_records(path: str | pathlib.Path) -> table.ClipTable:
+    """The table of a prepared directory. Raises ValueError for one that is unfinished or damaged."""
+    directory = pathlib.Path(path)
+    dataset = read_json(directory / "dataset.json")
+    if dataset.get("version") != VERSION:
+        raise ValueError(f"{directory}: version {dataset.get('version')!r} of prepared data, expected {VERSION}")
+    if not dataset["complete"]:
+        raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
+    clips = []
+    for number in range(dataset["shards"]):
+        shard = read_json(shard_file(directory, number, "json"))
+        clips += [
+            table.Clip(clip["id"], f"{number:05d}:{position}", tuple(clip["labels"]), frames=clip["frames"])
+            for position, clip in enumerate(shard["clips"])
+        ]
+    return table.make_table(
+        clips,
+        dataset["labels"],
+        Records(str(directory)),
+        names=dataset["names"],
+        multi_label=dataset["multi_label"],
+        origin=dataset["origin"],
+    )
+
+
+def find_damage(directory: str | pathlib.Path) -> list[str]:
+    """A sentence for every shard that is not what was written."""
+    directory, found = pathlib.Path(directory), []
+    for number in range(read_json(directory / "dataset.json")["shards"]):
+        file = shard_file(directory, number, "array_record")
+        expected = read_json(shard_file(directory, number, "json"))["sha256"]
+        if not file.exists():
+            found.append(f"{file} is missing")
+        elif file_digest(file) != expected:
+            found.append(f"{file} is damaged: its SHA-256 is not {expected}")
+    return found
+
+
+def file_digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shard_file(directory: pathlib.Path, number: int, suffix: str) -> pathlib.Path:
+    """Where a shard's records (array_record) or its list (json) are."""
+    return directory / "shards" / f"{number:05d}.{suffix}"
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object. Raises ValueError."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: expected a directory made by `actionclip prepare`")
+    content = textfile.read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: expected a JSON object")
+    return content

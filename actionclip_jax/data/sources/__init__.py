@@ -1,0 +1,128 @@
+"""Annotation files and folders of all kinds -> the table of clips."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import numpy as np
+
+from actionclip_jax import config
+from actionclip_jax.data import subsets, table
+from actionclip_jax.data.sources import (
+    auto,
+    charades,
+    classes,
+    collect,
+    folders,
+    frames,
+    hmdb51,
+    kinetics,
+    labelling,
+    lists,
+    problems,
+    something,
+    tfds,
+    ucf101,
+)
+
+SourceError = problems.SourceError
+PATHS = ("path", "videos", "labels", "base_classes")  # settings in which ~ is the home directory
+KINDS = {
+    "folders": folders.read,
+    "csv": lists.read,
+    "frames": frames.read,
+    "ucf101": ucf101.read,
+    "hmdb51": hmdb51.read,
+    "kinetics": kinetics.read,
+    "something": something.read,
+    "charades": charades.read,
+    "tfds": tfds.read,
+}
+USED_BY = {  # settings that mean something to these kinds only
+    "split": ("folders", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
+    "fold": ("ucf101", "hmdb51"),
+    "videos": ("csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
+    "frame_template": ("frames",),
+    "first_frame": ("frames",),
+    "intervals": ("charades",),
+}
+
+
+def open_source(source: config.SourceConfig, check_files: bool = True) -> table.ClipTable:
+    """The clips of a data set. Without `check_files` official annotations can be read where the videos are not.
+
+    Raises:
+        SourceError: everything wrong with the settings, the list or the files.
+        ValueError: a subset that cannot be had.
+    """
+    paths = {name: str(pathlib.Path(value).expanduser()) for name in PATHS if (value := getattr(source, name))}
+    source = dataclasses.replace(source, **paths)
+    found = problems.Problems(f"the data set {source.path!r}")
+    _check_choices(source, found)
+    found.check()
+    kind = auto.recognise(source, found) if source.kind == "auto" else source.kind
+    found.what += f" ({kind})"
+    _check_use(source, kind, found)
+    found.check()
+    clips = _open_records(source, found) if kind == "records" else _open_list(source, kind, found, check_files)
+    clips = dataclasses.replace(clips, origin={**config.to_dict(source), "kind": kind, **clips.origin})
+    if source.classes != "all":
+        clips = subsets.base_or_novel(clips, source.classes, source.base_classes, source.seed)
+    if source.shots:
+        clips = subsets.few_shot(clips, source.shots, source.seed)
+    return clips
+
+
+def _check_choices(source: config.SourceConfig, found: problems.Problems) -> None:
+    try:
+        config.check_data(source)
+    except config.ConfigError as error:
+        for problem in error.problems:
+            found.add(problems.WRONG, problem)
+    if not source.path:
+        found.add(problems.WRONG, "path is empty: expected a list, a directory or the name of a TFDS data set")
+    try:
+        differs = source.frame_template.format(1) != source.frame_template.format(2)
+    except (ValueError, LookupError):
+        differs = False
+    if not differs:
+        found.add(
+            problems.WRONG, f"frame_template is {source.frame_template!r}: expected a place for a number, like {{:05d}}"
+        )
+
+
+def _check_use(source: config.SourceConfig, kind: str, found: problems.Problems) -> None:
+    for name, kinds in USED_BY.items():
+        value = getattr(source, name)
+        if kind not in kinds and value != getattr(config.SourceConfig, name):
+            found.add(problems.UNUSED, f"{name} is {value!r}: only {', '.join(kinds)} have it, not {kind}")
+    if source.base_classes and source.classes == "all":
+        found.add(problems.UNUSED, f"base_classes is {source.base_classes!r}, but classes is 'all'")
+
+
+def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems, check_files: bool) -> table.ClipTable:
+    listed = KINDS[kind](source, found)
+    chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
+    labels = labelling.label_clips(listed, chosen, source.split_names, found)
+    clips = collect.collect(listed, labels, found, check_files=check_files, skip_missing=source.skip_missing)
+    label_files = [some.file for some in (listed.known, chosen) if some is not None]
+    hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in (*listed.files, *label_files)}
+    return dataclasses.replace(clips, origin={"files": hashes, **clips.origin})
+
+
+def _open_records(source: config.SourceConfig, found: problems.Problems) -> table.ClipTable:
+    from actionclip_jax.data import records
+
+    clips = found.read(records.open_records, pathlib.Path(source.path))
+    chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
+    stored = classes.Classes(clips.names if chosen else clips.labels)
+    renamed = labelling.rename_classes(stored, chosen, source.split_names, found)
+    found.check()
+    places = np.array([*renamed.indices.values(), -1], np.int32)  # the last stands for "no label"
+    return dataclasses.replace(
+        clips,
+        label_ids=places[clips.label_ids],
+        labels=renamed.texts,
+        names=renamed.names if chosen else clips.names,
+        origin={"prepared": clips.origin},
+    )

@@ -1,0 +1,96 @@
+"""Recognises what kind of data set a path is. Only this file knows."""
+
+import itertools
+import pathlib
+
+from actionclip_jax import config, textfile
+from actionclip_jax.data import video
+from actionclip_jax.data.sources import kinetics, listing, lists, problems, tfds
+
+DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
+    ("records", "dataset.json"),
+    ("tfds", "features.json"),
+    ("ucf101", "classInd.txt"),
+    ("ucf101", "trainlist0?.txt"),
+    ("ucf101", "testlist0?.txt"),
+    ("hmdb51", "*_test_split?.txt"),
+    ("hmdb51", "trainlist_split?.txt"),
+    ("hmdb51", "vallist_split?.txt"),
+    ("charades", "Charades_v1_*.csv"),
+)
+FILES = (
+    ("ucf101", "trainlist0?.txt"),
+    ("ucf101", "testlist0?.txt"),
+    ("hmdb51", "trainlist_split?.txt"),
+    ("hmdb51", "vallist_split?.txt"),
+    ("hmdb51", "testlist_split?.txt"),
+)
+
+
+def recognise(source: config.SourceConfig, found: problems.Problems) -> str:
+    """The kind of the path; one of several forms is an error that says what was looked for."""
+    path = pathlib.Path(source.path)
+    if path.is_dir():
+        kind, tried = _of_directory(path, found), [f"{pattern} ({kind})" for kind, pattern in DIRECTORIES]
+        tried += ["lists in CSV or JSON (kinetics, something)", "folders of videos (folders)"]
+    elif path.is_file():
+        kind, tried = _of_file(path, found), [f"the name {pattern} ({kind})" for kind, pattern in FILES]
+        tried += ["JSON (kinetics, something)", "CSV with a header (kinetics, charades, csv) or path,label (csv)"]
+        tried += ["text lines `folder frames label` (frames) or `path label` (csv)"]
+    else:
+        kind = "tfds" if tfds.NAME.fullmatch(source.path) else None
+        tried = ["a file or directory: there is none", "the name of a TFDS data set"]
+    if kind is None:
+        found.fail("paths whose kind is not recognised (say it as `kind`)", f"{path}: tried {'; '.join(tried)}")
+    return kind
+
+
+def _of_directory(path: pathlib.Path, found: problems.Problems) -> str | None:
+    for kind, pattern in DIRECTORIES:
+        if next(path.glob(pattern), None):
+            return kind
+    for file in sorted([*path.glob("*.csv"), *path.glob("*.json")]):
+        if "label" not in file.stem and (kind := _of_file(file, found)) in ("kinetics", "something"):
+            return kind
+    if next(path.glob("*/features.json"), None):
+        return "tfds"
+    # below a folder of classes, or of splits; a look is enough, there may be millions of frames
+    files = itertools.chain.from_iterable(itertools.islice(path.glob(deep), 10_000) for deep in ("*/*", "*/*/*"))
+    return "folders" if any(file.suffix.lower() in video.SUFFIXES for file in files) else None
+
+
+def _of_file(path: pathlib.Path, found: problems.Problems) -> str | None:
+    for kind, pattern in FILES:
+        if path.match(pattern):
+            return kind
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return _of_json(found.read(textfile.read_json, path))
+    if suffix == ".csv":
+        return _of_csv([row for _, row in found.read(textfile.read_rows, path)])
+    return _of_lines(found.read(textfile.read_lines, path))
+
+
+def _of_json(content: object) -> str | None:
+    if isinstance(content, list):
+        return "something" if content and isinstance(content[0], dict) and "id" in content[0] else None
+    first = next(iter(content.values()), None) if isinstance(content, dict) else None
+    return "kinetics" if isinstance(first, dict) and "annotations" in first else None
+
+
+def _of_csv(rows: list[list[str]]) -> str | None:
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    if set(kinetics.COLUMNS) <= set(header):
+        return "kinetics"
+    if {"id", "actions", "length"} <= set(header):
+        return "charades"
+    return "csv" if len(header) == 2 or lists.find_columns(header) else None
+
+
+def _of_lines(lines: list[str]) -> str | None:
+    """By what most lines look like: the others will be reported as malformed."""
+    fields = [line.rsplit(None, 2) for line in lines]
+    numbered = sum(len(parts) == 3 and all(map(listing.is_number, parts[1:])) for parts in fields)
+    if 2 * numbered > len(lines):
+        return "frames"
+    return "csv" if 2 * sum(len(parts) > 1 for parts in fields) > len(lines) else None

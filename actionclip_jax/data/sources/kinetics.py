@@ -1,0 +1,73 @@
+"""Kinetics-400, -600 and -700: the official CSV (label,youtube_id,time_start,time_end,split) or JSON."""
+
+import pathlib
+from collections.abc import Iterator
+
+from actionclip_jax import config, textfile
+from actionclip_jax.data import readers
+from actionclip_jax.data.sources import listing, problems, splits
+
+COLUMNS = ("youtube_id", "time_start", "time_end")
+
+
+def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+    """Clips are cut already, each a file named by id and seconds, or by id alone; test lists have no labels."""
+    path = pathlib.Path(source.path)
+    if not path.is_file():
+        path = splits.find_list(source, splits.spelt((".csv", ".json")), found)
+    rows = list((_read_json if path.suffix.lower() == ".json" else _read_csv)(path, found))
+    splits_there = {splits.split_of(split) for _, _, split in rows if split}
+    wanted = splits.split_of(source.split)
+    if wanted and splits_there and wanted not in splits_there:
+        found.fail(
+            problems.WRONG,
+            f"split is {source.split!r}: {path} holds {', '.join(sorted(splits_there))}",
+        )
+    entries = [
+        listing.Entry(where, _places(name, label), (label,) if label else (), id=name)
+        for where, (label, name), split in rows
+        if not (wanted and split) or splits.split_of(split) == wanted
+    ]
+    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], readers.VideoFiles())
+
+
+def _places(name: str, label: str) -> tuple[str, ...]:
+    folders = dict.fromkeys((f"{label}/", f"{label.replace(' ', '_')}/", "")) if label else ("",)
+    stems = (f"{name}.mp4", name, name.rsplit("_", 2)[0])  # the last is the video's id alone
+    return tuple(f"{folder}{stem}" for stem in stems for folder in folders)
+
+
+def _clip_name(video_id: str, start: str | float, end: str | float) -> str:
+    return f"{video_id}_{int(float(start)):06d}_{int(float(end)):06d}"
+
+
+def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Where, (label, name) and split of each row."""
+    rows = found.read(textfile.read_rows, path)
+    header = [cell.lower() for cell in rows[0][1]] if rows else []
+    if missing := [column for column in COLUMNS if column not in header]:
+        found.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
+    for line, row in rows[1:]:
+        cells = dict(zip(header, row, strict=False))
+        try:
+            if not cells["youtube_id"] or cells.get("label", "-") == "":
+                raise ValueError
+            name = _clip_name(*(cells[column] for column in COLUMNS))
+        except (KeyError, ValueError, OverflowError):
+            found.add("malformed lines", f"line {line}: {','.join(row)}")
+            continue
+        yield f"line {line}", (cells.get("label", ""), name), cells.get("split", "")
+
+
+def _read_json(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
+    content = found.read(textfile.read_json, path)
+    if not isinstance(content, dict):
+        found.fail(problems.UNREADABLE, f"{path}: expected JSON of the form {{id: {{annotations, subset}}}}")
+    for video_id, item in content.items():
+        try:
+            annotations = item["annotations"]
+            name = _clip_name(video_id, *annotations["segment"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            found.add("malformed entries", f"{video_id}: {item}")
+            continue
+        yield f"entry {video_id}", (annotations.get("label", ""), name), item.get("subset", "")

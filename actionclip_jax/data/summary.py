@@ -1,0 +1,53 @@
+"""What a data set holds, in numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from actionclip_jax import config
+from actionclip_jax.data import table
+
+STATISTICS = {"least": np.min, "most": np.max, "all": np.sum}
+SHOWN = 10  # classes printed at each end
+
+
+def summarise(data: table.ClipTable) -> dict[str, Any]:
+    """Counts of clips, classes and frames, and where they come from; JSON."""
+    labels = data.label_ids[data.label_ids >= 0]
+    counts = np.bincount(labels, minlength=len(data.labels)).tolist()
+    known = data.frame_counts[data.frame_counts >= 0]
+    return {
+        "clips": len(data),
+        "classes": len(data.labels),
+        "multi_label": data.multi_label,
+        "labels_per_clip": round(len(labels) / max(len(data), 1), 3),
+        "clips_without_label": int((data.label_ids < 0).all(axis=1).sum()),
+        "clips_per_class": dict(zip(data.labels, counts, strict=True)),
+        "frames": {name: int(count(known)) for name, count in STATISTICS.items()} if len(known) else None,
+        "origin": data.origin,
+    }
+
+
+def describe(findings: dict[str, Any]) -> Iterator[str]:
+    """The findings as lines for people."""
+    counts = findings["clips_per_class"]
+    several = f", {findings['labels_per_clip']} labels a clip" if findings["multi_label"] else ""
+    yield f"{findings['clips']} clips of {findings['classes']} classes{several}"
+    if findings["clips_without_label"]:
+        yield f"{findings['clips_without_label']} clips have no label"
+    if frames := findings["frames"]:
+        yield f"{frames['least']} to {frames['most']} frames a clip, {frames['all']} in all"
+    if counts:
+        values = sorted(counts.values())
+        yield f"clips of a class: {values[0]} to {values[-1]}, median {values[len(values) // 2]}"
+    for number, (label, count) in enumerate(counts.items()):
+        if number < SHOWN or number >= len(counts) - SHOWN:
+            yield f"  {number:4} {label}: {count}"
+        elif number == SHOWN:
+            yield f"  ... {len(counts) - 2 * SHOWN} more ..."
+    yield "origin:"
+    usual = {**config.to_dict(config.SourceConfig()), "split_names": None}  # that is always worth saying
+    for name, value in findings["origin"].items():
+        if value not in (usual.get(name), 0, [], {}):
+            yield f"  {name}: {value}"

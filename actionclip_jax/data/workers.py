@@ -1,0 +1,54 @@
+"""Worker processes that never outlive the process they work for."""
+
+import collections
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from multiprocessing import connection
+from typing import Any
+
+import cv2
+
+
+def count_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_up_worker() -> None:
+    """Called first in a worker process: one thread each, Ctrl-C left to the parent, and death when the parent dies.
+
+    A parent killed hard says no goodbye, and its workers would wait for it for ever, holding memory and files.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def process_pool(workers: int) -> futures.ProcessPoolExecutor:
+    """Fresh processes rather than forks, which deadlock once a library has started threads."""
+    return futures.ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=set_up_worker
+    )
+
+
+def map_ahead(
+    pool: futures.Executor, function: Callable[[Any], Any], items: Iterable[Any], ahead: int
+) -> Iterator[futures.Future]:
+    """Finished futures of `function(item)` in the order of the items, at most `ahead` items in work or waiting."""
+    queue: collections.deque = collections.deque()
+    for item in items:
+        queue.append(pool.submit(function, item))
+        if len(queue) >= ahead:
+            yield queue.popleft()
+    yield from queue

@@ -1,0 +1,63 @@
+"""Text files people bring: lines, tables and lists of labels, in UTF-8 with or without a byte order mark."""
+
+import csv
+import io
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A UTF-8 text file; a byte order mark is dropped."""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+    """The non-empty lines of a UTF-8 text file (CRLF allowed), stripped."""
+    return [line for _, line in read_numbered_lines(path)]
+
+
+def read_numbered_lines(path: pathlib.Path) -> list[tuple[int, str]]:
+    """The non-empty lines, stripped, each with its number from 1 on."""
+    return [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+
+
+def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV file that are not empty, each with the number of its last line; cells are stripped."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from None
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """What a JSON file holds."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+
+
+def read_labels(path: pathlib.Path, say: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
+    if path.suffix.lower() != ".csv":
+        return read_lines(path)
+    rows = [row for _, row in read_rows(path)]
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    column = next((header.index(name) for name in ("name", "label") if name in header), None)
+    if column is not None:
+        rows = rows[1:]
+    else:
+        column = min(1, len(header) - 1)
+        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
+    if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
+        raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
+    return [" ".join(row[column].split()) for row in rows]

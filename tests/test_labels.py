@@ -1,0 +1,50 @@
+"""Names become words, and mirrored labels find their partners."""
+
+import numpy as np
+import pytest
+
+from actionclip_jax.data import labels
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ApplyEyeMakeup", "apply eye makeup"),
+        ("brush_hair", "brush hair"),
+        ("YoYo", "yo yo"),
+        ("TaiChi", "tai chi"),
+        ("TVShow", "tv show"),
+        ("Archery", "archery"),
+        ("BMX", "bmx"),
+        ("3DPrinting", "3d printing"),
+        ("Salsa2Step", "salsa2 step"),
+        ("run100m", "run100m"),
+        ("pull-up", "pull-up"),
+        ("caféLatte", "café latte"),
+        ("Pushing [something] from Left", "Pushing [something] from Left"),
+        ("backflip (human)", "backflip (human)"),
+    ],
+)
+def test_a_name_is_split_into_words_unless_it_holds_a_space(name, words):
+    assert labels.split_name(name) == words
+    assert labels.split_name(words) == words
+
+
+def test_names_match_as_spelt_or_once_split():
+    assert labels.match_names(["YoYo", "yo_yo", "Yo Yo", "run"], ["Run", "yo yo"]) == [1, 1, 1, 0]
+    assert labels.match_names(["jump"], ["Run"]) == [None]
+
+
+def test_a_mirrored_label_is_itself_its_partner_or_none():
+    texts = ["swipe left", "swipe right", "clap", "turn clockwise", "turn anti-clockwise", "kick left", "leftovers"]
+    assert labels.mirror_labels(texts).tolist() == [1, 0, 2, 4, 3, -1, 6]
+    assert labels.mirror_labels(texts).dtype == np.int32
+    assert labels.mirror_labels(["SwipeLeft", "swipe_right"]).tolist() == [1, 0]
+    assert labels.mirror_labels(["from left to right", "from right to left"]).tolist() == [1, 0]
+    assert labels.mirror_labels(["turn counter-clockwise", "turn clockwise"]).tolist() == [1, 0]
+
+
+def test_a_list_is_direction_sensitive_if_any_label_is():
+    assert labels.is_direction_sensitive(["clap", "kick left"])
+    assert not labels.is_direction_sensitive(["clap", "copyright"])
+    assert not labels.is_direction_sensitive([])
