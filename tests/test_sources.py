@@ -517,6 +517,9 @@ def test_a_charades_clip_has_the_labels_of_all_actions_in_it(tmp_path):
         ((0, 1), 4.0, 8.0),
         ((2,), 8.0, 9.5),
     ]
+    write(tmp_path / "Charades_v1_train.csv", content.replace("c002 8.00", "c002 9.50"))
+    cut = read(tmp_path, split="train", intervals=True)
+    assert len(cut) == 2 and cut.origin["actions_without_duration"] == 1
     write(tmp_path / "Charades_v1_train.csv", content.replace("c002 8.00", "c002"))
     assert "malformed lines: 1\n    line 2: AAAAA" in error_of(tmp_path, split="train")
 
