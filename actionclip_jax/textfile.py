@@ -1,11 +1,16 @@
 """Text files people bring: lines, tables and lists of labels, in UTF-8 with or without a byte order mark."""
 
+import codecs
 import csv
 import io
 import json
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
+
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters that no text has
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a text after all, though with zero bytes
 
 
 def read_text(path: pathlib.Path) -> str:
@@ -14,6 +19,8 @@ def read_text(path: pathlib.Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if BINARY.search(data[:8192]) and not data.startswith(UTF16):
+            raise ValueError(f"{path}: not a text file but a binary one") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
 

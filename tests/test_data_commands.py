@@ -75,6 +75,12 @@ def test_bad_videos_make_the_exit_code_one_and_are_named(folders, tmp_path, caps
     videos.write_audio_only(folders / "TaiChi" / "sound.mp4")
     assert run("prepare", folders, tmp_path / "out", "--workers", 1) == 1
     assert "3 clips could not be used" in capsys.readouterr().err
+    videos.write(folders / "YoYo" / "empty.mp4", 3)
+    assert run("prepare", folders, tmp_path / "out", "--workers", 1, "--retry-bad") == 1
+    printed = capsys.readouterr().err
+    assert "2 clips could not be used" in printed and "23 clips" in printed
+    (folders / "YoYo" / "empty.mp4").write_bytes(b"")
+    run("prepare", folders, tmp_path / "out", "--workers", 1, "--overwrite")
     reasons = [json.loads(line) for line in (tmp_path / "out" / "bad_clips.jsonl").read_text().splitlines()]
     assert {entry["id"] for entry in reasons} == {"YoYo/empty.mp4", "YoYo/notes.mp4", "TaiChi/sound.mp4"}
     assert run("inspect", folders, "--sheet", tmp_path / "sheet.png", "--samples", 25, "--size", 32) == 1
@@ -88,7 +94,8 @@ def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
     shard = tmp_path / "out" / "shards" / "00000.array_record"
     shard.write_bytes(shard.read_bytes()[:-1] + b"!")
     assert run("inspect", tmp_path / "out", "--verify") == 1
-    assert "is damaged: its SHA-256 is not" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "is damaged: its SHA-256 is not" in printed and "run the same `actionclip prepare` again" in printed
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,11 @@ def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
         (["inspect", "{folders}", "--shots", "50"], "too few clips for 50 shots of every class"),
         (["inspect", "{folders}", "--fold", "2"], "fold is 2: only ucf101, hmdb51 have it"),
         (["prepare", "{folders}", "{out}", "--quality", "200"], "quality is 200: expected 1 to 100"),
-        (["prepare", "{folders}", "{folders}"], "was not made by `actionclip prepare`"),
+        (["prepare", "{folders}", "{folders}"], "lies in SOURCE"),
+        (["prepare", "{folders}", "{folders}/shards"], "lies in SOURCE"),
+        (["prepare", "{folders}", ""], "OUT is the current directory"),
+        (["prepare", "{folders}", "{folders}/.."], "was not made by `actionclip prepare`"),
+        (["inspect", "{folders}", "--json", "{folders}"], "Is a directory"),
     ],
 )
 def test_mistakes_are_explained_and_nothing_is_written(arguments, message, folders, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -192,7 +193,42 @@ def test_a_data_set_that_is_gone_stops_the_run_at_once(workers, tmp_path):
         train(gone, 1, dataclasses.replace(LOADER, workers=workers))
 
 
-def test_one_bad_clip_in_each_of_many_epochs_is_not_too_many(video_directory, tmp_path):
+@pytest.mark.parametrize("hosts", [1, 4, 16])
+def test_whether_a_run_stops_does_not_depend_on_the_number_of_hosts(hosts):
+    """2,000 clips and 1% allowed: 0.6% go on everywhere, 6% stop."""
+    for bad, stops in ((12, False), (120, True)):
+        for seed in range(3):
+            broken, epochs = (
+                set(np.random.default_rng(seed).permutation(2000)[:bad].tolist()),
+                pipeline.Epochs(2000, seed),
+            )
+            stopped = 0
+            for index in range(hosts):
+                report = bad_clips.Report(None, bad_clips.allowance(0.01 * 2000, hosts))
+                share = pipeline.Share(16, 16 * hosts, pipeline.Host(index, hosts))
+                rows = [epochs.row(share[number]) for number in range(2000 // hosts)]
+                try:
+                    report.add([(0, str(row), "", "broken") for row in rows if row in broken])
+                except bad_clips.TooManyBadClips:
+                    stopped += 1
+            assert bool(stopped) == stops, (bad, seed)
+
+
+def test_one_bad_clip_never_stops_a_run_however_small_the_data_set():
+    assert bad_clips.allowance(0.01 * 20, 1) == 1.0
+
+
+def test_a_report_goes_on_after_a_restart_without_naming_a_clip_twice(tmp_path):
+    path = tmp_path / "bad.jsonl"
+    bad_clips.Report(path, 10).add([(0, "a", "a.mp4", "broken"), (0, "b", "b.mp4", "empty")])
+    with path.open("a") as file:
+        file.write('{"id": "c", "pa')  # the run was killed
+    again = bad_clips.Report(path, 10)
+    again.add([(1, "b", "b.mp4", "empty")])
+    assert again.reasons == {"b": "empty"} and len(path.read_text().splitlines()) == 3
+
+
+def test_one_bad_clip_in_each_of_many_epochs_is_not_too_many():
     report = bad_clips.Report(None, limit=1)
     for epoch in range(50):
         report.add([(epoch, "a", "a.mp4", "broken")])
@@ -264,6 +300,22 @@ def test_evaluation_masks_and_names_what_cannot_be_decoded_and_goes_on(video_dir
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 5
 
 
+def test_evaluation_ends_its_workers_with_the_last_batch(data):
+    batches = pipeline.eval_batches(data, SAMPLE, dataclasses.replace(LOADER, workers=1))
+    before = len(multiprocessing.active_children())
+    next(batches)
+    assert len(multiprocessing.active_children()) == before + 1
+    list(batches)
+    assert len(multiprocessing.active_children()) == before
+
+
+def test_positions_of_training_and_testing_are_not_mixed_up(data):
+    train, test = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER), pipeline.eval_batches(data, SAMPLE, LOADER)
+    for one, other in ((train, test), (test, train)):
+        with pytest.raises(ValueError, match="purpose"):
+            one.restore(other.state())
+
+
 def test_evaluation_goes_on_where_it_was_saved(data):
     batches = pipeline.eval_batches(data, SAMPLE, LOADER)
     expected = list(batches)
@@ -311,6 +363,40 @@ def test_impossible_settings_are_refused(loader, host, message, data):
         pipeline.train_batches(data, SAMPLE, AUGMENT, dataclasses.replace(LOADER, **loader), host=host)
 
 
+@pytest.mark.parametrize("index", [-1, 2])
+def test_a_host_that_is_none_of_them_is_refused(index):
+    with pytest.raises(ValueError, match=r"host index is -?\d: expected 0..1 for 2 hosts"):
+        pipeline.Host(index, 2)
+
+
+def test_neighbouring_samples_share_no_random_numbers(data):
+    same = dataclasses.replace(data.take(np.zeros(8, int)), ids=data.ids[:8])  # one video under eight names
+    [batch] = train(same, 1)
+    assert len({images.tobytes() for images in batch["video"]}) == 8
+
+
+def test_training_shrinks_larger_videos_and_leaves_others(data):
+    def asked_of_the_reader(loader):
+        asked = set()
+
+        class Watching:
+            def read(self, clip, choose, transform, short_side=None):
+                asked.add(short_side)
+                return data.reader.read(clip, choose, transform, short_side)
+
+        train(dataclasses.replace(data, reader=Watching()), 1, loader)
+        return asked
+
+    assert asked_of_the_reader(LOADER) == {36}, "in proportion to 256 for 224"
+    assert asked_of_the_reader(dataclasses.replace(LOADER, short_side=48)) == {48}
+
+
+def test_the_sequence_has_no_end(data):
+    batches = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER)
+    batches.restore({**batches.state(), "position": 10**9})
+    assert len(take(batches, 1)[0]["clip"]) == 8
+
+
 def test_an_empty_data_set_is_refused(data):
     with pytest.raises(ValueError, match="there are no clips"):
         pipeline.eval_batches(data.take(np.arange(0)), SAMPLE, LOADER)
@@ -342,15 +428,14 @@ class Counting:
 def test_no_more_is_read_ahead_than_promised(workers, data, tmp_path):
     log = tmp_path / "log"
     counted = dataclasses.replace(data, reader=Counting(data.reader, log))
-    loader = config.LoaderConfig(batch_size=4, workers=workers, read_ahead=2)
+    rows, chunk = 48, 16
+    loader = config.LoaderConfig(batch_size=rows, workers=workers, read_ahead=1)
     batches = pipeline.train_batches(counted, SAMPLE, AUGMENT, loader)
-    for _ in range(3):
-        next(batches)
-    time.sleep(3)
+    next(batches)
+    time.sleep(4)
     batches.close()
     read = log.stat().st_size
-    chunk = 4
-    assert 3 * 4 <= read <= (3 + loader.read_ahead + 2) * 4 + 2 * workers * chunk
+    assert rows < read <= (1 + loader.read_ahead) * rows + (4 * workers or 2) * chunk
 
 
 SCRIPT = """

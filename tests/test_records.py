@@ -1,19 +1,24 @@
 """`actionclip prepare`: what comes out, whatever happens in between."""
 
+import dataclasses
 import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 import datasets
+import filelock
 import numpy as np
 import pytest
 import videos
 
 from actionclip_jax import config
-from actionclip_jax.data import prepare, readers, records, sampling, table, video
+from actionclip_jax.data import encode, prepare, readers, records, sampling, table, video, workers
 
 SETTINGS = config.RecordConfig(frames=8, shard_clips=6, quality=95, crf=10)
 STORAGES = ("jpeg", "video")
@@ -32,7 +37,9 @@ def contents(directory):
 
 @pytest.fixture(scope="module")
 def data(video_directory):
-    return datasets.make_table(datasets.make_clips(video_directory), origin={"kind": "test"})
+    return datasets.make_table(
+        datasets.make_clips(video_directory), origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano")
+    )
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -41,6 +48,7 @@ def test_records_give_back_what_was_put_in(storage, data, tmp_path):
     assert (outcome.clips, outcome.bad, outcome.kept_shards) == (datasets.CLIPS, 0, 0)
     stored = records.open_records(tmp_path / "out")
     assert len(stored) == datasets.CLIPS and stored.labels == data.labels and stored.origin == {"kind": "test"}
+    assert stored.names == ("Archery", "Surfing", "PlayingPiano")
     kept = np.arange(12) if storage == "video" else sampling.segment_middles(12, 8)
     for number in range(datasets.CLIPS):
         clip, original = stored[number], data[number]
@@ -113,7 +121,8 @@ import datasets
 from actionclip_jax import config
 from actionclip_jax.data import prepare
 if __name__ == "__main__":
-    data = datasets.make_table(datasets.make_clips(pathlib.Path(sys.argv[1])), origin={"kind": "test"})
+    clips = datasets.make_clips(pathlib.Path(sys.argv[1]))
+    data = datasets.make_table(clips, origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano"))
     settings = config.RecordConfig(frames=8, shard_clips=2, quality=95, crf=10)
     prepare.prepare(data, sys.argv[2], settings, processes=2, progress=lambda n: print(n, flush=True))
 """
@@ -167,10 +176,18 @@ def test_bad_videos_are_listed_with_reasons_and_the_others_stored(video_director
 
 def test_another_list_or_other_settings_are_refused_unless_replacing_is_asked_for(data, tmp_path):
     write(data, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"prepared otherwise \(different: settings\)"):
+    with pytest.raises(
+        ValueError, match=r"in another way: .*\n  settings: .*'quality': 95.* then, .*'quality': 50.* now$"
+    ):
         write(data, tmp_path / "out", settings={"quality": 50})
-    with pytest.raises(ValueError, match=r"\(different: clips_sha256\)"):
-        write(data.take(np.arange(len(data))[::-1]), tmp_path / "out")
+    label_ids, starts, ends = data.label_ids.copy(), data.starts.copy(), data.ends.copy()
+    label_ids[3], starts[5], ends[7] = 1, 0.1, 0.3
+    changed = {"label_ids": label_ids, "starts": starts, "ends": ends, "ids": data.ids[::-1]}
+    for name, column in changed.items():
+        with pytest.raises(
+            ValueError, match=r"was prepared from other clips or in another way(.*\n)  clips_sha256 differ$"
+        ):
+            write(dataclasses.replace(data, **{name: column}), tmp_path / "out")
     write(data.take(np.arange(7)), tmp_path / "out", overwrite=True)
     write(data.take(np.arange(7)), tmp_path / "fresh")
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
@@ -204,16 +221,134 @@ def test_a_flipped_byte_is_found_by_reading_and_by_verifying(offset, data, tmp_p
     assert failed
 
 
-def test_missing_and_truncated_shards_are_errors_of_their_clips_only(data, tmp_path):
+def test_shards_that_go_bad_are_errors_of_their_clips_only(data, tmp_path):
     write(data, tmp_path / "out")
+    stored = records.open_records(tmp_path / "out")
+    records.shard_file(tmp_path / "out", 0, "array_record").unlink()
+    videos.cut(records.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
+    for number in (0, 12):
+        with pytest.raises(video.VideoError, match="the record cannot be read"):
+            stored.reader.read(stored[number], np.arange, np.asarray)
+    assert len(stored.reader.read(stored[7], np.arange, np.asarray).images) == 8
+
+
+def test_missing_and_damaged_shards_are_reported_together_and_made_again(data, tmp_path):
+    write(data, tmp_path / "out")
+    before = contents(tmp_path / "out")
     assert records.find_damage(tmp_path / "out") == []
     records.shard_file(tmp_path / "out", 0, "array_record").unlink()
     videos.cut(records.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
-    assert len(records.find_damage(tmp_path / "out")) == 2
-    stored = records.open_records(tmp_path / "out")
-    with pytest.raises(video.VideoError, match="the record cannot be read"):
-        stored.reader.read(stored[0], np.arange, np.asarray)
-    assert len(stored.reader.read(stored[7], np.arange, np.asarray).images) == 8
+    records.shard_file(tmp_path / "out", 3, "json").write_text('{"bytes": 3}')
+    with pytest.raises(ValueError, match="3 of 4 shards cannot be used; delete them and run the same") as error:
+        records.open_records(tmp_path / "out")
+    assert [line.split("shards/")[1][:8] for line in str(error.value).splitlines()[1:]] == [
+        "00000.ar",
+        "00002.ar",
+        "00003.js",
+    ]
+    assert write(data, tmp_path / "out").kept_shards == 1
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_directory_that_lost_its_shards_or_was_being_replaced_is_made_again(data, tmp_path):
+    write(data, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "shards")
+    write(data, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_clips_that_were_repaired_are_tried_again_on_request(video_directory, tmp_path):
+    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    write(damaged, tmp_path / "out")
+    shutil.copy(video_directory / "05.mp4", tmp_path / "videos" / "05.mp4")
+    assert write(damaged, tmp_path / "out").bad == 5
+    outcome = write(damaged, tmp_path / "out", retry_bad=True)
+    assert (outcome.bad, outcome.clips, outcome.kept_shards) == (4, datasets.CLIPS - 4, 0)
+    assert "05" in records.open_records(tmp_path / "out").ids
+
+
+def test_two_runs_do_not_write_one_directory(data, tmp_path):
+    write(data.take(np.arange(3)), tmp_path / "out")
+    with filelock.FileLock(tmp_path / "out" / ".lock"), pytest.raises(ValueError, match=r"another .* is writing"):
+        write(data.take(np.arange(3)), tmp_path / "out")
+
+
+class Killing:
+    """Reads like the table's reader until a clip that kills the process, as lack of memory does."""
+
+    def __init__(self, reader):
+        self.reader = reader
+
+    def read(self, clip, *arguments):
+        if clip.id == "09":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.reader.read(clip, *arguments)
+
+
+def test_a_killed_worker_is_said_with_what_to_do_and_nothing_is_lost(data, tmp_path):
+    with pytest.raises(ValueError, match=r"a worker process was killed, .* the same command goes on"):
+        write(dataclasses.replace(data, reader=Killing(data.reader)), tmp_path / "out")
+    assert write(data, tmp_path / "out").kept_shards == 1
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(data, tmp_path, monkeypatch):
+    class FullWriter:
+        def __init__(self, path, options):
+            pass
+
+        def write(self, record):
+            raise RuntimeError("write() failed: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare.array_record_module, "ArrayRecordWriter", FullWriter)
+        with pytest.raises(OSError, match="No space left on device; the same command goes on where it stopped"):
+            write(data, tmp_path / "out")
+    assert write(data, tmp_path / "out").clips == datasets.CLIPS
+
+
+def test_intervals_are_honoured(video_directory, tmp_path):
+    for storage in STORAGES:
+        clip = table.Clip("part", str(video_directory / "02.mp4"), (2,), start=0.12, end=0.28)
+        write(datasets.make_table([clip]), tmp_path / storage, settings={"storage": storage})
+        stored = records.open_records(tmp_path / storage)
+        frames = stored.reader.read(stored[0], np.arange, videos.read_number)
+        assert frames.images == [24 + number for number in (3, 4, 5, 6)]
+        np.testing.assert_allclose(frames.timestamps, np.array([3, 4, 5, 6]) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_pictures_that_change_their_size_or_have_none_are_bad(storage, data, tmp_path):
+    class Odd:
+        def read(self, clip, choose, transform, short_side=None):
+            def change(image):
+                change.calls += 1
+                return transform({"03": image[:-2] if change.calls > 3 else image, "04": image[:1]}.get(clip.id, image))
+
+            change.calls = 0
+            return data.reader.read(clip, choose, change, short_side)
+
+    shard = [encode.encode_clip(Odd(), config.RecordConfig(storage=storage), data[row]) for row in range(6)]
+    assert [kind for kind, _, _ in shard] == ["clips", "clips", "clips", "bad", "bad", "clips"]
+    assert [entry["reason"] for kind, entry, _ in shard if kind == "bad"] == [
+        "the size of the picture changes",
+        "the picture is 160 x 1 pixels large",
+    ]
+
+
+def test_no_more_clips_are_encoded_ahead_than_workers_need(data):
+    submitted = []
+
+    class Pool:
+        def submit(self, function, item):
+            submitted.append(item)
+            future = futures.Future()
+            future.set_result(function(item))
+            return future
+
+    results = workers.map_ahead(Pool(), lambda item: 2 * item, range(50), 4)
+    assert next(results).result() == 0 and len(submitted) == 4
+    assert [future.result() for future in results] == list(range(2, 100, 2))
 
 
 def test_lists_and_shards_that_do_not_belong_together_are_noticed(data, tmp_path):
@@ -249,6 +384,9 @@ def test_damaged_videos_keep_their_note(tmp_path):
     write(data, tmp_path / "out")
     [entry] = json.loads(records.shard_file(tmp_path / "out", 0, "json").read_text())["clips"]
     assert entry["note"].startswith("truncated")
+    stored = records.open_records(tmp_path / "out")
+    frames = stored.reader.read(stored[0], np.arange, videos.read_number)
+    assert len(frames.images) == entry["frames"] == 8 and frames.images == sorted(set(frames.images))
 
 
 def test_multi_label_data_sets_keep_all_labels(video_directory, tmp_path):

@@ -1,6 +1,7 @@
 """Lists of all kinds become the same table, and everything wrong with one is told at once."""
 
 import json
+import os
 import pathlib
 import pickle
 import subprocess
@@ -161,7 +162,8 @@ def test_folders_name_the_classes_and_hidden_files_are_no_clips(tmp_path):
 def test_folders_of_splits_need_the_split_named(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "test/a/2.mp4")
     assert read(tmp_path, split="test").ids.tolist() == ["a/2.mp4"]
-    assert "split: name one of the folders" in error_of(tmp_path) and "test, train" in error_of(tmp_path)
+    missing = f"settings that are missing: 1\n    split (--split): expected a folder of {tmp_path}: test, train"
+    assert missing in error_of(tmp_path)
     assert "split is 'val': expected a folder of" in error_of(tmp_path, split="val")
 
 
@@ -178,6 +180,61 @@ def test_folders_without_videos_and_videos_outside_are_told(tmp_path):
     message = error_of(tmp_path)
     assert "class folders without a video: 1" in message and str(tmp_path / "b") in message
     assert "videos that lie beside the class folders: 1" in message and "stray.mp4" in message
+
+
+def test_linked_folders_and_videos_are_part_of_a_class(tmp_path):
+    disk = touch(tmp_path / "disk", "part/1.mp4", "part/deep/2.mp4", "3.mp4", "run/4.mp4")
+    root = tmp_path / "videos"
+    for place, target in (("walk/linked", disk / "part"), ("walk/3.mp4", disk / "3.mp4"), ("run", disk / "run")):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).symlink_to(target)
+    assert read(root).ids.tolist() == ["run/4.mp4", "walk/3.mp4", "walk/linked/1.mp4", "walk/linked/deep/2.mp4"]
+
+
+def test_links_to_nothing_are_missing_files(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/2.mp4")
+    (tmp_path / "b/3.mp4").symlink_to("gone.mp4")
+    (tmp_path / "b/more").symlink_to("/gone")
+    message = error_of(tmp_path)
+    assert "(skip_missing, --skip-missing, leaves such clips out): 2\n    b/3.mp4 (a link to nothing)" in message
+    assert "b/more (a link to nothing)" in message
+    clips = read(tmp_path, skip_missing=True)
+    assert clips.ids.tolist() == ["a/1.mp4", "b/2.mp4"] and clips.origin["missing"] == 2
+    for name in ("a/1.mp4", "b/2.mp4"):
+        (tmp_path / name).rename(tmp_path / f"{name}.away")
+    (tmp_path / "a/4.mp4").symlink_to("gone.mp4")
+    assert f"files missing below {tmp_path} (all of them): 3" in error_of(tmp_path, skip_missing=True)
+    listed = write(tmp_path / "list.csv", "a/2.mp4,x\nb/3.mp4,x\n")
+    assert "line 2: b/3.mp4 (a link to nothing)" in error_of(listed)
+    (tmp_path / "c").symlink_to("/gone")
+    assert f"links to nothing beside the class folders: 1\n    {tmp_path / 'c'}" in error_of(
+        tmp_path, skip_missing=True
+    )
+
+
+def test_folders_that_cannot_be_read_are_told(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.mp4", "a/locked/2.mp4")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"files that cannot be read: 1\n    {tmp_path / 'a/locked'}: Permission denied" in error_of(tmp_path)
+
+
+def test_file_names_that_are_not_utf_8_are_told_with_everything_else(tmp_path):
+    name = os.fsdecode(b"a/caf\xe9.mp4")
+    touch(tmp_path, name, "b/readme.txt")
+    message = error_of(tmp_path)
+    assert "file names that are not UTF-8 (rename the files): 1" in message and "caf\\udce9.mp4'" in message
+    assert "class folders without a video: 1" in message
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("gone")
+    message = error_of(tmp_path)
+    assert message.encode() and "a/caf\\udce9.mp4 (a link to nothing)" in message
 
 
 # CSV and text lists
@@ -233,10 +290,14 @@ def test_all_problems_of_a_list_are_told_at_once(tmp_path):
     message = error_of(write(tmp_path / "list.csv", content))
     assert message.startswith(f"the data set '{tmp_path}/list.csv' (csv) cannot be used:\n")
     assert "clips listed twice: 1\n    line 3: a.mp4, as line 2" in message
-    assert f"files missing below {tmp_path} (skip_missing leaves such clips out): 1\n    line 4: missing.mp4" in message
+    advice = "(skip_missing, --skip-missing, leaves such clips out)"
+    assert f"files missing below {tmp_path} {advice}: 1\n    line 4: missing.mp4" in message
     assert "intervals that begin before 0 or do not end later: 2\n    line 5: 3.0 to 2.0\n    line 6: -1.0" in message
     assert "malformed lines: 1\n    line 7: b.mp4,,," in message
-    assert "equal once their names are split (turn split_names off): 1\n    'Run' and 'run' -> 'run'" in message
+    assert (
+        "equal once their names are split (turn split_names off, --no-split-names): 1\n    'Run' and 'run' -> 'run'"
+        in message
+    )
 
 
 def test_of_many_problems_five_examples_are_given(tmp_path):
@@ -247,7 +308,8 @@ def test_of_many_problems_five_examples_are_given(tmp_path):
 
 def test_missing_files_can_be_left_out_unless_all_are(tmp_path):
     listed = write(tmp_path / "list.csv", "a.mp4,x\nb.mp4,y\nc.mp4,x\n")
-    assert "all of them: 3" in error_of(listed, skip_missing=True)
+    where = f"below {tmp_path} (all of them: say with videos, --videos, where they are): 3"
+    assert where in error_of(listed) and where in error_of(listed, skip_missing=True)
     touch(tmp_path, "c.mp4")
     clips = read(listed, skip_missing=True)
     assert clips.ids.tolist() == ["c.mp4"] and clips.labels == ("x", "y")
@@ -259,6 +321,14 @@ def test_one_id_names_one_clip(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4")
     listed = write(tmp_path / "list.csv", "path,label,id\na.mp4,x,1\nb.mp4,x,1\n")
     assert "ids given to two clips: 1\n    line 3: 1, as line 2" in error_of(listed)
+
+
+@pytest.mark.parametrize("folder", ["x" * 300, "nul\0", "loop", "a.mp4"])
+def test_folders_that_cannot_be_there_are_missing(folder, tmp_path):
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "loop").symlink_to("loop")
+    listed = write(tmp_path / "list.csv", f"a.mp4,x\n{folder}/b.mp4,x\n")
+    assert f"leaves such clips out): 1\n    line 2: {folder}/b.mp4" in error_of(listed)
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])
@@ -385,7 +455,7 @@ def test_ucf101_lists_that_contradict_themselves_are_told(tmp_path):
     ("settings", "message"),
     [
         ({"split": "validation"}, "split is 'validation': expected one of train, test"),
-        ({}, "split is '': expected one of train, test"),
+        ({}, "settings that are missing: 1\n    split (--split): expected one of train, test"),
         ({"split": "test", "fold": 2}, "expected testlist02.txt, found classInd.txt, testlist01.txt, trainlist01.txt"),
         ({"split": "test", "fold": 4}, "fold is 4: expected 1 to 3"),
         ({"split": "test", "intervals": True}, "intervals is True: only charades have it, not ucf101"),
@@ -393,7 +463,12 @@ def test_ucf101_lists_that_contradict_themselves_are_told(tmp_path):
         ({"kind": "ucf"}, "kind is 'ucf': expected one of auto, folders"),
         ({"classes": "half"}, "classes is 'half': expected one of all, base, novel"),
         ({"shots": -1}, "shots is -1: expected at least 0"),
-        ({"base_classes": "x.txt"}, "base_classes is 'x.txt', but classes is 'all'"),
+        ({"split": "test", "base_classes": "x.txt"}, "base_classes is 'x.txt', but classes is 'all'"),
+        ({"split": "test", "labels": "x.txt"}, "labels (--labels) is 'x.txt': there is no such file"),
+        (
+            {"split": "test", "classes": "base", "base_classes": "/"},
+            "base_classes (--base-classes) is '/': there is no such file",
+        ),
         ({"frame_template": "img.jpg"}, "frame_template is 'img.jpg': expected a place for a number"),
     ],
 )
@@ -541,6 +616,35 @@ def test_subsets_are_taken_and_recorded(tmp_path):
         read(tmp_path, shots=9)
 
 
+@pytest.mark.parametrize("split_when_prepared", [True, False])
+def test_names_of_records_are_split_as_asked_whatever_was_prepared(split_when_prepared, tmp_path, monkeypatch):
+    touch(tmp_path / "videos", "ApplyEyeMakeup/a.mp4", "YoYo/b.mp4")
+    write(tmp_path / "shards/dataset.json", "{}")
+    stored = read(tmp_path / "videos", split_names=split_when_prepared)
+    monkeypatch.setattr(records, "open_records", lambda path: stored)
+    for split_names, expected in ((False, ("ApplyEyeMakeup", "YoYo")), (True, ("apply eye makeup", "yo yo"))):
+        opened = read(tmp_path / "shards", split_names=split_names)
+        assert opened.labels == expected and opened.origin["split_names"] == split_names
+        assert opened.names == ("ApplyEyeMakeup", "YoYo") and opened.label_ids.tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("split_when_prepared", [True, False])
+def test_texts_that_a_label_file_gave_records_are_kept(split_when_prepared, tmp_path, monkeypatch):
+    touch(tmp_path / "videos", "YoYo/a.mp4")
+    write(tmp_path / "classInd.txt", "1 YoYo\n")
+    write(tmp_path / "testlist01.txt", "YoYo/a.mp4\n")
+    words = str(write(tmp_path / "words.txt", "PlayingWithAToy\n"))
+    stored = read(
+        tmp_path, split="test", videos=str(tmp_path / "videos"), labels=words, split_names=split_when_prepared
+    )
+    write(tmp_path / "shards/dataset.json", "{}")
+    monkeypatch.setattr(records, "open_records", lambda path: stored)
+    opened = read(tmp_path / "shards", split_names=False)
+    assert opened.labels == stored.labels and opened.names == ("YoYo",)
+    assert opened.origin["split_names"] == split_when_prepared  # what the texts are, though it was not asked for
+    assert read(tmp_path / "shards").labels == ("playing with a toy",)
+
+
 def test_records_keep_their_texts_and_may_be_given_others(tmp_path, monkeypatch):
     write(tmp_path / "dataset.json", "{}")
     clips = [table.Clip("a", "x", (0,)), table.Clip("b", "y", (1,)), table.Clip("c", "z", ())]
@@ -549,7 +653,7 @@ def test_records_keep_their_texts_and_may_be_given_others(tmp_path, monkeypatch)
     opened = read(tmp_path)
     assert (opened.labels, opened.names, opened.origin["kind"]) == (("yo yo", "archery"), stored.names, "records")
     assert opened.origin["prepared"] == {"kind": "csv"}
-    assert read(tmp_path, split_names=False).labels == ("yo yo", "Archery")
+    assert read(tmp_path, split_names=False).labels == ("YoYo", "Archery")
     opened = read(tmp_path, labels=str(write(tmp_path / "order.txt", "archery\nbowling\nyo yo\n")))
     assert opened.labels == ("archery", "bowling", "yo yo") and opened.label_ids.tolist() == [[2], [0], [-1]]
     opened = read(tmp_path, labels=str(write(tmp_path / "words.txt", "a toy\na bow\n")))
@@ -557,18 +661,66 @@ def test_records_keep_their_texts_and_may_be_given_others(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("files", "tried"),
-    [({"x/readme.md": ""}, "folders of videos (folders)"), ({"x/a.bin": "one\n"}, "`path label` (csv)")],
+    ("files", "told"),
+    [
+        ({}, "holds no file; expected a directory with a folder of videos for each class, or a list"),
+        ({"a.mp4": "", "b.AVI": "", "readme.md": ""}, "2 videos, but not in a folder for each class; expected "),
+        ({"a.mp4": "", "list.csv": "a.mp4,run\n"}, "/CLASS/VIDEO, or the list itself, if it is one of list.csv"),
+        (
+            {"a/1.npy": "", "b/x.txt": ""},
+            "no video in its folders (a, b) or in theirs; expected a directory with a folder",
+        ),
+        ({f"{number}.npy": "" for number in range(6)}, "no video among its files (0.npy, 1.npy, 2.npy, 3.npy,"),
+        ({"readme.md": ""}, "or a directory that holds one of: dataset.json (records); features.json (tfds);"),
+    ],
 )
-def test_a_path_of_no_known_kind_is_told_with_what_was_tried(files, tried, tmp_path):
+def test_a_directory_of_no_known_kind_is_told_with_what_it_holds(files, told, tmp_path):
     for name, content in files.items():
-        path = write(tmp_path / name, content)
-    message = error_of(path.parent if path.suffix == ".md" else path)
-    assert "whose kind is not recognised (say it as `kind`)" in message and tried in message
+        write(tmp_path / name, content)
+    message = error_of(tmp_path)
+    assert f"paths whose kind is not recognised: 1\n    {tmp_path}: " in message and told in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "a.MP4",
+            b"\0\0\0\x18ftypmp42\xff",
+            "a.MP4: is a video; expected a directory with a folder of videos for each",
+        ),
+        ("a.bin", b"\x93NUMPY\x01\0v\0", "a.bin: not a text file but a binary one"),
+        ("a.txt", "a\n".encode("utf-16"), "a.txt, line 1: not UTF-8 text; save the file as UTF-8"),
+        (
+            "classInd.txt",
+            "1 YoYo\n",
+            "is the list of classes; expected its directory with split (--split), or trainlist01",
+        ),
+        ("Charades_v1_classes.txt", "c000 Run\n", "is the list of classes; expected its directory"),
+        ("labels.csv", "id,name\n0,run\n", "its columns are id, name: labels, which go with labels (--labels)"),
+        ("a.json", "{}", "is JSON of no known form; expected {id: {annotations, subset}} (kinetics)"),
+        ("a.txt", "a.mp4;run\n", "its lines are separated by ';'; expected lines `path label` (csv)"),
+        ("a.txt", "one\n", "its first line is 'one'; expected lines `path label` (csv)"),
+        ("a.txt", " \n", "lists without a clip: 1"),
+        ("a.csv", "", "holds no line with a clip; expected path,label"),
+        ("a.csv", "path,label\n", "holds no line with a clip"),
+        ("a.csv", "a.mp4;run\n", "a.csv: separated by ';'; expected path,label"),
+        ("a.csv", "path\tlabel\na.mp4\trun\n", "a.csv: separated by '\\t'; expected"),
+        ("a.csv", "clip,action,x\n1,2,3\n", "the headings are clip, action, x: expected one of path, video, file, "),
+        ("a.csv", "clip,action\na.mp4,run\n", "filename and one of label, class, name"),
+        ("a.csv", "a.mp4\n", "malformed lines (expected: path,label): 1"),
+    ],
+)
+def test_a_file_that_is_no_list_is_told_with_what_it_is(name, content, told, tmp_path):
+    message = error_of(write(tmp_path / name, content))
+    assert told in message and str(tmp_path / name) in message
 
 
 def test_a_path_that_is_not_there_is_told(tmp_path):
-    assert "there is none" in error_of(tmp_path / "nowhere.csv")
+    assert "nowhere.csv: no such file or directory" in error_of(tmp_path / "nowhere.csv")
+    message = error_of("nothere", videos=str(tmp_path), fold=2)
+    assert "nothere: no such file or directory; nor is a TFDS data set of that name prepared below" in message
+    assert "tfds build" in message and "fold" not in message
     assert "No such file" in error_of(tmp_path / "nowhere.csv", kind="csv")
     assert "nowhere: no such file" in error_of(tmp_path / "nowhere", kind="ucf101", split="test")
 
@@ -601,8 +753,13 @@ def write_tfds(folder, feature):
     }
     write(folder / "features.json", json.dumps({"featuresDict": {"features": features}}))
     write(folder / "action.labels.txt", "YoYo\nArchery\n")
-    splits = [{"name": "train", "shardLengths": ["2", "1"]}]
-    write(folder / "dataset_info.json", json.dumps({"name": "tiny", "version": "1.0.0", "splits": splits}))
+    write_splits(folder, "train")
+
+
+def write_splits(folder, name):
+    info = {"name": "tiny", "version": "1.0.0", "splits": [{"name": name, "shardLengths": ["2", "1"]}]}
+    write(folder / "dataset_info.json", json.dumps(info))
+    return folder
 
 
 VIDEO = {"pythonClassName": "tensorflow_datasets.core.features.video_feature.Video", "video": {}}
@@ -635,7 +792,10 @@ def test_tfds_data_sets_that_cannot_be_read_are_told(tmp_path):
     folder = tmp_path / "tiny" / "1.0.0"
     write_tfds(folder, VIDEO)
     assert "split is 'test': expected one of train" in error_of(folder, split="test")
-    assert "no features.json in it" in error_of("ucf101/ucf101_1", videos=str(tmp_path))
+    (tmp_path / "ucf101").mkdir()
+    assert "no features.json in it" in error_of("ucf101", videos=str(tmp_path))
+    assert "split (--split): expected one of validation" in error_of(write_splits(folder, "validation"))
+    write_splits(folder, "train")
     (folder / "tiny-train.array_record-00001-of-00002").unlink()
     assert "TFDS shards missing" in error_of(folder)
     features = json.loads((folder / "features.json").read_text())
@@ -651,6 +811,7 @@ import sys
 import numpy as np
 from actionclip_jax import config
 from actionclip_jax.data import sources
+assert "etils" not in sys.modules, "it costs every command 70 ms"
 clips = sources.open_source(config.SourceConfig(path={str(tmp_path)!r}))
 frames = clips.reader.read(clips[0], lambda length: np.arange(length), lambda image: image)
 assert frames.length == 3

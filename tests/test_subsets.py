@@ -96,8 +96,19 @@ def test_unknown_base_classes_are_named(tmp_path):
 
 def test_every_class_in_the_base_file_leaves_none_novel(tmp_path):
     (tmp_path / "base.txt").write_text("ClassA\nClassB\n")
-    with pytest.raises(ValueError, match="no novel class"):
+    with pytest.raises(ValueError, match=r"base.txt: names every class, so there is no novel class"):
         subsets.base_or_novel(make_table([1, 1]), "novel", str(tmp_path / "base.txt"), 0)
+
+
+def test_without_a_base_class_the_reason_is_told(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"^1 class cannot be halved, so there is no base class: name .*--base-classes"
+    ):
+        subsets.base_or_novel(make_table([3]), "base", "", 0)
+    assert subsets.base_or_novel(make_table([3]), "novel", "", 0).labels == ("class a",)
+    (tmp_path / "base.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"base.txt: names no class, so there is no base class"):
+        subsets.base_or_novel(make_table([1, 1]), "base", str(tmp_path / "base.txt"), 0)
 
 
 def test_a_clip_of_several_labels_keeps_those_that_are_taken():

@@ -279,6 +279,27 @@ def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
     assert find(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
 
 
+def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("set/a/1.mp4", "set/z/2.mp4", "set/.trash/3.mp4", "beside/4.mp4", "beside/.cache/5.mp4", "beside/6"):
+        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(name).touch()
+    links = {"set/a/loop": "..", "set/a/above": "../..", "set/a/other": "../z", "set/y": "../beside", "set/x": "y"}
+    links |= {"set/gone.mp4": "nowhere", "set/gone": "nowhere", "set/gone.txt": "nowhere"}
+    for link, target in links.items():
+        pathlib.Path(link).symlink_to(target)
+    everything = ["set/a/1.mp4", "set/gone", "set/gone.mp4", "set/x/4.mp4", "set/z/2.mp4"]
+    for given in ("set", "se*", "./set/"):
+        assert [str(path) for path in video.find_videos([given])] == everything
+    assert [str(path) for path in video.find_videos(["**/*.mp4"])] == sorted(
+        ["beside/4.mp4", *everything[:1], *everything[2:3], *everything[4:]]
+    )
+    assert [str(path) for path in video.find_videos(["set/.trash", "beside/.cache/*"])] == [
+        "set/.trash/3.mp4",
+        "beside/.cache/5.mp4",
+    ]
+
+
 def test_every_input_that_matches_nothing_is_named(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError) as caught:

@@ -17,7 +17,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     quieten_libraries()
     try:
-        set_up_jax()
         return options.execute(options)
     except (ValueError, OSError) as error:
         terminal.tell(f"[bold red]error:[/] {terminal.escape(error)}")
@@ -32,11 +31,3 @@ def quieten_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
     for name in ("huggingface_hub", "asyncio", "absl"):  # retries without a network; damaged weights
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def set_up_jax() -> None:
-    """Keeps compiled programs between runs: compiling a large model takes longer than one prediction."""
-    import jax
-
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(terminal.cache_directory() / "compiled"))

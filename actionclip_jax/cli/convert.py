@@ -38,6 +38,7 @@ def execute(options: argparse.Namespace) -> int:
     from actionclip_jax import checkpoint
     from actionclip_jax.convert import run
 
+    terminal.set_up_jax()
     if options.verify and (options.to or options.image_size):
         raise ValueError(
             "--verify compares a converted directory with its source: not together with --to or --image-size"

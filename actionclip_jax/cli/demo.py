@@ -24,6 +24,7 @@ def execute(options: argparse.Namespace) -> int:
     """Writes sample videos and a random model, then calls `predict` as a user would."""
     from actionclip_jax import demo
 
+    terminal.set_up_jax()
     terminal.say("The model is initialised at random and has learned nothing: its probabilities mean nothing.")
     arguments = demo.prepare(options.out)
     terminal.say(f"$ actionclip {shlex.join(arguments)}")

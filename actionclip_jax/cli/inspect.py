@@ -14,6 +14,7 @@ def add(commands: Any) -> None:
     sample = config.SampleConfig()
     parser = commands.add_parser(
         "inspect",
+        usage="actionclip inspect SOURCE [options]",
         help="what a data set or a directory of shards holds",
         description="Counts clips and classes, and draws what training would see.",
         epilog="Exit code: 0 all is well, 1 --verify or the sheet met damage, 2 nothing done.",
@@ -34,8 +35,10 @@ def execute(options: argparse.Namespace) -> int:
     """Prints, draws and verifies."""
     from actionclip_jax.data import records, summary
 
-    if options.sheet and options.sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet {options.sheet}: expected a name ending in .png")
+    if options.sheet:
+        terminal.check_picture(options.sheet, "--sheet")
+    if options.json:
+        terminal.check_output(options.json)
     clips = source.open_table(options)
     if options.verify and not isinstance(clips.reader, records.Records):
         raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")
@@ -45,9 +48,8 @@ def execute(options: argparse.Namespace) -> int:
     damaged = []
     if options.verify:
         damaged = records.find_damage(clips.reader.directory)
-        terminal.say("\n".join(damaged) or "every shard is as it was written")
+        terminal.say("\n".join([*damaged, records.MEND]) if damaged else "every shard is as it was written")
     if options.json:
-        terminal.check_output(options.json)
         options.json.write_text(json.dumps(findings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         terminal.say(f"wrote {options.json}")
     failed = draw_sheet(options, clips) if options.sheet else 0
@@ -64,7 +66,7 @@ def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
 
     augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
     sample = config.SampleConfig(frames=options.frames, size=options.size)
-    terminal.check_output(options.sheet)
+    terminal.set_up_jax()
     make = pipeline.training_samples(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
     samples = [make(number) for number in range(min(options.samples, len(clips)))]
     frames = color.augment_colors(

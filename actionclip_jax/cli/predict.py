@@ -62,11 +62,11 @@ def execute(options: argparse.Namespace) -> int:
     from actionclip_jax import predict, textfile
     from actionclip_jax.data import video
 
-    if options.sheet and options.sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet {options.sheet}: expected a name ending in .png")
-    for output in (options.json, options.sheet):
-        if output and str(output) != "-":
-            terminal.check_output(output)
+    terminal.set_up_jax()
+    if options.sheet:
+        terminal.check_picture(options.sheet, "--sheet")
+    if options.json and str(options.json) != "-":
+        terminal.check_output(options.json)
     file = options.labels_file
     labels = textfile.read_labels(file, terminal.say) if file else options.labels.split(",")
     labels = predict.checked_labels(labels)

@@ -13,6 +13,7 @@ def add(commands: Any) -> None:
     default = config.RecordConfig()
     parser = commands.add_parser(
         "prepare",
+        usage="actionclip prepare SOURCE OUT [options]",
         help="videos -> ArrayRecord shards that are quick to read",
         description="Decodes a data set once, so that training need not. Goes on where it was interrupted.",
         epilog="Exit code: 0 done, 1 some clips could not be used (see OUT/bad_clips.jsonl), 2 nothing done.",
@@ -29,12 +30,17 @@ def add(commands: Any) -> None:
     number = {"type": terminal.positive, "metavar": "N"}
     parser.add_argument("--frames", default=default.frames, help="pictures kept of a clip (default: 32)", **number)
     parser.add_argument(
-        "--short-side", default=default.short_side, help="larger clips are shrunk to this (default: 256)", **number
+        "--short-side",
+        type=terminal.natural,
+        default=default.short_side,
+        metavar="N",
+        help="larger clips are shrunk to this; 0: never (default: 256)",
     )
     parser.add_argument("--quality", default=default.quality, help="of JPEG, 1..100 (default: 90)", **number)
     parser.add_argument("--crf", type=int, default=default.crf, help="of video: 0 exact, 51 coarse (default: 20)")
     parser.add_argument("--shard-clips", default=default.shard_clips, help="clips in a file (default: 1024)", **number)
     parser.add_argument("--workers", help="processes (default: one a CPU core)", **number)
+    parser.add_argument("--retry-bad", action="store_true", help="try clips again that could not be used before")
     parser.add_argument("--overwrite", action="store_true", help="replace what was prepared in OUT")
 
 
@@ -45,6 +51,7 @@ def execute(options: argparse.Namespace) -> int:
     names = config.to_dict(config.RecordConfig())
     settings = config.RecordConfig(**{name: getattr(options, name) for name in names})
     config.check_data(settings)
+    check_out(options.out, pathlib.Path(options.path).expanduser())
     clips = source.open_table(options)
     with terminal.progress_bar(len(clips)) as progress:
         task = progress.add_task("preparing", total=len(clips))
@@ -54,6 +61,7 @@ def execute(options: argparse.Namespace) -> int:
             settings,
             processes=options.workers or workers.count_cores(),
             overwrite=options.overwrite,
+            retry_bad=options.retry_bad,
             progress=lambda count: progress.advance(task, count),
         )
     if outcome.kept_shards:
@@ -61,5 +69,14 @@ def execute(options: argparse.Namespace) -> int:
     terminal.say(f"wrote {options.out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
     if outcome.bad:
         terminal.say(f"{outcome.bad} clips could not be used: {options.out / 'bad_clips.jsonl'} says why")
+        terminal.say("once they are repaired: the same command with --retry-bad")
         return terminal.EXIT_FAILED
     return 0
+
+
+def check_out(out: pathlib.Path, source: pathlib.Path) -> None:
+    """Raises ValueError for an output directory that would become part of its own source, or has no name."""
+    if out == pathlib.Path():
+        raise ValueError("OUT is the current directory: expected a directory of its own")
+    if source.is_dir() and out.expanduser().resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"OUT {out} lies in SOURCE {source}, whose videos it would be taken for: choose another place")

@@ -1,10 +1,13 @@
 """Options of the commands that open a data set."""
 
 import argparse
+import typing
 
 from actionclip_jax import config
 from actionclip_jax.cli import terminal
-from actionclip_jax.data import sources, table
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.data import table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")
 
 
-def open_table(options: argparse.Namespace) -> table.ClipTable:
+def open_table(options: argparse.Namespace) -> "table.ClipTable":
     """The clips the options ask for."""
+    from actionclip_jax.data import sources  # takes a second, which not every command has to pay
+
     names = config.to_dict(config.SourceConfig())
     return sources.open_source(config.SourceConfig(**{name: getattr(options, name) for name in names}))

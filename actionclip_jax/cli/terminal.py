@@ -52,12 +52,34 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def natural(value: str) -> int:
+    """A whole number from 0 on."""
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 0")
+    return int(value)
+
+
 def views(value: str) -> tuple[int, int]:
     """`10x3` -> (10, 3)."""
     parts = value.lower().split("x")
     if len(parts) != 2:
         raise argparse.ArgumentTypeError(f"{value!r} is not of the form 10x3: clips over time x crops")
     return positive(parts[0]), positive(parts[1])
+
+
+def set_up_jax() -> None:
+    """Keeps compiled programs between runs: compiling a large model takes longer than one prediction."""
+    import jax  # takes seconds, which not every command has to pay
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+
+
+def check_picture(path: pathlib.Path, option: str) -> None:
+    """Raises ValueError or OSError for a picture that cannot be written there."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{option} {path}: expected a name ending in .png")
+    check_output(path)
 
 
 def check_output(path: pathlib.Path) -> None:

@@ -1,22 +1,39 @@
 """Keeps account of clips that cannot be decoded."""
 
+import contextlib
 import json
+import math
 import pathlib
 from collections.abc import Sequence
+
+from actionclip_jax import textfile
 
 
 class TooManyBadClips(ValueError):
     """So many clips fail to decode that something else must be wrong."""
 
 
+def allowance(bad: float, hosts: int) -> float:
+    """How many of an epoch's clips may be bad on one of several hosts where `bad` may be in all; at least one.
+
+    The shuffle spreads them unevenly: a host gets its share give or take its square root, four times that at most.
+    """
+    share = bad / hosts
+    return max(1.0, share if hosts == 1 else share + 4 * math.sqrt(share))
+
+
 class Report:
-    """Counts bad clips, names each once in a file, and raises when an epoch holds more than `limit` of them."""
+    """Counts bad clips, names each once in a file, and raises when an epoch holds more than `limit` of them.
+
+    A file of an earlier run is gone on with.
+    """
 
     def __init__(self, path: pathlib.Path | None, limit: float) -> None:
         self.path = path
         self.limit = limit
         self.count = 0  # samples that had to be replaced or masked so far
         self.reasons: dict[str, str] = {}  # of every bad clip, by its id
+        self._written = self._read()
         self._epoch = 0
         self._in_epoch: set[str] = set()
 
@@ -27,11 +44,19 @@ class Report:
             if epoch != self._epoch:
                 self._epoch, self._in_epoch = epoch, set()
             self._in_epoch.add(clip)
-            if clip not in self.reasons:
-                self.reasons[clip] = reason
+            self.reasons[clip] = reason
+            if clip not in self._written:
+                self._written.add(clip)
                 self._write({"id": clip, "path": path, "reason": reason})
             if len(self._in_epoch) > self.limit:
                 raise TooManyBadClips(self._describe())
+
+    def _read(self) -> set[str]:
+        known = set()
+        for line in textfile.read_lines(self.path) if self.path and self.path.exists() else ():
+            with contextlib.suppress(ValueError):  # the last line of a run that was killed
+                known.add(json.loads(line)["id"])
+        return known
 
     def _write(self, entry: dict[str, str]) -> None:
         if self.path is None:

@@ -28,6 +28,8 @@ def read_pictures(
     for number in images:
         try:
             image = decode(number)
+        except video.VideoError:
+            raise
         except (ValueError, av.error.FFmpegError) as error:
             raise video.VideoError(path, f"frame {number} cannot be decoded ({error})") from None
         if short_side and min(image.shape[:2]) > short_side:
@@ -39,7 +41,10 @@ def read_pictures(
 
 def decode_picture(data: bytes) -> np.ndarray:
     """A JPEG, PNG or other picture -> [H, W, 3] uint8 RGB; JPEGs bit for bit as PIL decodes them."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    except cv2.error as error:  # a header that promises more pixels than OpenCV allows
+        raise ValueError(error.err) from None
     if image is None:
         raise ValueError("not a picture")
     return image

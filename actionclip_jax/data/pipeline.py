@@ -11,7 +11,7 @@ import hashlib
 import math
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grain
@@ -32,11 +32,15 @@ class Host:
     index: int = 0
     count: int = 1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"host index is {self.index}: expected 0..{self.count - 1} for {self.count} hosts")
+
 
 class Batches(Iterator[dict[str, np.ndarray]]):
     """An iterator over this host's rows of the batches, which knows its position and can be closed.
 
-    Memory: at most `read_ahead` + 2 batches of this host, and a chunk (16 clips at most) or two for each worker.
+    Memory: at most `read_ahead` + 2 batches of this host, and four chunks (of 16 clips at most) for each worker.
     """
 
     def __init__(self, make: Any, fingerprint: dict[str, Any], report: bad_clips.Report, length: int | None) -> None:
@@ -49,6 +53,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
     def __next__(self) -> dict[str, np.ndarray]:
         if self.length is not None and self.position >= self.length:
+            self.close()
             raise StopIteration
         if self._iterator is None:
             self._iterator = iter(self._make(self.position))
@@ -100,8 +105,8 @@ def train_batches(
     if not data.multi_label and (unlabelled := int((data.label_ids[:, 0] < 0).sum())):
         raise ValueError(f"{unlabelled} clips have no label: they can be predicted, not trained with")
     load = training_samples(data, sample, augmentation, loader)
-    fingerprint = {**describe(data, loader), "seed": loader.seed}
-    limit = loader.max_bad_fraction * len(data) / host.count
+    fingerprint = {**describe(data, loader), "purpose": "training", "seed": loader.seed}
+    limit = bad_clips.allowance(loader.max_bad_fraction * len(data), host.count)
     make = functools.partial(build, load, rows, loader, host)
     return Batches(make, fingerprint, bad_clips.Report(report, limit), None)
 
@@ -124,7 +129,8 @@ def eval_batches(
     load = LoadTesting(data, sample)
     make = functools.partial(build, load, rows, loader, host)
     length = -(-len(data) // loader.batch_size)
-    return Batches(make, describe(data, loader), bad_clips.Report(report, math.inf), length)
+    fingerprint = {**describe(data, loader), "purpose": "testing"}
+    return Batches(make, fingerprint, bad_clips.Report(report, math.inf), length)
 
 
 def check(data: table.ClipTable, loader: config.LoaderConfig, host: Host) -> int:
@@ -148,11 +154,12 @@ def build(load: Any, rows: int, loader: config.LoaderConfig, host: Host, positio
     chunks = rows // chunk
     processes = workers.count_cores() if loader.workers < 0 else loader.workers
     samples = grain.MapDataset.source(Share(rows, loader.batch_size, host)).map(load)
-    pieces = samples.batch(chunk, batch_fn=join_samples)[position * chunks :]
+    pieces = samples.batch(chunk, batch_fn=functools.partial(join, np.stack))[position * chunks :]
     ahead = max(1, loader.read_ahead * chunks)
     if processes:
-        share = -(-ahead // processes)
-        check_shared_memory(processes * (share + 1) * chunk * load.clip_bytes)
+        # Grain keeps this many in each worker and as many again for it here, besides one in work and one in between
+        share = -(-ahead // (2 * processes))
+        check_shared_memory(processes * (2 * share + 2) * chunk * load.clip_bytes)
         options = grain.multiprocessing.MultiprocessingOptions(processes, per_worker_buffer_size=share)
         stream = pieces.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
         if not flags.FLAGS.is_parsed():  # Grain asks for absl's flags, which only absl's own main() would parse
@@ -160,7 +167,7 @@ def build(load: Any, rows: int, loader: config.LoaderConfig, host: Host, positio
         stream = stream.mp_prefetch(options, worker_init_fn=start_worker)
     else:
         stream = pieces.to_iter_dataset(grain.ReadOptions(min(ahead, workers.count_cores()), ahead))
-    return stream.batch(chunks, batch_fn=join_chunks)
+    return stream.batch(chunks, batch_fn=functools.partial(join, np.concatenate))
 
 
 def check_shared_memory(needed: int) -> None:
@@ -307,13 +314,7 @@ def target(data: table.ClipTable, labels: tuple[int, ...]) -> np.ndarray:
     return ones
 
 
-def join_samples(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks samples."""
-    joined = {name: np.stack([sample[name] for sample in samples]) for name in samples[0] if name != "bad"}
-    return {**joined, "bad": [entry for sample in samples for entry in sample["bad"]]}
-
-
-def join_chunks(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Joins stacks of samples."""
-    joined = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0] if name != "bad"}
-    return {**joined, "bad": [entry for chunk in chunks for entry in chunk["bad"]]}
+def join(arrays: Callable[[list], np.ndarray], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Samples or stacks of samples -> one stack, by `np.stack` or `np.concatenate`."""
+    joined = {name: arrays([part[name] for part in parts]) for name in parts[0] if name != "bad"}
+    return {**joined, "bad": [entry for part in parts for entry in part["bad"]]}

@@ -8,20 +8,18 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 
-import msgpack
-import numpy as np
+import filelock
 from array_record.python import array_record_module
 
 from actionclip_jax import config
-from actionclip_jax.data import pictures, records, sampling, table, video, views, workers
+from actionclip_jax.data import encode, records, table, workers
 
-ENCODERS = {
-    "jpeg": lambda settings: pictures.JpegEncoder(settings.quality),
-    "video": lambda settings: pictures.IntraEncoder(settings.crf),
-}
+MADE_BY = "dataset.json"  # a directory that holds it was made here
+NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,55 +39,53 @@ def prepare(
     *,
     processes: int,
     overwrite: bool = False,
+    retry_bad: bool = False,
     progress: Callable[[int], None] = lambda clips: None,
 ) -> Outcome:
     """Writes all clips to `directory`; finished shards of an earlier, interrupted run are kept.
 
     The files are the same, byte for byte, whatever the number of processes and interruptions. `progress` is told of
-    each step by how many clips it went on. Raises ValueError where the directory holds something else.
+    each step by how many clips it went on. `retry_bad` makes the shards again of which clips could not be used.
+
+    Raises:
+        ValueError: the directory holds something else or is being written, or a worker was killed.
+        OSError: the disk is full, say; the same call goes on from there.
     """
     config.check_data(settings)
     directory = pathlib.Path(directory).expanduser()
-    count = -(-len(clips) // settings.shard_clips)
-    plan = describe(clips, settings, count)
-    begin(directory, plan, overwrite)
-    lists, kept = [], 0
-    with workers.process_pool(processes) as pool:
-        try:
-            for number in range(count):
-                rows = range(number * settings.shard_clips, min(len(clips), (number + 1) * settings.shard_clips))
-                shard = finished_shard(directory, number)
-                if shard:
-                    kept += 1
-                    progress(len(rows))
-                else:
-                    encode = functools.partial(encode_clip, clips.reader, settings)
-                    encoded = workers.map_ahead(pool, encode, (clips[row] for row in rows), 2 * processes)
-                    shard = write_shard(directory, number, encoded, progress)
-                lists.append(shard)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    for partial in directory.rglob("*.partial"):  # of runs that were killed
-        partial.unlink()
-    bad = [entry for shard in lists for entry in shard["bad"]]
-    write_lines(directory / "bad_clips.jsonl", bad)
-    write_json(directory / "dataset.json", {**plan, "complete": True})
-    written = sum(len(shard["clips"]) for shard in lists)
-    return Outcome(written, len(bad), sum(shard["bytes"] for shard in lists), kept)
+    plan = describe(clips, settings)
+    check_directory(directory, plan, overwrite)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(directory / ".lock", blocking=False):
+            begin(directory, plan, overwrite)
+            encoder = functools.partial(encode.encode_clip, clips.reader, settings)
+            lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad, progress)
+            bad = [entry for shard in lists for entry in shard["bad"]]
+            write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
+            write_text(directory / MADE_BY, to_json({**plan, "complete": True}, indent=1))
+    except filelock.Timeout:
+        raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
+    except futures.process.BrokenProcessPool:
+        raise ValueError(
+            "a worker process was killed, often for lack of memory: try fewer workers; "
+            "the same command goes on where it stopped"
+        ) from None
+    return Outcome(sum(len(shard["clips"]) for shard in lists), len(bad), sum(shard["bytes"] for shard in lists), kept)
 
 
-def describe(clips: table.ClipTable, settings: config.RecordConfig, shards: int) -> dict[str, Any]:
-    """The content of dataset.json: what decides the bytes of every shard."""
+def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str, Any]:
+    """The content of dataset.json: what decides the bytes of every shard, and where the clips come from."""
     digest = hashlib.sha256()
-    for column in (clips.ids, clips.paths, clips.label_ids.tolist(), clips.starts, clips.ends):
+    for column in (clips.ids, clips.label_ids.tolist(), clips.starts, clips.ends):
         digest.update("\n".join(map(str, column)).encode())
     return {
         "version": records.VERSION,
         "complete": False,
-        "shards": shards,
-        "settings": config.to_dict(settings),
+        "clips": len(clips),
         "clips_sha256": digest.hexdigest(),
+        "shards": -(-len(clips) // settings.shard_clips),
+        "settings": config.to_dict(settings),
         "labels": list(clips.labels),
         "names": list(clips.names),
         "multi_label": clips.multi_label,
@@ -97,104 +93,108 @@ def describe(clips: table.ClipTable, settings: config.RecordConfig, shards: int)
     }
 
 
+def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Raises ValueError for a directory of something else, or prepared from other clips or in another way."""
+    file = directory / MADE_BY
+    if not file.exists():
+        if directory.exists() and not (directory.is_dir() and {item.name for item in directory.iterdir()} <= {".lock"}):
+            raise ValueError(f"{directory} exists and was not made by `actionclip prepare`: choose another directory")
+        return
+    if overwrite:
+        return
+    found, changed = records.read_json(file), []
+    for name, value in plan.items():
+        if name not in NOT_COMPARED and found.get(name) != value:
+            short = isinstance(value, int | dict)
+            changed.append(f"  {name}: {found.get(name)} then, {value} now" if short else f"  {name} differ")
+    if changed:
+        advice = "choose another directory, or replace it with --overwrite"
+        raise ValueError(
+            "\n".join([f"{directory} was prepared from other clips or in another way: {advice}", *changed])
+        )
+
+
 def begin(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Makes the directory ready for this plan, or raises ValueError where it belongs to another."""
-    file = directory / "dataset.json"
-    if overwrite and file.exists():
+    """Marks the directory as unfinished, then clears away what killed runs left or is to be replaced."""
+    write_text(directory / MADE_BY, to_json(plan, indent=1))
+    if overwrite:
         shutil.rmtree(directory / "shards", ignore_errors=True)
-    elif file.exists():
-        found = records.read_json(file)
-        if changed := [name for name in plan if name != "complete" and found.get(name) != plan[name]]:
-            raise ValueError(
-                f"{directory} was prepared otherwise (different: {', '.join(changed)}): "
-                "choose another directory, or replace it with --overwrite"
-            )
-        if found["complete"]:
-            return
-    elif directory.is_dir() and any(directory.iterdir()):
-        raise ValueError(f"{directory} exists and was not made by `actionclip prepare`: choose another directory")
-    (directory / "shards").mkdir(parents=True, exist_ok=True)
-    write_json(file, plan)
+    for partial in directory.rglob("*.partial"):
+        partial.unlink()
+    (directory / "shards").mkdir(exist_ok=True)
+
+
+def write_shards(
+    clips: table.ClipTable,
+    directory: pathlib.Path,
+    plan: dict[str, Any],
+    encoder: Callable[[table.Clip], tuple[str, dict[str, Any], bytes]],
+    processes: int,
+    retry_bad: bool,
+    progress: Callable[[int], None],
+) -> tuple[list[dict[str, Any]], int]:
+    """The lists of all shards, written or found finished, and how many were found."""
+    lists, kept, size = [], 0, plan["settings"]["shard_clips"]
+    with workers.process_pool(processes) as pool:
+        try:
+            for number in range(plan["shards"]):
+                rows = range(number * size, min(len(clips), (number + 1) * size))
+                shard = finished_shard(directory, number)
+                if shard and not (retry_bad and shard["bad"]):
+                    kept += 1
+                    progress(len(rows))
+                else:
+                    encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), 2 * processes)
+                    shard = write_shard(directory, number, encoded, progress)
+                lists.append(shard)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return lists, kept
 
 
 def finished_shard(directory: pathlib.Path, number: int) -> dict[str, Any] | None:
     """The list of a shard that was written completely: its list is written last."""
-    file = records.shard_file(directory, number, "json")
-    data = records.shard_file(directory, number, "array_record")
-    if not file.exists() or not data.exists():
-        return None
-    shard = records.read_json(file)
-    return shard if data.stat().st_size == shard["bytes"] else None
-
-
-def write_shard(directory: pathlib.Path, number: int, encoded: Any, progress: Callable[[int], None]) -> dict[str, Any]:
-    """Writes one shard and its list from futures of `encode_clip`."""
-    path = records.shard_file(directory, number, "array_record")
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    content: dict[str, list] = collections.defaultdict(list, clips=[], bad=[])
-    # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
-    writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
     try:
+        return records.read_list(directory, number)
+    except ValueError:
+        return None
+
+
+def write_shard(
+    directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """Writes one shard and its list from futures of `encode.encode_clip`."""
+    path = records.shard_file(directory, number, "array_record")
+    partial = path.with_suffix(".partial")
+    content: dict[str, list] = collections.defaultdict(list, clips=[], bad=[])
+    try:
+        # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
+        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
         for future in encoded:
             kind, entry, data = future.result()
             content[kind].append(entry)
             if kind == "clips":
                 writer.write(data)
             progress(1)
-    finally:
         writer.close()
-    size = partial.stat().st_size
+    except RuntimeError as error:  # array_record's only kind; a broken pool is one too
+        if isinstance(error, futures.BrokenExecutor):
+            raise
+        raise OSError(f"{error}; the same command goes on where it stopped") from None
+    shard = {"bytes": partial.stat().st_size, "sha256": records.file_digest(partial), **content}
     partial.replace(path)
-    shard = {"bytes": size, "sha256": records.file_digest(path), **content}
-    write_json(records.shard_file(directory, number, "json"), shard)
+    write_text(records.shard_file(directory, number, "json"), to_json(shard, indent=1))
     return shard
 
 
-def encode_clip(
-    reader: table.Reader, settings: config.RecordConfig, clip: table.Clip
-) -> tuple[str, dict[str, Any], bytes]:
-    """("clips", its entry in the shard's list, its record), or ("bad", which and why, nothing)."""
-    encoder = None
-
-    def choose(length: int) -> np.ndarray:
-        nonlocal encoder
-        encoder = ENCODERS[settings.storage](settings)  # anew: the reader may find that it has to start again
-        keep_all = settings.storage == "video" or length <= settings.frames
-        return np.arange(length) if keep_all else sampling.segment_middles(length, settings.frames)
-
-    def add(image: np.ndarray) -> None:
-        large = settings.short_side and min(image.shape[:2]) > settings.short_side
-        encoder.add(views.resize_short_side(image, settings.short_side) if large else image)
-
-    try:
-        frames = reader.read(clip, choose, add)
-    except video.VideoError as error:
-        return "bad", {"id": clip.id, "path": error.path, "reason": error.reason}, b""
-    entry = {"id": clip.id, "labels": list(clip.labels), "frames": len(frames.indices)}
-    if frames.note:
-        entry["note"] = frames.note
-    record = {
-        "id": clip.id,
-        "labels": list(clip.labels),
-        "times": frames.timestamps.tobytes(),
-        "codec": settings.storage,
-        "frames": encoder.finish(),
-    }
-    return "clips", entry, msgpack.packb(record)
-
-
-def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
-    """Writes the whole file or nothing."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_lines(path: pathlib.Path, entries: list[dict[str, Any]]) -> None:
-    """One JSON object a line; the whole file or nothing."""
-    write_text(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+def to_json(content: dict[str, Any], **options: Any) -> str:
+    """JSON that shows letters of all scripts as they are."""
+    return json.dumps(content, ensure_ascii=False, **options)
 
 
 def write_text(path: pathlib.Path, content: str) -> None:
     """Replaces the file at one stroke."""
-    partial = path.with_suffix(f"{path.suffix}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")
     partial.write_text(content, encoding="utf-8")
     partial.replace(path)

@@ -24,6 +24,7 @@ from actionclip_jax import textfile
 from actionclip_jax.data import pictures, table, video
 
 VERSION = 1
+MEND = "delete them and run the same `actionclip prepare` again"
 DECODERS = {"jpeg": lambda: pictures.decode_picture, "video": lambda: pictures.IntraDecoder().decode}
 
 
@@ -71,18 +72,23 @@ def open_shard(path: str) -> array_record_module.ArrayRecordReader:
 def open_records(path: str | pathlib.Path) -> table.ClipTable:
     """The table of a prepared directory. Raises ValueError for one that is unfinished or damaged."""
     directory = pathlib.Path(path)
-    dataset = read_json(directory / "dataset.json")
-    if dataset.get("version") != VERSION:
-        raise ValueError(f"{directory}: version {dataset.get('version')!r} of prepared data, expected {VERSION}")
+    dataset = read_dataset(directory)
     if not dataset["complete"]:
         raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
-    clips = []
+    clips, damaged = [], []
     for number in range(dataset["shards"]):
-        shard = read_json(shard_file(directory, number, "json"))
+        try:
+            listed = read_list(directory, number)["clips"]
+        except ValueError as error:
+            damaged.append(f"  {error}")
+            continue
         clips += [
             table.Clip(clip["id"], f"{number:05d}:{position}", tuple(clip["labels"]), frames=clip["frames"])
-            for position, clip in enumerate(shard["clips"])
+            for position, clip in enumerate(listed)
         ]
+    if damaged:
+        head = f"{directory}: {len(damaged)} of {dataset['shards']} shards cannot be used; {MEND}:"
+        raise ValueError("\n".join([head, *damaged[:5], *(["  ..."] if len(damaged) > 5 else [])]))
     return table.make_table(
         clips,
         dataset["labels"],
@@ -96,14 +102,42 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
 def find_damage(directory: str | pathlib.Path) -> list[str]:
     """A sentence for every shard that is not what was written."""
     directory, found = pathlib.Path(directory), []
-    for number in range(read_json(directory / "dataset.json")["shards"]):
+    for number in range(read_dataset(directory)["shards"]):
         file = shard_file(directory, number, "array_record")
-        expected = read_json(shard_file(directory, number, "json"))["sha256"]
-        if not file.exists():
-            found.append(f"{file} is missing")
-        elif file_digest(file) != expected:
+        expected = read_list(directory, number)["sha256"]
+        if file_digest(file) != expected:
             found.append(f"{file} is damaged: its SHA-256 is not {expected}")
     return found
+
+
+def read_dataset(directory: pathlib.Path) -> dict[str, Any]:
+    """What dataset.json says. Raises ValueError."""
+    dataset = read_json(directory / "dataset.json")
+    if dataset.get("version") != VERSION:
+        raise ValueError(f"{directory}: version {dataset.get('version')!r} of prepared data, expected {VERSION}")
+    expected = {"complete": bool, "shards": int, "labels": list, "names": list, "multi_label": bool, "origin": dict}
+    check_fields(directory / "dataset.json", dataset, expected)
+    return dataset
+
+
+def read_list(directory: pathlib.Path, number: int) -> dict[str, Any]:
+    """The list of a shard. Raises ValueError where it or its shard is missing or damaged, as far as the size tells."""
+    file, data = (shard_file(directory, number, suffix) for suffix in ("json", "array_record"))
+    shard = read_json(file)
+    check_fields(file, shard, {"bytes": int, "sha256": str, "clips": list, "bad": list})
+    for clip in shard["clips"]:
+        check_fields(file, clip, {"id": str, "labels": list, "frames": int})
+    size = data.stat().st_size if data.exists() else 0
+    if size != shard["bytes"]:
+        raise ValueError(f"{data} has {size} bytes, expected {shard['bytes']}")
+    return shard
+
+
+def check_fields(file: pathlib.Path, content: dict[str, Any], expected: dict[str, type]) -> None:
+    """Raises ValueError unless every name is there with a value of its type."""
+    for name, kind in expected.items():
+        if not isinstance(content, dict) or not isinstance(content.get(name), kind):
+            raise ValueError(f"{file} is damaged: it has no good {name!r}")
 
 
 def file_digest(path: pathlib.Path) -> str:

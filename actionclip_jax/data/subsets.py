@@ -40,7 +40,12 @@ def base_or_novel(clips: table.ClipTable, part: str, file: str, seed: int) -> ta
     names = named_classes(clips, pathlib.Path(file)) if file else draw_half(len(clips.labels), seed)
     classes = names if part == "base" else np.setdiff1d(np.arange(len(clips.labels)), names)
     if not len(classes):
-        raise ValueError(f"{file}: names every class, so there is no {part} class")
+        if not file:
+            raise ValueError(
+                f"{len(clips.labels)} class cannot be halved, so there is no {part} class: name the base classes "
+                "with base_classes, --base-classes, or take classes 'all' or 'novel'"
+            )
+        raise ValueError(f"{file}: names {'every' if part == 'novel' else 'no'} class, so there is no {part} class")
     return take_classes(clips, classes)
 
 

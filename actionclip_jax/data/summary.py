@@ -47,7 +47,15 @@ def describe(findings: dict[str, Any]) -> Iterator[str]:
         elif number == SHOWN:
             yield f"  ... {len(counts) - 2 * SHOWN} more ..."
     yield "origin:"
+    yield from describe_origin(findings["origin"], "  ")
+
+
+def describe_origin(origin: dict[str, Any], indent: str) -> Iterator[str]:
+    """What is not as usual, a line each."""
     usual = {**config.to_dict(config.SourceConfig()), "split_names": None}  # that is always worth saying
-    for name, value in findings["origin"].items():
-        if value not in (usual.get(name), 0, [], {}):
-            yield f"  {name}: {value}"
+    for name, value in origin.items():
+        if isinstance(value, dict) and value:
+            yield f"{indent}{name}:"
+            yield from describe_origin(value, f"{indent}  ")
+        elif value not in (usual.get(name), 0, [], {}):
+            yield f"{indent}{name}: {value}"

@@ -46,7 +46,10 @@ class Frames:
 
 
 def find_videos(inputs: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    """Files as given, videos below directories and videos matching globs (`**` too), each once; hidden files never."""
+    """Files as given, videos below directories and what globs match (`**` too, but it enters no links), each once.
+
+    Hidden files and directories are left out unless they are named.
+    """
     found, unmatched = {}, []
     for item in inputs:
         paths = _expand(pathlib.Path(item).expanduser())
@@ -59,15 +62,50 @@ def find_videos(inputs: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     return list(found.values())
 
 
+def find_below(directory: str | os.PathLike) -> list[pathlib.Path]:
+    """All videos below a directory, sorted; linked directories are entered, hidden ones are not.
+
+    Every directory counts once: by its own place where it has one below here, else by the first link to it. A link to
+    a directory that holds this one is not entered: it would make everything there a part of this one.
+    """
+    found, seen = [], {str(parent) for parent in pathlib.Path(directory).resolve().parents}
+    starts = [pathlib.Path(directory)]
+    for start in starts:  # which grows: links come after all that is reached without them
+        for folder, names, files in os.walk(start, onerror=_raise):
+            names[:] = sorted(name for name in names if name[0] != ".")
+            real = os.path.realpath(folder)
+            if real in seen:
+                names.clear()
+                continue
+            seen.add(real)
+            paths = [pathlib.Path(folder, name) for name in files if name[0] != "."]
+            found += [path for path in paths if looks_like_video(path)]
+            starts += [path for path in (pathlib.Path(folder, name) for name in names) if path.is_symlink()]
+    return sorted(found)
+
+
+def looks_like_video(path: pathlib.Path) -> bool:
+    """By its suffix; a link to nothing that has none may have been a folder of videos: better told than left out."""
+    return path.suffix.lower() in SUFFIXES or not (path.suffix or not path.is_symlink() or path.exists())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _expand(path: pathlib.Path) -> list[pathlib.Path]:
     if path.is_file():
         return [path]
-    matches = [path] if path.is_dir() else pathlib.Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    files = itertools.chain.from_iterable(match.rglob("*") if match.is_dir() else [match] for match in matches)
-    return sorted(
-        # a link to nothing is listed too: it is for whoever reads it to say so
-        {file for file in files if file.suffix.lower() in SUFFIXES and file.name[0] != "." and not file.is_dir()}
-    )
+    if path.is_dir():
+        return find_below(path)
+    found = set()
+    for match in pathlib.Path(path.anchor).glob(str(path.relative_to(path.anchor))):
+        hidden = any(part[0] == "." and part not in path.parts for part in match.parts)
+        if match.is_dir() and not hidden:
+            found.update(find_below(match))
+        elif match.suffix.lower() in SUFFIXES and not hidden:
+            found.add(match)
+    return sorted(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +218,8 @@ def _open(source: Source) -> Iterator[tuple[av.container.InputContainer, av.Vide
         container = av.open(_find_file(source.path) if source.data is None else io.BytesIO(source.data))
     except av.error.FFmpegError as error:
         raise VideoError(source.path, f"cannot be opened as a video ({error.strerror})") from error
+    except OSError as error:  # no permission, a disk that fails, a name too long
+        raise VideoError(source.path, error.strerror or str(error)) from error
     with container:
         # Cover art of an audio file is a video stream too; "tty" draws any text file as a video of its letters.
         cover = av.stream.Disposition.attached_pic

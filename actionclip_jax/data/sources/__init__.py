@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import subsets, table
+from actionclip_jax.data import labels, records, subsets, table
 from actionclip_jax.data.sources import (
     auto,
     charades,
@@ -27,6 +27,7 @@ from actionclip_jax.data.sources import (
 
 SourceError = problems.SourceError
 PATHS = ("path", "videos", "labels", "base_classes")  # settings in which ~ is the home directory
+LABEL_FILES = {"labels": "--labels", "base_classes": "--base-classes"}
 KINDS = {
     "folders": folders.read,
     "csv": lists.read,
@@ -80,7 +81,7 @@ def _check_choices(source: config.SourceConfig, found: problems.Problems) -> Non
         for problem in error.problems:
             found.add(problems.WRONG, problem)
     if not source.path:
-        found.add(problems.WRONG, "path is empty: expected a list, a directory or the name of a TFDS data set")
+        found.add(problems.MISSING, "path (SOURCE): expected a list, a directory or the name of a TFDS data set")
     try:
         differs = source.frame_template.format(1) != source.frame_template.format(2)
     except (ValueError, LookupError):
@@ -96,6 +97,10 @@ def _check_use(source: config.SourceConfig, kind: str, found: problems.Problems)
         value = getattr(source, name)
         if kind not in kinds and value != getattr(config.SourceConfig, name):
             found.add(problems.UNUSED, f"{name} is {value!r}: only {', '.join(kinds)} have it, not {kind}")
+    for name, flag in LABEL_FILES.items():
+        file = pathlib.Path(getattr(source, name))
+        if getattr(source, name) and (file.is_dir() or not file.exists()):
+            found.add(problems.WRONG, f"{name} ({flag}) is {str(file)!r}: there is no such file")
     if source.base_classes and source.classes == "all":
         found.add(problems.UNUSED, f"base_classes is {source.base_classes!r}, but classes is 'all'")
 
@@ -103,19 +108,21 @@ def _check_use(source: config.SourceConfig, kind: str, found: problems.Problems)
 def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems, check_files: bool) -> table.ClipTable:
     listed = KINDS[kind](source, found)
     chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
-    labels = labelling.label_clips(listed, chosen, source.split_names, found)
-    clips = collect.collect(listed, labels, found, check_files=check_files, skip_missing=source.skip_missing)
+    labelled = labelling.label_clips(listed, chosen, source.split_names, found)
+    clips = collect.collect(listed, labelled, found, check_files=check_files, skip_missing=source.skip_missing)
     label_files = [some.file for some in (listed.known, chosen) if some is not None]
     hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in (*listed.files, *label_files)}
     return dataclasses.replace(clips, origin={"files": hashes, **clips.origin})
 
 
 def _open_records(source: config.SourceConfig, found: problems.Problems) -> table.ClipTable:
-    from actionclip_jax.data import records
-
     clips = found.read(records.open_records, pathlib.Path(source.path))
     chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
-    stored = classes.Classes(clips.names if chosen else clips.labels)
+    pairs = zip(clips.labels, clips.names, strict=True)
+    # other texts than the names came from a label file when this was prepared: they stay, and split if they were split
+    kept = chosen is None and any(text not in (name, labels.split_name(name)) for text, name in pairs)
+    was_split = source.split_names or bool(kept and clips.origin.get("split_names"))
+    stored = classes.Classes(clips.labels if kept else clips.names)
     renamed = labelling.rename_classes(stored, chosen, source.split_names, found)
     found.check()
     places = np.array([*renamed.indices.values(), -1], np.int32)  # the last stands for "no label"
@@ -124,5 +131,5 @@ def _open_records(source: config.SourceConfig, found: problems.Problems) -> tabl
         label_ids=places[clips.label_ids],
         labels=renamed.texts,
         names=renamed.names if chosen else clips.names,
-        origin={"prepared": clips.origin},
+        origin={"prepared": clips.origin, "split_names": was_split},
     )

@@ -5,7 +5,7 @@ import pathlib
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import video
-from actionclip_jax.data.sources import kinetics, listing, lists, problems, tfds
+from actionclip_jax.data.sources import kinetics, listing, problems, tfds, unrecognised
 
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
     ("records", "dataset.json"),
@@ -28,20 +28,17 @@ FILES = (
 
 
 def recognise(source: config.SourceConfig, found: problems.Problems) -> str:
-    """The kind of the path; one of several forms is an error that says what was looked for."""
+    """The kind of the path; one of several forms is an error that says what it holds and what was looked for."""
     path = pathlib.Path(source.path)
-    if path.is_dir():
-        kind, tried = _of_directory(path, found), [f"{pattern} ({kind})" for kind, pattern in DIRECTORIES]
-        tried += ["lists in CSV or JSON (kinetics, something)", "folders of videos (folders)"]
-    elif path.is_file():
-        kind, tried = _of_file(path, found), [f"the name {pattern} ({kind})" for kind, pattern in FILES]
-        tried += ["JSON (kinetics, something)", "CSV with a header (kinetics, charades, csv) or path,label (csv)"]
-        tried += ["text lines `folder frames label` (frames) or `path label` (csv)"]
-    else:
-        kind = "tfds" if tfds.NAME.fullmatch(source.path) else None
-        tried = ["a file or directory: there is none", "the name of a TFDS data set"]
+    if not path.is_dir() and not path.is_file():
+        if not tfds.NAME.fullmatch(source.path):
+            found.fail(problems.NOT_THERE, f"{path}: no such file or directory")
+        tfds.find_directory(source, found)
+        return "tfds"
+    kind = _of_directory(path, found) if path.is_dir() else _of_file(path, found)
     if kind is None:
-        found.fail("paths whose kind is not recognised (say it as `kind`)", f"{path}: tried {'; '.join(tried)}")
+        known = "; ".join(f"{pattern} ({kind})" for kind, pattern in (DIRECTORIES if path.is_dir() else FILES))
+        found.fail("paths whose kind is not recognised", f"{path}: {unrecognised.describe(path, known)}")
     return kind
 
 
@@ -64,6 +61,8 @@ def _of_file(path: pathlib.Path, found: problems.Problems) -> str | None:
         if path.match(pattern):
             return kind
     suffix = path.suffix.lower()
+    if suffix in video.SUFFIXES or path.name in unrecognised.LABEL_FILES:
+        return None
     if suffix == ".json":
         return _of_json(found.read(textfile.read_json, path))
     if suffix == ".csv":
@@ -79,12 +78,13 @@ def _of_json(content: object) -> str | None:
 
 
 def _of_csv(rows: list[list[str]]) -> str | None:
+    """A list unless it is known to be something else: reading it says best what is wrong with it."""
     header = [cell.lower() for cell in rows[0]] if rows else []
     if set(kinetics.COLUMNS) <= set(header):
         return "kinetics"
     if {"id", "actions", "length"} <= set(header):
         return "charades"
-    return "csv" if len(header) == 2 or lists.find_columns(header) else None
+    return None if header == unrecognised.LABEL_COLUMNS else "csv"
 
 
 def _of_lines(lines: list[str]) -> str | None:
@@ -93,4 +93,4 @@ def _of_lines(lines: list[str]) -> str | None:
     numbered = sum(len(parts) == 3 and all(map(listing.is_number, parts[1:])) for parts in fields)
     if 2 * numbered > len(lines):
         return "frames"
-    return "csv" if 2 * sum(len(parts) > 1 for parts in fields) > len(lines) else None
+    return "csv" if not lines or 2 * sum(len(parts) > 1 for parts in fields) > len(lines) else None

@@ -91,7 +91,9 @@ def find_beside(folder: pathlib.Path, found: problems.Problems) -> Classes | Non
         files = sorted(folder.glob(pattern))
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            found.add("lists with several label files beside them (name one as `labels`)", f"{folder}: {names}")
+            found.add(
+                "lists with several label files beside them (name one with labels, --labels)", f"{folder}: {names}"
+            )
         if files:
             return read_classes(files[0], found)
     return None

@@ -1,5 +1,6 @@
 """Compares a list with the files there are, and makes the table of clips."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -21,6 +22,7 @@ def collect(
     paths, counts = _locate(listed, found, check_files, skip_missing)
     present = [(entry, path) for entry, path in zip(listed.entries, paths, strict=True) if path is not None]
     ids = [entry.id or _name_clip(entry) for entry, _ in present]
+    _check_names(present, found)
     _check_intervals(listed, found)
     _check_repetition(present, ids, listed.repeats, found)
     if isinstance(listed.reader, readers.FrameFolders):
@@ -62,9 +64,11 @@ def _locate(
             elif was_repaired:
                 repaired.append(entry)
     if missing and (not skip_missing or len(missing) == len(entries)):
-        all_of_them = ", all of them" if len(missing) == len(entries) else " (skip_missing leaves such clips out)"
+        advice = "skip_missing, --skip-missing, leaves such clips out"
+        if len(missing) == len(entries):  # class folders are where they are; a list may speak of another place
+            advice = "all of them" + (": say with videos, --videos, where they are" if listed.files else "")
         for entry in missing:
-            found.add(f"files missing below {root}{all_of_them}", f"{entry.where}: {entry.places[0]}")
+            found.add(f"files missing below {root} ({advice})", _describe_missing(entry, root))
     counts = {"listed": len(entries)}
     for name, some in (("missing", missing), ("repaired", repaired)):
         counts[name] = len(some)
@@ -72,11 +76,25 @@ def _locate(
     return paths, counts
 
 
+def _describe_missing(entry: listing.Entry, root: pathlib.Path) -> str:
+    place = entry.places[0]
+    example = place if entry.where == place else f"{entry.where}: {place}"  # folders have no line to name
+    return f"{example} (a link to nothing)" if os.path.islink(root / place) else example  # noqa: PTH114
+
+
 def _name_clip(entry: listing.Entry) -> str:
     if entry.start is None and entry.end is None:
         return entry.places[0]
     interval = ["" if second is None else str(second) for second in (entry.start, entry.end)]
     return f"{entry.places[0]}@{'-'.join(interval)}"
+
+
+def _check_names(present: list[tuple[listing.Entry, str]], found: problems.Problems) -> None:
+    for _, path in present:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            found.add("file names that are not UTF-8 (rename the files)", repr(path))
 
 
 def _check_intervals(listed: listing.Listing, found: problems.Problems) -> None:

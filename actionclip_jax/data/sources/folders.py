@@ -13,25 +13,23 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     folders = _sub_folders(root, found)
     if source.split:
         if source.split not in folders:
-            found.fail(
-                problems.WRONG,
-                f"split is {source.split!r}: expected a folder of {root}: {', '.join(folders[:20]) or 'it has none'}",
-            )
+            splits.reject(source, _folders_of(root, folders), found)
         root /= source.split
         folders = _sub_folders(root, found)
     elif _is_split(folders):
-        found.fail("settings that are missing", f"split: name one of the folders of {root}: {', '.join(folders)}")
+        splits.reject(source, _folders_of(root, folders), found)
     entries = []
     for folder in folders:
-        files = _find_videos(root / folder)
+        files = found.read(video.find_below, root / folder)
         if not files:
             found.add("class folders without a video", str(root / folder))
         for file in files:
             place = file.relative_to(root).as_posix()
             entries.append(listing.Entry(place, (place,), (folder,)))
     for file in sorted(root.iterdir()):
-        if file.suffix.lower() in video.SUFFIXES and file.is_file() and not file.name.startswith("."):
-            found.add("videos that lie beside the class folders", str(file))
+        if video.looks_like_video(file) and not file.is_dir() and not file.name.startswith("."):
+            what = "videos that lie" if file.suffix else "links to nothing"
+            found.add(f"{what} beside the class folders", str(file))
     return listing.Listing(entries, root, [], readers.VideoFiles())
 
 
@@ -42,17 +40,10 @@ def _sub_folders(root: pathlib.Path, found: problems.Problems) -> list[str]:
     return sorted(item.name for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
+def _folders_of(root: pathlib.Path, folders: list[str]) -> str:
+    return f"a folder of {root}: {', '.join(folders[:20]) or 'it has none'}"
+
+
 def _is_split(folders: list[str]) -> bool:
     """Whether the folders are those of a data set's splits, not of classes."""
     return bool(folders) and all(splits.split_of(folder.lower()) in splits.SPELLINGS for folder in folders)
-
-
-def _find_videos(folder: pathlib.Path) -> list[pathlib.Path]:
-    """All videos below a folder, sorted; hidden files and folders never."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in video.SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )

@@ -30,7 +30,7 @@ def _read_official(
 ) -> Iterator[listing.Entry]:
     split = splits.split_of(source.split)
     if split not in MARKS:
-        found.fail(problems.WRONG, f"split is {source.split!r}: expected one of {', '.join(MARKS)}")
+        splits.reject(source, f"one of {', '.join(MARKS)}", found)
     for file in files:
         label = file.name.removesuffix(f"_test_split{source.fold}.txt")
         for line, text in found.read(textfile.read_numbered_lines, file):

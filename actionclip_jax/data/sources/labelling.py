@@ -23,7 +23,9 @@ def label_clips(
     known = listed.known or chosen
     if known is None:
         if any(isinstance(label, int) for label in used):
-            found.fail("lists of numbered labels without a label file beside them (name it as `labels`)", found.what)
+            found.fail(
+                "lists of numbered labels without a label file beside them (name it with labels, --labels)", found.what
+            )
         known = classes.Classes(tuple(sorted(used)))
     indices = known.find_all(used)
     _report_unknown(listed, known, indices, found)
@@ -75,7 +77,7 @@ def _split_texts(texts: tuple[str, ...], found: problems.Problems) -> tuple[str,
         words = labels.split_name(text)
         if spelt.setdefault(words, text) != text:
             found.add(
-                "classes that become equal once their names are split (turn split_names off)",
+                "classes that become equal once their names are split (turn split_names off, --no-split-names)",
                 f"{spelt[words]!r} and {text!r} -> {words!r}",
             )
     return tuple(map(labels.split_name, texts))

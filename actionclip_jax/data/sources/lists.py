@@ -24,6 +24,11 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     path = pathlib.Path(source.path)
     rows = _read_csv if path.suffix.lower() == ".csv" else _read_lines
     entries = list(rows(path, found))
+    if not entries and not found.examples:
+        found.fail(
+            "lists without a clip",
+            f"{path}: holds no line with a clip; expected path,label, or in a text file path label",
+        )
     known = None
     if entries and all(listing.is_number(entry.labels[0]) for entry in entries):
         known = None if source.labels else classes.find_beside(path.parent, found)
@@ -46,8 +51,11 @@ def find_columns(header: list[str]) -> dict[str, int] | None:
 def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.Entry]:
     rows = found.read(textfile.read_rows, path)
     columns = find_columns(rows[0][1]) if rows else None
-    if columns is not None:
+    if columns is None:
+        _check_first_rows(path, [row for _, row in rows[:2]], found)
+    else:
         rows = rows[1:]
+    expected = "" if columns else " (expected: path,label)"
     for line, row in rows:
         names = columns or {"path": 0, "label": 1}
         cells = {field: row[column] for field, column in names.items() if column < len(row)}
@@ -57,10 +65,23 @@ def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.
             start, end = (float(cells[field]) if cells.get(field) else None for field in ("start", "end"))
             frames = int(cells["frames"]) if cells.get("frames") else None
         except (KeyError, ValueError):
-            found.add("malformed lines", f"line {line}: {','.join(row)}")
+            found.add(f"malformed lines{expected}", f"line {line}: {','.join(row)}")
             continue
         yield listing.Entry(
             f"line {line}", (cells["path"],), (cells["label"],), start, end, frames, cells.get("id", "")
+        )
+
+
+def _check_first_rows(path: pathlib.Path, rows: list[list[str]], found: problems.Problems) -> None:
+    """Without known headings every row has to be `path,label`; what else the list may have been meant as is told."""
+    first = rows[0] if rows else []
+    holds_video = [any(pathlib.PurePath(cell).suffix.lower() in video.SUFFIXES for cell in row) for row in rows]
+    if len(first) == 1 and (separator := next((mark for mark in ";\t|" if mark in first[0]), None)):
+        found.fail("lists that are no CSV with commas", f"{path}: separated by {separator!r}; expected path,label")
+    if len(first) > 2 or holds_video == [False, True]:
+        expected = " and ".join(f"one of {', '.join(COLUMNS[field])}" for field in ("path", "label"))
+        found.fail(
+            "lists whose headings are not known", f"{path}: the headings are {', '.join(first)}: expected {expected}"
         )
 
 

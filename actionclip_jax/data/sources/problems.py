@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 EXAMPLES = 5  # named of every kind of problem
 WRONG = "settings that are wrong"
+MISSING = "settings that are missing"
 UNUSED = "settings without use"
+NOT_THERE = "paths that are not there"
 UNREADABLE = "files that cannot be read"
 
 
@@ -35,7 +37,8 @@ class Problems:
             lines += [f"    {example}" for example in examples[:EXAMPLES]]
             if len(examples) > EXAMPLES:
                 lines.append(f"    and {len(examples) - EXAMPLES} more")
-        raise SourceError("\n".join(lines))
+        # names that are not UTF-8 could not be printed
+        raise SourceError("\n".join(lines).encode("utf-8", "backslashreplace").decode())
 
     def fail(self, kind: str, example: str) -> NoReturn:
         """Raises with this last problem, without which nothing more can be found out."""
@@ -48,6 +51,6 @@ class Problems:
         try:
             return reader(path)
         except OSError as error:
-            self.fail(UNREADABLE, f"{path}: {error.strerror}")
+            self.fail(UNREADABLE, f"{error.filename or path}: {error.strerror}")
         except ValueError as error:
             self.fail(UNREADABLE, str(error))

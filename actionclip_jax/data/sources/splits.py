@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from actionclip_jax import config
 from actionclip_jax.data.sources import problems
@@ -26,6 +27,13 @@ def spelt(suffixes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def reject(source: config.SourceConfig, expected: str, found: problems.Problems) -> NoReturn:
+    """Raises because the split is none of those there are, or was not said."""
+    if source.split:
+        found.fail(problems.WRONG, f"split is {source.split!r}: expected {expected}")
+    found.fail(problems.MISSING, f"split (--split): expected {expected}")
+
+
 def find_list(
     source: config.SourceConfig, patterns: Mapping[str, Sequence[str]], found: problems.Problems
 ) -> pathlib.Path:
@@ -39,12 +47,12 @@ def find_list(
         found.fail(problems.UNREADABLE, f"{path}: no such file or directory")
     split = split_of(source.split)
     if split not in patterns:
-        found.fail(problems.WRONG, f"split is {source.split!r}: expected one of {', '.join(patterns)}")
+        reject(source, f"one of {', '.join(patterns)}", found)
     files = sorted({file for pattern in patterns[split] for file in path.glob(pattern)})
     if len(files) != 1:
         there = ", ".join(file.name for file in files or sorted(path.iterdir())[:20])
         found.fail(
-            f"directories without just one list of the split {split!r} (name the file itself as `path`)",
+            f"directories without just one list of the split {split!r} (name the file itself as path, SOURCE)",
             f"{path}: expected {' or '.join(patterns[split])}, found {there or 'nothing'}",
         )
     return files[0]

@@ -9,15 +9,14 @@ import dataclasses
 import functools
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from array_record.python import array_record_data_source
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import pictures, table, video
-from actionclip_jax.data.sources import classes, listing, problems
+from actionclip_jax.data.sources import classes, listing, problems, splits
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.\-]+)?(:\d+\.\d+\.\d+|/\d+\.\d+\.\d+)?")
 
@@ -52,8 +51,10 @@ class TfdsReader:
 
 
 @functools.lru_cache(maxsize=8)  # opening reads every shard's index
-def open_shards(shards: tuple[str, ...]) -> array_record_data_source.ArrayRecordDataSource:
+def open_shards(shards: tuple[str, ...]) -> Sequence[bytes]:
     """The records of all shards in order; kept for the next clip."""
+    from array_record.python import array_record_data_source  # 70 ms (etils), which only who reads TFDS has to pay
+
     return array_record_data_source.ArrayRecordDataSource(shards)
 
 
@@ -73,7 +74,7 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     features = found.read(textfile.read_json, directory / "features.json").get("featuresDict", {}).get("features", {})
     feature, label = _find_features(features, directory, found)
     split = source.split or "train"
-    shards = _find_shards(directory, info, split, found)
+    shards = _find_shards(source, directory, info, split, found)
     entries = []
     for row, record in enumerate(open_shards(shards)):
         example = parse(record)
@@ -90,6 +91,12 @@ def find_directory(source: config.SourceConfig, found: problems.Problems) -> pat
     if not directory.is_dir():
         root = pathlib.Path(source.videos or "~/tensorflow_datasets").expanduser()
         directory = root / source.path.replace(":", "/")
+        if not directory.is_dir():
+            found.fail(
+                problems.NOT_THERE,
+                f"{source.path}: no such file or directory; nor is a TFDS data set of that name prepared below {root} "
+                "(say with videos, --videos, where else; prepare with `tfds build --file_format=array_record`)",
+            )
     prepared = sorted((file.parent for file in directory.rglob("features.json")), key=_version)
     parents = {path.parent for path in prepared if path != directory}
     if not prepared or len(parents) > 1:
@@ -123,11 +130,11 @@ def _find_features(features: dict[str, Any], directory: pathlib.Path, found: pro
 
 
 def _find_shards(
-    directory: pathlib.Path, info: dict[str, Any], split: str, found: problems.Problems
+    source: config.SourceConfig, directory: pathlib.Path, info: dict[str, Any], split: str, found: problems.Problems
 ) -> tuple[str, ...]:
     lengths = {item["name"]: item["shardLengths"] for item in info["splits"]}
     if split not in lengths:
-        found.fail(problems.WRONG, f"split is {split!r}: expected one of {', '.join(lengths)}")
+        splits.reject(source, f"one of {', '.join(lengths)}", found)
     count = len(lengths[split])
     names = [f"{info['name']}-{split}.array_record-{shard:05d}-of-{count:05d}" for shard in range(count)]
     if missing := [name for name in names if not (directory / name).is_file()]:
