@@ -119,6 +119,18 @@ def test_only_the_groups_of_wanted_frames_are_decoded(name, tmp_path, monkeypatc
     assert videos.read_number(video.read_frames(path, choose(17), keep).images[0]) == 17
 
 
+@pytest.mark.parametrize("name", ["h264 GOP 12", "mpeg4 in avi"])
+def test_files_too_large_to_hold_are_read_once_more_and_give_the_same(name, tmp_path, monkeypatch):
+    path = write_stream(name, tmp_path)
+    expected = video.read_frames(path, choose(17, 3, 30), videos.read_number)
+    monkeypatch.setattr(video_index, "_KEPT_BYTES", 5000)
+    monkeypatch.setattr(video, "_decode_all", None)
+    again = video.read_frames(path, choose(17, 3, 30), videos.read_number)
+    assert again.images == expected.images == [17, 3, 30]
+    with video._open(video.Source(path)) as (container, stream):
+        assert video_index.read_index(container, stream).kept is None
+
+
 def test_full_size_frames_are_never_kept(tmp_path):
     path = videos.write(tmp_path / "video.mp4")
     seen = []

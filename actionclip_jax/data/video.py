@@ -137,11 +137,10 @@ def read_frames(
     try:
         with _open(source) as (container, stream):
             index = video_index.read_index(container, stream)
-        if index.exact:
-            with _open(source) as (container, stream):
+            if index.exact:
                 seconds = (index.pts - index.pts[0]) * float(stream.time_base)
                 wanted = _Wanted(source, seconds, choose, transform)
-                if _decode_groups(container, stream, index, wanted):
+                if _decode_groups(source, stream, index, wanted):
                     return wanted.frames(seconds, _describe_loss(index, len(index.pts), None))
         return _read_sequentially(source, index, choose, transform)
     except av.error.FFmpegError as error:
@@ -243,16 +242,21 @@ def _find_file(path: str | os.PathLike) -> str:
     return str(file)
 
 
-def _decode_groups(
-    container: av.container.InputContainer, stream: av.VideoStream, index: video_index.Index, wanted: _Wanted
-) -> bool:
+def _decode_groups(source: Source, stream: av.VideoStream, index: video_index.Index, wanted: _Wanted) -> bool:
     """Decodes the closed groups that hold wanted frames, each up to its last one. False where the index proves wrong.
 
-    Groups are skipped by reading their packets and dropping them, which is cheap and, unlike seeking, exact.
+    Groups are skipped by dropping their packets, which is cheap and, unlike seeking, exact.
     """
-    decoder = stream.codec_context
+    if index.kept is not None:
+        return _decode_wanted(stream.codec_context, iter(index.kept), index, wanted)
+    with _open(source) as (container, stream):
+        return _decode_wanted(stream.codec_context, video_index.read_packets(container, stream), index, wanted)
+
+
+def _decode_wanted(
+    decoder: av.VideoCodecContext, packets: Iterator[av.Packet], index: video_index.Index, wanted: _Wanted
+) -> bool:
     decoder.options = {"err_detect": "explode"}  # damage would be patched from other frames here than in a full decode
-    packets = video_index.read_packets(container, stream)
     for start, stop in itertools.pairwise(index.groups.tolist()):
         group = itertools.islice(packets, stop - start)
         last = max((number for number in wanted.images if start <= number < stop), default=-1)
