@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies
 
 from actionclip_jax import config
-from actionclip_jax.data import bad_clips, clips, pipeline, readers, sampling, table, video
+from actionclip_jax.data import bad_clips, clips, order, pipeline, readers, sampling, table, video
 
 SAMPLE = config.SampleConfig(frames=4, size=32)
 AUGMENT = config.AugmentConfig()
@@ -70,7 +70,7 @@ def test_a_batch_is_what_it_says(data):
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 def test_hosts_share_every_batch_and_together_see_each_clip_once_an_epoch(hosts, data):
     count = 6  # 48 samples of 22 clips: two epochs and the beginning of a third
-    shares = [train(data, count, host=pipeline.Host(index, hosts)) for index in range(hosts)]
+    shares = [train(data, count, host=order.Host(index, hosts)) for index in range(hosts)]
     assert all(len(batch["clip"]) == 8 // hosts for share in shares for batch in share)
     together = join_hosts(shares)
     assert_equal(together, train(data, count))
@@ -108,7 +108,7 @@ def test_a_run_goes_on_where_it_was_saved_on_other_workers_and_hosts(position, d
     assert_equal(take(again, rest), expected[position:])
     shares = []
     for index in range(2):
-        half = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER, host=pipeline.Host(index, 2))
+        half = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER, host=order.Host(index, 2))
         half.restore(state)
         shares.append(take(half, rest))
     assert_equal(join_hosts(shares), expected[position:])
@@ -167,7 +167,7 @@ def test_bad_videos_are_replaced_the_same_way_on_any_number_of_hosts_counted_and
     assert reasons["01"] == "the file is empty" and reasons["09"] == "no such file"
     assert "has no video stream" in reasons["13"] and all(reasons.values())
     assert batches.bad.reasons == reasons and batches.bad.count >= 10
-    shares = [train(damaged, 6, dataclasses.replace(loader, workers=0), host=pipeline.Host(i, 2)) for i in (0, 1)]
+    shares = [train(damaged, 6, dataclasses.replace(loader, workers=0), host=order.Host(i, 2)) for i in (0, 1)]
     assert_equal(join_hosts(shares), got)
 
 
@@ -200,12 +200,12 @@ def test_whether_a_run_stops_does_not_depend_on_the_number_of_hosts(hosts):
         for seed in range(3):
             broken, epochs = (
                 set(np.random.default_rng(seed).permutation(2000)[:bad].tolist()),
-                pipeline.Epochs(2000, seed),
+                order.Epochs(2000, seed),
             )
             stopped = 0
             for index in range(hosts):
                 report = bad_clips.Report(None, bad_clips.allowance(0.01 * 2000, hosts))
-                share = pipeline.Share(16, 16 * hosts, pipeline.Host(index, hosts))
+                share = order.Share(16, 16 * hosts, order.Host(index, hosts))
                 rows = [epochs.row(share[number]) for number in range(2000 // hosts)]
                 try:
                     report.add([(0, str(row), "", "broken") for row in rows if row in broken])
@@ -277,7 +277,7 @@ def test_evaluation_reads_every_clip_once_and_masks_what_fills_the_last_batch(da
 @pytest.mark.parametrize(("hosts", "workers"), [(2, 0), (4, 0), (8, 0), (2, 1)])
 def test_evaluation_is_the_same_on_any_number_of_hosts_and_workers(hosts, workers, data):
     loader = dataclasses.replace(LOADER, workers=workers)
-    shares = [evaluate(data, loader, host=pipeline.Host(index, hosts)) for index in range(hosts)]
+    shares = [evaluate(data, loader, host=order.Host(index, hosts)) for index in range(hosts)]
     assert_equal(join_hosts(shares), evaluate(data))
 
 
@@ -352,10 +352,10 @@ def test_clips_without_label_can_be_evaluated_but_not_trained_with(data):
 @pytest.mark.parametrize(
     ("loader", "host", "message"),
     [
-        ({"batch_size": 9}, pipeline.Host(0, 2), "batch_size is 9: expected a multiple of the 2 hosts"),
-        ({"batch_size": 0}, pipeline.Host(), "batch_size is 0: expected at least 1"),
-        ({"workers": -2}, pipeline.Host(), "workers is -2: expected at least -1"),
-        ({"max_bad_fraction": 1.5}, pipeline.Host(), "max_bad_fraction is 1.5: expected 0 to 1"),
+        ({"batch_size": 9}, order.Host(0, 2), "batch_size is 9: expected a multiple of the 2 hosts"),
+        ({"batch_size": 0}, order.Host(), "batch_size is 0: expected at least 1"),
+        ({"workers": -2}, order.Host(), "workers is -2: expected at least -1"),
+        ({"max_bad_fraction": 1.5}, order.Host(), "max_bad_fraction is 1.5: expected 0 to 1"),
     ],
 )
 def test_impossible_settings_are_refused(loader, host, message, data):
@@ -366,7 +366,7 @@ def test_impossible_settings_are_refused(loader, host, message, data):
 @pytest.mark.parametrize("index", [-1, 2])
 def test_a_host_that_is_none_of_them_is_refused(index):
     with pytest.raises(ValueError, match=r"host index is -?\d: expected 0..1 for 2 hosts"):
-        pipeline.Host(index, 2)
+        order.Host(index, 2)
 
 
 def test_neighbouring_samples_share_no_random_numbers(data):
@@ -496,23 +496,23 @@ def any_alive(workers):
     seed=strategies.integers(0, 2**31),
 )
 def test_every_epoch_is_partitioned_among_the_hosts(clips, rows, hosts, seed):
-    epochs = pipeline.Epochs(clips, seed)
+    epochs = order.Epochs(clips, seed)
     size = rows * hosts
-    shares = [pipeline.Share(rows, size, pipeline.Host(index, hosts)) for index in range(hosts)]
+    shares = [order.Share(rows, size, order.Host(index, hosts)) for index in range(hosts)]
     batches = -(-2 * clips // size)
-    samples = [share[number] for number in range(batches * rows) for share in shares]
-    assert sorted(samples) == list(range(batches * size)), "disjoint, and nothing left out"
-    order = [epochs.row(sample) for sample in range(2 * clips)]
-    assert sorted(order[:clips]) == sorted(order[clips:]) == list(range(clips))
+    numbers = [share[number] for number in range(batches * rows) for share in shares]
+    assert sorted(numbers) == list(range(batches * size)), "disjoint, and nothing left out"
+    rows_in_order = [epochs.row(sample) for sample in range(2 * clips)]
+    assert sorted(rows_in_order[:clips]) == sorted(rows_in_order[clips:]) == list(range(clips))
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(sample=strategies.integers(0, 10**12), attempt=strategies.integers(1, 20))
 def test_a_replacement_is_a_clip_and_always_the_same(sample, attempt):
-    first, second = (pipeline.Epochs(22, 3).row(sample, attempt) for _ in range(2))
+    first, second = (order.Epochs(22, 3).row(sample, attempt) for _ in range(2))
     assert first == second and 0 <= first < 22
 
 
 def test_frames_are_drawn_anew_each_epoch_within_their_segments():
-    chosen = {tuple(sampling.random_in_segments(12, 4, pipeline.Epochs(22, 3).rng(sample))) for sample in range(50)}
+    chosen = {tuple(sampling.random_in_segments(12, 4, order.Epochs(22, 3).rng(sample))) for sample in range(50)}
     assert len(chosen) > 20 and all(3 * i <= frame < 3 * i + 3 for row in chosen for i, frame in enumerate(row))

@@ -62,21 +62,21 @@ def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
     import numpy as np
 
     from actionclip_jax import color, draw
-    from actionclip_jax.data import pipeline
+    from actionclip_jax.data import samples
 
     augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
     sample = config.SampleConfig(frames=options.frames, size=options.size)
     terminal.set_up_jax()
-    make = pipeline.training_samples(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
-    samples = [make(number) for number in range(min(options.samples, len(clips)))]
+    make = samples.TrainingSamples.build(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
+    drawn = [make(number) for number in range(min(options.samples, len(clips)))]
     frames = color.augment_colors(
-        np.stack([drawn["video"] for drawn in samples]), jax.random.key(options.seed), augmentation
+        np.stack([each["video"] for each in drawn]), jax.random.key(options.seed), augmentation
     )
-    rows = [clips[int(drawn["clip"])] for drawn in samples]
+    rows = [clips[int(each["clip"])] for each in drawn]
     titles = [f"{clip.id}: {', '.join(clips.labels[label] for label in clip.labels)}" for clip in rows]
     for page in draw.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):
         terminal.say(f"wrote {page}")
-    bad = {clip: reason for drawn in samples for _, clip, _, reason in drawn["bad"]}
+    bad = {clip: reason for each in drawn for _, clip, _, reason in each["bad"]}
     for clip, reason in bad.items():
         terminal.say(f"cannot be decoded: {clip}: {reason}")
     return len(bad)

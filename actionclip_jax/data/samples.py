@@ -1,0 +1,110 @@
+"""The number of a sample -> its frames and label. Instances travel to worker processes."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from actionclip_jax import config
+from actionclip_jax.data import augment, bad_clips, clips, order, sampling, table, video, views
+
+MAX_ATTEMPTS = 20  # to find a clip that decodes
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSamples:
+    """A sample's number -> random frames of a clip, augmented."""
+
+    data: table.ClipTable
+    epochs: order.Epochs
+    sample: config.SampleConfig
+    loader: config.LoaderConfig
+    augmenter: augment.Augmenter
+
+    @classmethod
+    def build(
+        cls,
+        data: table.ClipTable,
+        sample: config.SampleConfig,
+        augmentation: config.AugmentConfig,
+        loader: config.LoaderConfig,
+    ) -> "TrainingSamples":
+        """The samples of a data set, shuffled and augmented as the settings say."""
+        augmenter = augment.Augmenter.build(augmentation, sample.size, data.labels)
+        return cls(data, order.Epochs(len(data), loader.seed), sample, loader, augmenter)
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of a sample's video."""
+        return 3 * self.sample.frames * self.sample.size**2
+
+    def __call__(self, sample: int) -> dict[str, Any]:
+        """The sample of that number."""
+        bad = []
+        short_side = self.loader.short_side or views.default_short_side(self.sample.size)
+        for attempt in range(MAX_ATTEMPTS):
+            row = self.epochs.row(sample, attempt)
+            clip = self.data[row]
+            rng = self.epochs.rng(sample)
+            choose = functools.partial(sampling.random_in_segments, frames=self.sample.frames, rng=rng)
+            try:
+                images = self.data.reader.read(clip, choose, np.asarray, short_side).images
+                if len({image.shape for image in images}) > 1:
+                    raise video.VideoError(clip.path, "the size of the picture changes")
+            except video.VideoError as error:
+                bad.append((sample // len(self.data), clip.id, error.path, error.reason))
+                continue
+            images, labels = self.augmenter(images, clip.labels, rng)
+            return {"video": images, "label": target(self.data, labels), "clip": np.int32(row), "bad": bad}
+        _, clip, _, reason = bad[-1]
+        raise bad_clips.TooManyBadClips(f"{MAX_ATTEMPTS} clips in a row cannot be decoded; the last: {clip}: {reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSamples:
+    """A row of the table -> its test views; any number behind the table -> filling."""
+
+    data: table.ClipTable
+    sample: config.SampleConfig
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of a sample's video."""
+        return math.prod(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[V, T, S, S, 3]."""
+        sample = self.sample
+        return (sample.views_time * sample.views_space, sample.frames, sample.size, sample.size, 3)
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        """The sample of that number."""
+        sample, bad = self.sample, []
+        count = (sample.views_time, sample.views_space)
+        clip = self.data[row] if row < len(self.data) else None
+        images = None
+        if clip:
+            read = functools.partial(self.data.reader.read, clip)
+            try:
+                images = clips.read_clips(read, size=sample.size, frames=sample.frames, views=count).clips
+            except video.VideoError as error:
+                bad.append((0, clip.id, error.path, error.reason))
+        return {
+            "video": np.zeros(self.shape, np.uint8) if images is None else images,
+            "label": target(self.data, clip.labels if clip else ()),
+            "clip": np.int32(row if clip else -1),
+            "mask": np.bool_(images is not None),
+            "bad": bad,
+        }
+
+
+def target(data: table.ClipTable, labels: tuple[int, ...]) -> np.ndarray:
+    """The label as int32, -1 if there is none; multi-label: uint8 [C] of ones and zeros."""
+    if not data.multi_label:
+        return np.int32(labels[0] if labels else -1)
+    ones = np.zeros(len(data.labels), np.uint8)
+    ones[list(labels)] = 1
+    return ones

@@ -1,0 +1,510 @@
+"""Clips/s a CPU core of reading training clips (8 frames of each) from every storage, against PyTorch's DataLoader.
+
+    python benchmarks/data.py [VIDEOS_DIR]
+
+The peer, torch_loader.py, does the same work on the same frames with PyAV and PIL. Without a directory the videos are
+made here: 10 s of a photograph in motion, 340x256, 30 frames/s, x264's defaults but for the distance of keyframes
+(12 and 250 frames). All are read on one thread in turns within one run; a figure "a core" is CPU time, not wall time.
+Files come from the page cache, so what a slow disk adds is not in here.
+"""
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import cv2
+import flops
+import msgpack
+import numpy as np
+import rich.console
+import rich.table
+import torch
+import torch_loader
+from matplotlib import cbook
+from PIL import Image
+
+from actionclip_jax import config
+from actionclip_jax.data import (
+    encode,
+    pipeline,
+    prepare,
+    readers,
+    records,
+    samples,
+    sampling,
+    table,
+    video,
+    video_index,
+)
+
+BATCH, WORKERS = 8, 2
+WARM_BATCHES = 6  # more than both sides hold ready
+GAPS = (12, 250)  # frames between keyframes of the videos made here
+WIDTH, HEIGHT, FRAMES, RATE = 340, 256, 300, 30
+DEVICES = {"one H200": (790e12, 1), "v5e host, 8 chips": (197e12, 8)}  # bfloat16 FLOP/s of a chip; H200's is measured
+UTILISATION = 0.45  # of those, by a good training step
+ALL_FRAMES = 2**31
+ROWS = 10_000  # of the tables read, which repeat the few videos: Grain takes milliseconds to shuffle very few rows
+OFF, RAND_AUGMENT = config.AugmentConfig(rand_operations=0, flip="always"), config.AugmentConfig(flip="always")
+CONSOLE = rich.console.Console(width=120)  # the tables also go into files
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """Clips in one kind of storage, and how the DataLoader's side reads them: `peers[name](row, choose)`."""
+
+    name: str
+    clips: table.ClipTable
+    bytes: float  # a clip
+    bytes_read: float  # of a clip for a sample
+    peers: dict[str, Callable[[int, torch_loader.Choose], list[Image.Image]]]
+    augment: config.AugmentConfig = OFF
+
+
+def film(seed: int) -> Iterator[np.ndarray]:
+    """[H, W, 3] uint8 frames: a camera pans, zooms and tilts over a photograph, part of which moves; with its noise."""
+    with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as image:
+        photograph = np.asarray(image.convert("RGB"))  # 512 x 600
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 4, (4, HEIGHT + 64, WIDTH + 64, 3)).astype(np.float32)
+    middle, reach, phase = rng.uniform((200, 240), (310, 360)), rng.uniform(20, 80, 2), rng.uniform(0, 2 * np.pi, 6)
+    piece = photograph[180:300, 190:290]
+    for angle in np.linspace(0, 2 * np.pi, FRAMES):
+        zoom, tilt = 1 + 0.35 * np.sin(angle + phase[0]), 0.06 * np.sin(3 * angle + phase[1])
+        x, y = middle + reach * np.sin(angle * np.array([2, 3]) + phase[2:4]) + rng.normal(0, 1, 2)
+        turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) / zoom
+        shift = np.array([x, y]) - turn @ [WIDTH / 2, HEIGHT / 2]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        moved = np.column_stack([turn, shift])
+        frame = cv2.warpAffine(photograph, moved, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        left, top = (np.sin(4 * angle + phase[4:]) / 2 + 0.5) * (WIDTH - 100, HEIGHT - 120)
+        frame[int(top) :, int(left) :][:120, :100] = piece
+        down, across = rng.integers(64, size=2)
+        grain = noise[rng.integers(4), down : down + HEIGHT, across : across + WIDTH]
+        yield np.clip(frame + grain, 0, 255).astype(np.uint8)
+
+
+def write_video(path: pathlib.Path, seed: int, gap: int) -> None:
+    """An .mp4 of the film, with at most `gap` frames from keyframe to keyframe."""
+    partial = path.with_suffix(".partial")
+    with av.open(str(partial), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "medium"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.gop_size = gap
+        stream.codec_context.thread_count = 1  # more would change the bits from machine to machine
+        for frame in film(seed):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+    partial.replace(path)
+
+
+def make_videos(folder: pathlib.Path, count: int) -> dict[str, table.ClipTable]:
+    """The videos of the module's docstring, kept from run to run."""
+    tables = {}
+    for gap in GAPS:
+        paths = [folder / f"film-{gap}-{seed}.mp4" for seed in range(count)]
+        for seed, path in enumerate(paths):
+            if not path.exists():
+                write_video(path, seed, gap)
+        tables[f"video, GOP {gap}"] = list_videos(paths)
+    return tables
+
+
+def list_videos(paths: list[pathlib.Path]) -> table.ClipTable:
+    """A table of videos, all of one class."""
+    clips = [table.Clip(f"{number}-{path.stem}", str(path), (0,)) for number, path in enumerate(paths)]
+    return table.make_table(clips, ["moving photograph"], readers.VideoFiles())
+
+
+def make_storages(folder: pathlib.Path, videos: dict[str, table.ClipTable]) -> list[Storage]:
+    """The videos as they are, and the first table of them in all other storages."""
+    storages = []
+    for name, clips in videos.items():
+        paths = clips.paths.tolist()
+        size = statistics.mean(pathlib.Path(path).stat().st_size for path in paths)
+        peers = {"torch": torch_loader.VideoFiles(paths), "torch, seeking": torch_loader.SeekingVideoFiles(paths)}
+        storages.append(Storage(name, clips, size, size, peers))
+    clips = next(iter(videos.values()))
+    storages.append(store_frames(clips, folder / "frames"))
+    for name, kind, decode in (
+        ("JPEG records", "jpeg", torch_loader.decode_jpegs),
+        ("video records", "video", torch_loader.decode_packets),
+    ):
+        settings = config.RecordConfig(storage=kind)
+        outcome = prepare.prepare(clips, folder / kind, settings, processes=WORKERS)
+        assert not outcome.bad, f"{outcome.bad} videos do not decode: {folder / kind / 'bad_clips.jsonl'}"
+        stored, size = records.open_records(folder / kind), outcome.bytes / outcome.clips
+        storages.append(Storage(name, stored, size, size, {"torch": torch_loader.Records(stored, decode)}))
+    jpeg = storages[-2]
+    storages.append(dataclasses.replace(jpeg, name=f"{jpeg.name}, RandAugment", augment=RAND_AUGMENT))
+    return storages
+
+
+def store_frames(clips: table.ClipTable, directory: pathlib.Path) -> Storage:
+    """All frames of every video as JPEGs of quality 90 and a short side of at most 256, a folder a video."""
+    settings = config.RecordConfig(frames=ALL_FRAMES)
+    stored, sizes = [], []
+    for clip in (clips[row] for row in range(len(clips))):
+        folder = directory / clip.id
+        if not folder.exists():
+            kind, entry, data = encode.encode_clip(clips.reader, settings, clip)
+            assert kind == "clips", f"a video does not decode: {entry}"
+            partial = folder.with_suffix(".partial")
+            partial.mkdir(parents=True, exist_ok=True)
+            for number, picture in enumerate(msgpack.unpackb(data)["frames"]):
+                (partial / f"img_{number + 1:05d}.jpg").write_bytes(picture)
+            partial.rename(folder)
+        pictures = [file.stat().st_size for file in folder.iterdir()]
+        sizes.append((sum(pictures), config.SampleConfig.frames * statistics.mean(pictures)))
+        stored.append(table.Clip(clip.id, str(folder), clip.labels, frames=len(pictures)))
+    folders = table.make_table(stored, clips.labels, readers.FrameFolders())
+    read = torch_loader.FrameFolders(folders.paths.tolist(), folders.frame_counts.tolist())
+    return Storage("frame folders", folders, *map(statistics.mean, zip(*sizes, strict=True)), {"torch": read})
+
+
+class Floor:
+    """Decodes the same frames by PyAV and does nothing else: no index, no crop; by default out of packets in memory."""
+
+    def __init__(self, load: samples.TrainingSamples) -> None:
+        self.load = load
+        self.opened = {path: read_packets(path) for path in set(load.data.paths.tolist())}
+        self.groups = {}
+        for path in self.opened:
+            with av.open(path) as container:
+                index = video_index.read_index(container, container.streams.video[0])
+            self.groups[path] = index.groups.tolist() if index.exact else [0, index.packets]
+
+    def decode(self, count: int, *, rgb: bool = False, files: bool = False, sequential: bool = False) -> None:
+        """The frames of the first `count` samples, whole groups of pictures up to the last wanted one.
+
+        `rgb` converts the wanted ones, `files` opens and demuxes the file anew, `sequential` decodes from the start.
+        """
+        for number in range(count):
+            path = self.load.data.paths[self.load.epochs.row(number)]
+            container, packets = read_packets(path) if files else self.opened[path]
+            rng, frames = self.load.epochs.rng(number), self.load.sample.frames
+            wanted = set(sampling.random_in_segments(len(packets), frames, rng).tolist())
+            codec = container.streams.video[0].codec_context
+            for start, stop in itertools.pairwise([0, len(packets)] if sequential else self.groups[path]):
+                self._decode_group(codec, packets[start:stop], {n - start for n in wanted if start <= n < stop}, rgb)
+            if files:
+                container.close()
+
+    def _decode_group(self, codec: av.CodecContext, packets: list[av.Packet], wanted: set[int], rgb: bool) -> None:
+        if not wanted:
+            return
+        number, last = 0, max(wanted)
+        for packet in (*packets, None):
+            for frame in codec.decode(packet):
+                if rgb and number in wanted:
+                    frame.reformat(format="rgb24", threads=1).to_ndarray()
+                number += 1
+            if number > last:
+                break
+        codec.flush_buffers()
+
+
+def read_packets(path: str) -> tuple[av.container.InputContainer, list[av.Packet]]:
+    """An open video, with one codec thread, and all its packets, which belong to it."""
+    container = av.open(path)
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = 1
+    return container, [packet for packet in container.demux(stream) if packet.size]
+
+
+def sample_loader(storage: Storage) -> samples.TrainingSamples:
+    """What makes this project's training samples of a storage."""
+    return samples.TrainingSamples.build(
+        repeat_rows(storage.clips), config.SampleConfig(), storage.augment, config.LoaderConfig()
+    )
+
+
+def repeat_rows(clips: table.ClipTable) -> table.ClipTable:
+    """The clips again and again."""
+    return clips.take(np.arange(ROWS) % len(clips))
+
+
+def peer_clips(storage: Storage, peer: str, load: samples.TrainingSamples, count: int) -> torch_loader.Clips:
+    """The DataLoader's data set of the same samples, of which `count` have rows of their own."""
+    rows = [load.epochs.row(number) % len(storage.clips) for number in range(count)]
+    return torch_loader.Clips(load, storage.peers[peer], rows)
+
+
+def check_pictures(storage: Storage, count: int = 3) -> float:
+    """The least peak signal-to-noise ratio (dB) of a peer's samples to ours, which shows that all do the same work."""
+    load, found = sample_loader(storage), []
+    for peer in storage.peers:
+        clips = peer_clips(storage, peer, load, count)
+        for number in range(count):
+            difference = load(number)["video"].astype(np.float64) - clips[number]["video"].numpy()
+            found.append(20 * np.log10(255 / max(0.01, np.sqrt(np.mean(difference**2)))))
+            assert found[-1] > 25, f"{storage.name}: {peer} makes other pictures than ours ({found[-1]:.1f} dB)"
+    return float(min(found))
+
+
+def one_thread_calls(storage: Storage, clips: int) -> dict[str, Callable[[int], None]]:
+    """`calls[reader](count)` reads the first `count` samples in batches; floors of videos only decode."""
+    load = sample_loader(storage)
+    calls: dict[str, Callable[[int], None]] = {"ours": functools.partial(read_ours, load)}
+    for peer in storage.peers:
+        calls[peer] = functools.partial(read_theirs, peer_clips(storage, peer, load, clips))
+    if isinstance(storage.clips.reader, readers.VideoFiles):
+        floor = Floor(load)
+        calls["floor: decode"] = floor.decode
+        calls["floor: decode + RGB"] = functools.partial(floor.decode, rgb=True)
+        calls["floor: open + decode + RGB"] = functools.partial(floor.decode, rgb=True, files=True)
+        calls["floor: sequential"] = functools.partial(floor.decode, sequential=True)
+    return calls
+
+
+def read_ours(load: samples.TrainingSamples, count: int) -> None:
+    """The first `count` samples in batches."""
+    for start in range(0, count, BATCH):
+        pipeline.join(np.stack, [load(number) for number in range(start, min(start + BATCH, count))])
+
+
+def read_theirs(clips: torch_loader.Clips, count: int) -> None:
+    """The same by a DataLoader."""
+    for _ in torch_loader.batches(clips, BATCH, 0, count):
+        pass
+
+
+def measure_one_thread(storages: list[Storage], clips: int, repeats: int) -> list[dict[str, Any]]:
+    """A row for each storage and reader, which take turns: milliseconds of CPU time a clip, sample by sample."""
+    calls = {storage.name: one_thread_calls(storage, clips) for storage in storages}
+    taken: dict[tuple[str, str], list[float]] = {}
+    for repeat in range(repeats + 1):
+        for name, readings in calls.items():
+            for reader, call in readings.items():
+                if repeat == 0:  # warms up
+                    call(min(clips, 2))
+                    continue
+                start = time.process_time()
+                call(clips)
+                taken.setdefault((name, reader), []).append(1e3 * (time.process_time() - start) / clips)
+    return [
+        {"storage": name, "reader": reader, "CPU ms": samples, "clips/s/core": 1e3 / statistics.median(samples)}
+        for (name, reader), samples in taken.items()
+    ]
+
+
+def measure_pipelines(storage: Storage, repeats: int, seconds: float) -> list[dict[str, Any]]:
+    """A row for each side with worker processes, taking turns in the steady state."""
+    load, loader = sample_loader(storage), config.LoaderConfig(batch_size=BATCH, workers=WORKERS)
+    ours = pipeline.train_batches(repeat_rows(storage.clips), config.SampleConfig(), storage.augment, loader)
+    clips = peer_clips(storage, "torch", load, 1000)
+    sides = {"ours": ours, "torch": iter(torch_loader.batches(clips, BATCH, WORKERS, 2**31))}
+    for side in sides.values():
+        next(side)
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            wait_until_idle()  # the other side fills its buffers
+            rates[name].append(measure_window(side, seconds))
+    ours.close()
+    return [
+        {
+            "storage": storage.name,
+            "reader": name,
+            "clips/s": [rate for rate, _ in found],
+            "CPU ms": [ms for _, ms in found],
+        }
+        for name, found in rates.items()
+    ]
+
+
+def measure_window(batches: Iterator[dict[str, Any]], seconds: float) -> tuple[float, float]:
+    """(clips/s, CPU milliseconds a clip of this process and its workers), once what was ready has been used up."""
+    for _ in range(WARM_BATCHES):
+        next(batches)
+    clips, start, cpu = 0, time.perf_counter(), cpu_seconds()
+    while time.perf_counter() - start < seconds:
+        clips += sum(len(next(batches)["video"]) for _ in range(WORKERS))  # one of each worker, so none is half done
+    return clips / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / clips
+
+
+def wait_until_idle() -> None:
+    """Returns once this process and its workers use less than a twentieth of a core."""
+    before = cpu_seconds()
+    while True:
+        time.sleep(0.4)
+        if (now := cpu_seconds()) - before < 0.02:
+            return
+        before = now
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and everything it started, ended or not (Linux)."""
+    ticks, parents = {}, {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(folder.name)], ticks[int(folder.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    family = {os.getpid()}
+    while children := {child for child, parent in parents.items() if parent in family} - family:
+        family |= children
+    return sum(ticks[member] for member in family) / os.sysconf("SC_CLK_TCK")
+
+
+def clips_wanted() -> dict[str, float]:
+    """Clips/s that training ViT-B/16 with 8 frames takes on each of the devices."""
+    model = config.clip_model("ViT-B/16", "Transf")
+    text = flops.blocks(model.text.context, model.text.width, model.text.depth)
+    work = 3 * (flops.encode_video(model, 8) + text)  # the backward pass costs two forward passes
+    return {name: UTILISATION * peak * chips / work for name, (peak, chips) in DEVICES.items()}
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 2) -> None:
+    """A table whose first `texts` columns are text and whose others are numbers."""
+    shown = rich.table.Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        shown.add_column(column, justify="left" if number < texts else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    CONSOLE.print(shown)
+
+
+def compare(samples: list[float], base: list[float]) -> float:
+    """How many times `base` the samples are: the median of those taken next to each other."""
+    return statistics.median(mine / other for mine, other in zip(samples, base, strict=True))
+
+
+def print_one_thread(rows: list[dict[str, Any]]) -> None:
+    """Clips/s a core, and what our reading of videos adds to decoding them."""
+    taken = {(row["storage"], row["reader"]): row["CPU ms"] for row in rows}
+    readings, floors = [], []
+    for (storage, reader), taken_ms in taken.items():
+        rate = f"{1e3 / statistics.median(taken_ms):.1f}"
+        cells = [storage, reader, rate, f"{1e3 / max(taken_ms):.1f}-{1e3 / min(taken_ms):.1f}"]
+        cells.append(f"{statistics.median(taken_ms):.1f}")
+        if reader.startswith("floor"):
+            floors.append([*cells, f"{compare(taken[storage, 'ours'], taken_ms) - 1:+.0%}"])
+        else:
+            readings.append([*cells, f"{compare(taken[storage, 'torch'], taken_ms):.2f}x"])
+    columns = ["storage", "reader", "clips/s/core", "spread", "CPU ms a clip"]
+    print_table("one thread: frames -> crop -> batch of uint8", [*columns, "to torch"], readings)
+    if floors:
+        title = "the decoder's own floor: PyAV decodes the groups of pictures that hold the same frames, and no more"
+        print_table(title, [*columns, "ours takes"], floors)
+
+
+def print_pipelines(rows: list[dict[str, Any]]) -> None:
+    """Clips/s of whole pipelines."""
+    torch_cpu = {row["storage"]: row["CPU ms"] for row in rows if row["reader"] == "torch"}
+    cells = [
+        [
+            row["storage"],
+            row["reader"],
+            f"{statistics.median(row['clips/s']):.1f}",
+            f"{min(row['clips/s']):.1f}-{max(row['clips/s']):.1f}",
+            f"{statistics.median(row['CPU ms']):.1f}",
+            f"{1 / compare(row['CPU ms'], torch_cpu[row['storage']]):.2f}x",
+        ]
+        for row in rows
+    ]
+    columns = ["storage", "reader", "clips/s", "spread", "CPU ms a clip", "to torch, by CPU"]
+    print_table(f"{WORKERS} worker processes, batches of {BATCH}, all processes counted", columns, cells)
+
+
+def print_needs(rows: list[dict[str, Any]], storages: list[Storage]) -> None:
+    """CPU cores that feed accelerators, from the CPU time of whole pipelines, and what is read from disk."""
+    wanted, read = clips_wanted(), {storage.name: storage.bytes_read for storage in storages}
+    cells = []
+    for row in rows:
+        seconds = statistics.median(row["CPU ms"]) / 1e3
+        cores = [f"{rate * seconds:.1f}" for rate in wanted.values()]
+        megabytes = " / ".join(f"{rate * read[row['storage']] / 1e6:.0f}" for rate in wanted.values())
+        cells.append([row["storage"], row["reader"], *cores, megabytes])
+    columns = ["storage", "reader", *(f"{name}: {rate:.0f} clips/s" for name, rate in wanted.items()), "MB/s read"]
+    title = f"CPU cores that feed ViT-B/16 training, 8 frames, if it reaches {UTILISATION:.0%} of the peak FLOP/s"
+    print_table(title, columns, cells)
+
+
+def print_sizes(storages: list[Storage]) -> None:
+    """Bytes of a clip in each storage."""
+    cells = [
+        [storage.name, f"{storage.bytes / 1e3:,.0f}", f"{storage.bytes_read / 1e3:,.0f}"]
+        for storage in storages
+        if storage.augment == OFF
+    ]
+    print_table("kB a clip", ["storage", "stored", "read for a sample"], cells, texts=1)
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown CPU")
+    packages = ("av", "pillow", "opencv-python-headless", "grain", "array_record", "torch")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"CPU": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "versions": versions}
+
+
+def prepare_storages(options: argparse.Namespace) -> list[Storage]:
+    """All storages of the given videos or of those made here."""
+    if options.videos is None:
+        folder = options.cache / f"film-{options.count}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return make_storages(folder, make_videos(folder, options.count))
+    paths = video.find_videos([options.videos])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[: options.count])
+    paths = [paths[number].absolute() for number in chosen]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    folder = options.cache / hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return make_storages(folder, {"video": list_videos(paths)})
+
+
+def main() -> None:
+    """Reads the command line, measures, prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", nargs="?", type=pathlib.Path, help="directory of videos; by default some are made")
+    parser.add_argument("--count", type=int, default=6, help="videos to make, or to take from the directory")
+    parser.add_argument("--clips", type=int, default=32, help="clips of a sample that is timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="of a sample with worker processes; 0 leaves them out")
+    parser.add_argument("--cache", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir(), "actionclip-data"))
+    parser.add_argument("--json", type=pathlib.Path, help="write the measurements here as well")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    machine = describe_machine()
+    CONSOLE.print(f"{machine['CPU']}, {machine['cores']} cores, load {machine['load']:.1f} at the start")
+    CONSOLE.print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
+    storages = prepare_storages(options)
+    print_sizes(storages)
+    likeness = {storage.name: check_pictures(storage) for storage in storages}
+    CONSOLE.print(f"both sides make the same pictures: {min(likeness.values()):.0f} dB or nearer")
+    rows = measure_one_thread(storages, options.clips, options.repeats)
+    print_one_thread(rows)
+    CONSOLE.print("torch of records: the same ArrayRecord files; JPEGs by PIL, all-intra H.264 packets by PyAV")
+    pipelines = []
+    if options.seconds:
+        pipelines = [
+            row for storage in storages for row in measure_pipelines(storage, options.repeats, options.seconds)
+        ]
+        print_pipelines(pipelines)
+        print_needs(pipelines, storages)
+    if options.json:
+        described = {name: str(value) for name, value in vars(options).items()} | machine
+        sizes = [{"storage": each.name, "bytes": each.bytes, "bytes read": each.bytes_read} for each in storages]
+        described |= {"dB": likeness, "sizes": sizes, "one thread": rows, "pipelines": pipelines}
+        described |= {"utilisation": UTILISATION, "clips/s wanted": clips_wanted()}
+        options.json.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
