@@ -146,7 +146,8 @@ def make_storages(folder: pathlib.Path, videos: dict[str, table.ClipTable]) -> l
         outcome = prepare.prepare(clips, folder / kind, settings, processes=WORKERS)
         assert not outcome.bad, f"{outcome.bad} videos do not decode: {folder / kind / 'bad_clips.jsonl'}"
         stored, size = records.open_records(folder / kind), outcome.bytes / outcome.clips
-        storages.append(Storage(name, stored, size, size, {"torch": torch_loader.Records(stored, decode)}))
+        read = size * min(1, config.SampleConfig.frames * encode.GROUPS[kind] / stored.frame_counts.mean())
+        storages.append(Storage(name, stored, size, read, {"torch": torch_loader.Records(stored, decode)}))
     jpeg = storages[-2]
     storages.append(dataclasses.replace(jpeg, name=f"{jpeg.name}, RandAugment", augment=RAND_AUGMENT))
     return storages
@@ -159,11 +160,11 @@ def store_frames(clips: table.ClipTable, directory: pathlib.Path) -> Storage:
     for clip in (clips[row] for row in range(len(clips))):
         folder = directory / clip.id
         if not folder.exists():
-            kind, entry, data = encode.encode_clip(clips.reader, settings, clip)
+            kind, entry, (_, *pictures) = encode.encode_clip(clips.reader, settings, clip)
             assert kind == "clips", f"a video does not decode: {entry}"
             partial = folder.with_suffix(".partial")
             partial.mkdir(parents=True, exist_ok=True)
-            for number, picture in enumerate(msgpack.unpackb(data)["frames"]):
+            for number, [picture] in enumerate(map(msgpack.unpackb, pictures)):
                 (partial / f"img_{number + 1:05d}.jpg").write_bytes(picture)
             partial.rename(folder)
         pictures = [file.stat().st_size for file in folder.iterdir()]

@@ -133,19 +133,23 @@ class FrameFolders:
 
 
 class Records:
-    """Reads ArrayRecord shards of a prepared directory; `decode` makes pictures of some of a record's frames."""
+    """Reads ArrayRecord shards of a prepared directory; `decode` makes pictures of encoded frames."""
 
     def __init__(self, clips: table.ClipTable, decode: Callable[[list[bytes]], list[Image.Image]]) -> None:
         directory = pathlib.Path(clips.reader.directory)
-        shards = sorted(str(file) for file in (directory / "shards").glob("*.array_record"))
-        self.source = array_record_data_source.ArrayRecordDataSource(shards)
+        [shard] = (directory / "shards").glob("*.array_record")
+        self.source = array_record_data_source.ArrayRecordDataSource([str(shard)])
+        self.starts = [int(path.rpartition(":")[2]) for path in clips.paths]
+        self.counts = clips.frame_counts.tolist()
         self.decode = decode
-        assert len(self.source) == len(clips), f"{directory} has {len(self.source)} records for {len(clips)} clips"
 
     def __call__(self, row: int, choose: Choose) -> list[Image.Image]:
         """The wanted frames of a row."""
-        frames = msgpack.unpackb(self.source[row])["frames"]
-        return self.decode([frames[number] for number in choose(len(frames)).tolist()])
+        start = self.starts[row]
+        group = msgpack.unpackb(self.source[start])["group"]
+        wanted = choose(self.counts[row]).tolist()
+        groups = {number: msgpack.unpackb(self.source[start + 1 + number]) for number in {n // group for n in wanted}}
+        return self.decode([groups[number // group][number % group] for number in wanted])
 
 
 def decode_jpegs(frames: list[bytes]) -> list[Image.Image]:

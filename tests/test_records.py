@@ -70,6 +70,18 @@ def test_pixels_of_records_are_near_the_originals(data, tmp_path):
         assert 10 * np.log10(255**2 / error) > 38, storage
 
 
+@pytest.mark.parametrize(("storage", "expected"), [("jpeg", [0, 1, 2, 8]), ("video", [0, 1, 1 + 7 // 8])])
+def test_only_the_records_of_wanted_frames_are_read(storage, expected, data, tmp_path, monkeypatch):
+    write(data, tmp_path / "out", settings={"storage": storage})
+    stored, read = records.open_records(tmp_path / "out"), []
+    real = records.read_record
+    monkeypatch.setattr(
+        records, "read_record", lambda name, shard, number: read.append(number) or real(name, shard, number)
+    )
+    frames = stored.reader.read(stored[0], lambda n: np.array([0, 1, 7]), videos.read_number)
+    assert len(frames.images) == 3 and read == sorted(set(expected))
+
+
 def test_larger_clips_are_shrunk_by_pils_bicubic_filter_and_smaller_ones_kept(data, tmp_path):
     from actionclip_jax.data import pictures, views
 

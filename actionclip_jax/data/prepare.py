@@ -1,6 +1,5 @@
 """Writes a data set as ArrayRecord shards (see records.py): in parallel, and going on after a kill where it stopped."""
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -128,7 +127,7 @@ def write_shards(
     clips: table.ClipTable,
     directory: pathlib.Path,
     plan: dict[str, Any],
-    encoder: Callable[[table.Clip], tuple[str, dict[str, Any], bytes]],
+    encoder: Callable[[table.Clip], tuple[str, dict[str, Any], list[bytes]]],
     processes: int,
     retry_bad: bool,
     progress: Callable[[int], None],
@@ -167,15 +166,17 @@ def write_shard(
     """Writes one shard and its list from futures of `encode.encode_clip`."""
     path = records.shard_file(directory, number, "array_record")
     partial = path.with_suffix(".partial")
-    content: dict[str, list] = collections.defaultdict(list, clips=[], bad=[])
+    content: dict[str, list] = {"clips": [], "bad": []}
+    written = 0
     try:
         # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
         writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
         for future in encoded:
-            kind, entry, data = future.result()
-            content[kind].append(entry)
-            if kind == "clips":
-                writer.write(data)
+            kind, entry, encoded_records = future.result()
+            content[kind].append({**entry, "record": written} if kind == "clips" else entry)
+            for record in encoded_records:
+                writer.write(record)
+            written += len(encoded_records)
             progress(1)
         writer.close()
     except RuntimeError as error:  # array_record's only kind; a broken pool is one too

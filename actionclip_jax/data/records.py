@@ -4,9 +4,10 @@
     OUT/bad_clips.jsonl     clips that could not be prepared, with reasons
     OUT/shards/00000.array_record, 00000.json ...   the records, and who they are
 
-A record is a msgpack map {id, labels, times, codec, frames}: a list of JPEG pictures, or of H.264 packets that each
-decode alone; `times` are float64 seconds. ArrayRecord checks every record against a hash of its own, so a flipped byte
-is an error rather than a wrong picture.
+A clip is a record that describes it, a msgpack map {id, labels, times, codec, group}, and behind it the records of its
+frames: lists of `group` JPEG pictures, or of H.264 packets that each decode alone. Only what is wanted has to be read.
+`times` are float64 seconds. ArrayRecord checks every record against a hash of its own, so a flipped byte is an error
+rather than a wrong picture.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ DECODERS = {"jpeg": lambda: pictures.decode_picture, "video": lambda: pictures.I
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A clip's path is `shard:number`: the record's number within a shard of the directory."""
+    """A clip's path is `shard:number`: the number of its first record within a shard of the directory."""
 
     directory: str
 
@@ -42,25 +43,32 @@ class Records:
         short_side: int | None = None,
     ) -> video.Frames:
         """See `table.Reader`."""
-        record = read_record(self.directory, clip.path)
         name = f"{self.directory}/{clip.path} ({clip.id})"
-        if record["id"] != clip.id:
-            raise video.VideoError(name, f"the record holds {record['id']!r}: its list belongs to another shard")
-        seconds = np.frombuffer(record["times"], np.float64)
-        decode = DECODERS[record["codec"]]()
-        return pictures.read_pictures(
-            name, lambda number: decode(record["frames"][number]), seconds, choose, transform, short_side
-        )
+        shard, _, first = clip.path.rpartition(":")
+        read = functools.partial(read_record, name, f"{self.directory}/shards/{shard}.array_record")
+        header = read(int(first))
+        if not isinstance(header, dict) or header["id"] != clip.id:
+            found = header["id"] if isinstance(header, dict) else "frames"
+            raise video.VideoError(name, f"the record holds {found!r}: its list belongs to another shard")
+        decode, group = DECODERS[header["codec"]](), header["group"]
+        read_group = functools.lru_cache(maxsize=1)(
+            lambda number: read(int(first) + 1 + number)
+        )  # frames come in order
+
+        def decode_frame(number: int) -> np.ndarray:
+            return decode(read_group(number // group)[number % group])
+
+        seconds = np.frombuffer(header["times"], np.float64)
+        return pictures.read_pictures(name, decode_frame, seconds, choose, transform, short_side)
 
 
-def read_record(directory: str, path: str) -> dict[str, Any]:
-    """The unpacked record `shard:number`. Raises VideoError."""
-    shard, _, number = path.rpartition(":")
+def read_record(name: str, shard: str, number: int) -> Any:
+    """An unpacked record of a shard. Raises VideoError about the clip `name`."""
     try:
-        [data] = open_shard(f"{directory}/shards/{shard}.array_record").read([int(number)])
+        [data] = open_shard(shard).read([number])
         return msgpack.unpackb(data)
     except (RuntimeError, IndexError, ValueError) as error:
-        raise video.VideoError(f"{directory}/{path}", f"the record cannot be read ({error})") from None
+        raise video.VideoError(name, f"the record cannot be read ({error})") from None
 
 
 @functools.lru_cache(maxsize=512)  # K400 makes 240 shards; many systems allow 1,024 open files
@@ -83,8 +91,8 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
             damaged.append(f"  {error}")
             continue
         clips += [
-            table.Clip(clip["id"], f"{number:05d}:{position}", tuple(clip["labels"]), frames=clip["frames"])
-            for position, clip in enumerate(listed)
+            table.Clip(clip["id"], f"{number:05d}:{clip['record']}", tuple(clip["labels"]), frames=clip["frames"])
+            for clip in listed
         ]
     if damaged:
         head = f"{directory}: {len(damaged)} of {dataset['shards']} shards cannot be used; {MEND}:"
@@ -126,7 +134,7 @@ def read_list(directory: pathlib.Path, number: int) -> dict[str, Any]:
     shard = read_json(file)
     check_fields(file, shard, {"bytes": int, "sha256": str, "clips": list, "bad": list})
     for clip in shard["clips"]:
-        check_fields(file, clip, {"id": str, "labels": list, "frames": int})
+        check_fields(file, clip, {"id": str, "record": int, "labels": list, "frames": int})
     size = data.stat().st_size if data.exists() else 0
     if size != shard["bytes"]:
         raise ValueError(f"{data} has {size} bytes, expected {shard['bytes']}")

@@ -33,7 +33,11 @@ class Index:
 
 def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
     """The stream's packets in decode order, without the empty ones (dropped frames; the demuxer's end mark)."""
-    return (packet for packet in container.demux(stream) if packet.size)
+    packets = container.demux(stream)
+    try:
+        yield from (packet for packet in packets if packet.size)
+    finally:
+        packets.close()  # PyAV loses a packet of one that is dropped before its end
 
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
