@@ -394,15 +394,6 @@ def test_a_part_without_frames_is_an_error_that_says_how_long_the_video_is(name,
         video.read_frames(video.Source(path, start=5.0, end=7.0), np.arange, keep)
 
 
-def test_a_video_in_memory_equals_the_file(tmp_path):
-    path = videos.write(tmp_path / "video.mp4")
-    source = video.Source("clip 7", path.read_bytes())
-    frames = video.read_frames(source, choose(3, 30), videos.read_number)
-    assert frames.images == [3, 30]
-    with pytest.raises(video.VideoError, match="clip 7: cannot be opened as a video"):
-        video.read_frames(video.Source("clip 7", b"nothing"), choose(0), keep)
-
-
 @pytest.mark.parametrize("rotation", [None, 90])
 def test_larger_frames_are_shrunk_while_they_are_decoded_and_smaller_ones_left(rotation, tmp_path):
     path = videos.write(tmp_path / "video.mp4", rotation=rotation)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import itertools
 import math
 import os
@@ -112,8 +111,7 @@ def _expand(path: pathlib.Path) -> list[pathlib.Path]:
 class Source:
     """A video and how to look at it."""
 
-    path: str | os.PathLike  # the file, or what to call the video in messages where `data` is given
-    data: bytes | None = None  # the file's content, where it does not lie on disk
+    path: str | os.PathLike
     start: float = 0.0  # seconds since the first frame: only frames from here on ...
     end: float = math.inf  # ... and before here exist
     short_side: int | None = None  # larger frames are shrunk to this by the decoder
@@ -214,7 +212,7 @@ def checked_choice(indices: np.ndarray, length: int) -> np.ndarray:
 @contextlib.contextmanager
 def _open(source: Source) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
-        container = av.open(_find_file(source.path) if source.data is None else io.BytesIO(source.data))
+        container = av.open(_find_file(source.path))
     except av.error.FFmpegError as error:
         raise VideoError(source.path, f"cannot be opened as a video ({error.strerror})") from error
     except OSError as error:  # no permission, a disk that fails, a name too long
