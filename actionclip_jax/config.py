@@ -12,7 +12,7 @@ REMAT = ("none", "projections", "attention", "dots", "full")
 LAYERS = ("scan", "unroll")
 ATTENTION = ("auto", "xla", "cudnn")
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
-SOURCES += ("records",)
+SOURCES += ("records", "sample")
 CLASSES = ("all", "base", "novel")
 STORAGES = ("jpeg", "video")
 FLIPS = ("auto", "always", "never", "swap")
@@ -154,6 +154,20 @@ class RecordConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SampleSetConfig:
+    """The embedded sample data set of moving shapes."""
+
+    train_clips: int = 45  # of every class, as the other counts
+    test_clips: int = 6
+    unseen_clips: int = 12
+    still_clips: int = 20
+    size: int = 64  # pixels of a side
+    frames: int = 16
+    fps: int = 16
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class LoaderConfig:
     """How clips are read."""
 
@@ -266,18 +280,22 @@ def checked(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelCo
 
 def check_data(*settings: Any) -> None:
     """Raises a ConfigError that lists all impossible values of data settings."""
-    found = []
-    for part in settings:
-        for name, value in to_dict(part).items():
-            low, high = DATA_LIMITS.get(name, (None, None))
-            if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
-                found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
-            if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
-                found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
-        if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
-            found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
-    if found:
+    if found := [problem for part in settings for problem in data_problems(part)]:
         raise ConfigError(found)
+
+
+def data_problems(part: Any) -> list[str]:
+    """The impossible values of one of the data settings, as sentences."""
+    found = []
+    for name, value in to_dict(part).items():
+        low, high = DATA_LIMITS.get(name, (None, None))
+        if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
+            found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+        if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
+            found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+    if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
+        found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
+    return found
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -287,20 +305,37 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def from_dict(kind: type, values: Mapping[str, Any], where: str = "config") -> Any:
     """The inverse of `to_dict`; unknown names and wrong types are an error that lists all of them."""
-    hints, fields, found = typing.get_type_hints(kind), {}, []
-    for name, value in values.items():
-        expected = hints.get(name)
-        if expected is None:
-            found.append(f"{where}.{name} is unknown: expected one of {', '.join(hints)}")
-        elif dataclasses.is_dataclass(expected) and isinstance(value, Mapping):
-            try:
-                fields[name] = from_dict(expected, value, f"{where}.{name}")
-            except ConfigError as error:
-                found += error.problems
-        elif type(value) is expected or (expected is float and type(value) is int):
-            fields[name] = expected(value)
-        else:
-            found.append(f"{where}.{name} is {value!r}: expected {expected.__name__}")
+    found: list[str] = []
+    value = read_dict(kind, values, where, found)
     if found:
         raise ConfigError(found)
+    return value
+
+
+def read_dict(kind: type, values: Mapping[str, Any], where: str, found: list[str]) -> Any:
+    """The same, but what is wrong is added to `found` and left at its default."""
+    hints, fields = typing.get_type_hints(kind), {}
+    for name, value in values.items():
+        if name not in hints:
+            found.append(f"{where}.{name} is unknown: expected one of {', '.join(hints)}")
+        elif dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            fields[name] = read_dict(hints[name], value, f"{where}.{name}", found)
+        else:
+            try:
+                fields[name] = convert(hints[name], value)
+            except TypeError:
+                expected = getattr(hints[name], "__name__", "") if not typing.get_args(hints[name]) else hints[name]
+                found.append(f"{where}.{name} is {value!r}: expected {expected}")
     return kind(**fields)
+
+
+def convert(kind: Any, value: Any) -> Any:
+    """A value as the type of its field. Raises TypeError."""
+    members = typing.get_args(kind)  # of tuple[float, ...] and tuple[str, float]
+    if members and isinstance(value, list | tuple):
+        members = members[:1] * len(value) if members[-1] is Ellipsis else members
+        if len(members) == len(value):
+            return tuple(convert(member, part) for member, part in zip(members, value, strict=True))
+    elif not members and (type(value) is kind or (kind is float and type(value) is int)):
+        return kind(value)
+    raise TypeError

@@ -88,6 +88,37 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
     page.savefig(path, dpi=100)
 
 
+def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
+    """Draws loss, accuracy and learning rate over the epochs, from the rows of a metrics.jsonl."""
+    steps = [row for row in rows if "loss" in row]
+    tests = [row for row in rows if "evaluation" in row]
+    page = figure.Figure(figsize=(15, 4.2), layout="constrained")
+    loss, accuracy, rate = page.subplots(1, 3)
+    epochs = [row["epoch"] for row in steps]
+    loss.plot(epochs, [row["loss"] for row in steps])
+    loss.set_title("loss")
+    if steps:
+        for name, style in (("video_to_text", "-"), ("text_to_video", ":")):
+            if f"top1/{name}" in steps[0]:
+                label = f"within training batches, {name.replace('_', ' ')}"
+                accuracy.plot(epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label)
+        for name in (name for name in steps[0] if name.startswith("learning_rate/")):
+            rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
+    for name in tests[-1]["evaluation"] if tests else ():
+        measured = [row for row in tests if name in row["evaluation"]]
+        score = next(iter(measured[-1]["evaluation"][name]))
+        values = [row["evaluation"][name][score] for row in measured]
+        accuracy.plot([row["epoch"] for row in measured], values, "o-", label=f"{name}, {score.replace('_', ' ')}")
+    accuracy.set(title="accuracy", ylim=(0, 1.02))
+    rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
+    for chart in (loss, accuracy, rate):
+        chart.set_xlabel("epoch")
+        chart.grid(alpha=0.3)
+        if chart.get_legend_handles_labels()[0]:
+            chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)
+
+
 def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
     """Horizontal bars of (label, probability), best on top."""
     labels, values = zip(*ranked, strict=True)

@@ -13,13 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actionclip_jax import checkpoint, compiler, config, text
+from actionclip_jax import checkpoint, compiler, config, metrics, text
 from actionclip_jax.convert import run
 from actionclip_jax.data import clips as reading
 from actionclip_jax.data import video
 from actionclip_jax.models import action_clip
 
-SCALE = 100.0  # testing scales similarities by this constant, not by the trained logit scale
 TEXT_BATCH = 64
 Path = str | os.PathLike
 
@@ -69,13 +68,6 @@ def load(
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
 
 
-def class_probabilities(video_features: np.ndarray, class_features: np.ndarray) -> np.ndarray:
-    """Unit-norm [B, E] and [C, P, E] -> [B, C]: softmax over classes for each template, then their mean."""
-    scores = SCALE * np.einsum("be,cpe->bcp", video_features, class_features)
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (scores / scores.sum(axis=1, keepdims=True)).mean(axis=2)
-
-
 class Predictor:
     """A model with its tokenizer: encodes videos and texts, and predicts."""
 
@@ -112,9 +104,7 @@ class Predictor:
         tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
         if not len(tokens):
             return np.zeros((0, self.config.embed_width), np.float32)
-        # attention is causal, so the padding after the longest text can go: a label needs a quarter of the 77 tokens
-        length = int(tokens.argmax(axis=1).max()) + 1
-        tokens = tokens[:, : min(-(-length // 8) * 8, self.config.text.context)]
+        tokens = text.cut_padding(tokens)
         batches = []
         for start in range(0, len(tokens), TEXT_BATCH):
             batch = tokens[start : start + TEXT_BATCH]
@@ -209,7 +199,7 @@ class Predictor:
             if isinstance(read, video.VideoError):
                 yield read
                 continue
-            probabilities = class_probabilities(features, classes).mean(axis=0)
+            probabilities = metrics.class_probabilities(features, classes).mean(axis=0)
             images = read.clips[(views[1] - 1) // 2] if keep_images else None
             yield Prediction(path, labels, probabilities, read.indices, read.timestamps, read.note, images)
 

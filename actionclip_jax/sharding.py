@@ -1,25 +1,114 @@
-"""Where arrays live when a step runs on many devices."""
+"""Where arrays live when a step runs on many devices: a mesh of `data` x `fsdp` x `model`, and a rule for every array.
 
+Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered layer by layer as they are used), heads and
+hidden channels over `model`.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXES = ("data", "fsdp", "model")
+CLIPS = ("data", "fsdp")  # the axes that share the clips of a batch
+
+# Parameter path -> the axis each dimension is spread over. The first full match counts. Right-aligned, so that one rule
+# serves a layer and a stack of layers.
+RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+    (r".*/qkv/kernel", ("fsdp", None, "model", None)),  # [D, 3, H, K]
+    (r".*/qkv/bias", (None, "model", None)),
+    (r".*/out/kernel", ("model", None, "fsdp")),  # [H, K, D]
+    (r".*/fc/kernel", ("fsdp", "model")),
+    (r".*/fc/bias", ("model",)),
+    (r".*/proj/kernel", ("model", "fsdp")),
+    (r".*/(patch|projection)/kernel", (None, "fsdp")),
+    (r"text/token/embedding", (None, "fsdp")),
+    (r".*", ()),
+)
 
 
-def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis, `data`, over all devices of all processes, or those given."""
+def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, model: int = 1) -> Mesh:
+    """A mesh over all devices of all processes, or those given; what `fsdp` and `model` leave goes to `data`.
+
+    Raises ValueError where they do not divide the number of devices.
+    """
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    if len(devices) % (fsdp * model):
+        raise ValueError(
+            f"{len(devices)} devices cannot be divided into fsdp {fsdp} x model {model}: choose sharding.fsdp and "
+            "sharding.model whose product divides them"
+        )
+    shape = (len(devices) // (fsdp * model), fsdp, model)
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def count_shares(mesh: Mesh) -> int:
+    """Into how many parts the clips of a batch are spread."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def by_row(mesh: Mesh) -> NamedSharding:
+    """Rows spread over the devices that share clips."""
+    return NamedSharding(mesh, P(CLIPS))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, P())
 
 
 def place_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch -> global arrays whose rows are spread over the axis `data`.
+    """This process's rows of a batch -> global arrays whose rows are spread over the devices.
 
     Raises ValueError where the rows cannot be spread evenly.
     """
-    rows, devices = next(iter(batch.values())).shape[0] * jax.process_count(), mesh.shape["data"]
-    if rows % devices:
-        raise ValueError(f"{rows} clips cannot be spread over {devices} devices: choose a multiple of {devices}")
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-    return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
+    rows = next(iter(batch.values())).shape[0] * jax.process_count()
+    check_rows(rows, mesh)
+    return {name: jax.make_array_from_process_local_data(by_row(mesh), value) for name, value in batch.items()}
+
+
+def check_rows(rows: int, mesh: Mesh) -> None:
+    """Raises ValueError unless that many clips can be spread evenly."""
+    if rows % (shares := count_shares(mesh)):
+        raise ValueError(f"{rows} clips cannot be spread over {shares} devices: choose a multiple of {shares}")
+
+
+def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[str, NamedSharding]:
+    """Parameters by path -> where they live. Raises ValueError naming every dimension that cannot be divided."""
+    shardings, found = {}, []
+    for path, shape in shapes.items():
+        spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
+        spec = (None,) * (len(shape) - len(spec)) + spec
+        for size, axis in zip(shape, spec, strict=True):
+            if axis and size % mesh.shape[axis]:
+                found.append(f"  {path} {shape}: {size} cannot be divided by {axis} = {mesh.shape[axis]}")
+        shardings[path] = NamedSharding(mesh, P(*spec))
+    if found:
+        raise ValueError("\n".join(["the model cannot be spread over the devices in this way:", *found]))
+    return shardings
+
+
+def tree_shardings(tree: Any, params: Mapping[str, NamedSharding], mesh: Mesh) -> Any:
+    """Any tree of arrays -> where they live: what is kept under a parameter's path beside it, all else everywhere."""
+
+    def place(path: tuple, leaf: Any) -> NamedSharding:
+        names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
+        return params.get(names[-1], everywhere(mesh)) if names else everywhere(mesh)
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def spread_rows(x: jax.Array) -> jax.Array:
+    """Inside a jitted function: keeps the rows of an activation spread like the clips, on the mesh that is set.
+
+    Without it XLA may follow the parameters' spreading instead, and gather the activations of all clips. Unchanged
+    where no mesh is set, or the rows cannot be spread evenly (a few label texts).
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % count_shares(mesh):
+        return x
+    return jax.lax.with_sharding_constraint(x, P(CLIPS))

@@ -147,6 +147,15 @@ def token_table(
     return tokenize(tokenizer, fill(labels, templates)).reshape(len(labels), len(templates), CONTEXT)
 
 
+def cut_padding(tokens: np.ndarray) -> np.ndarray:
+    """Token ids [..., 77] -> [..., L] without what lies behind the longest text, L a multiple of 8.
+
+    The text tower's attention is causal, so no feature changes; a label needs a quarter of the 77 tokens.
+    """
+    length = int(tokens.argmax(axis=-1).max(initial=0)) + 1  # the end token has the largest id
+    return tokens[..., : min(-(-length // 8) * 8, tokens.shape[-1])]
+
+
 @dataclasses.dataclass
 class TextCache:
     """Text embeddings kept by what made them: in memory, and in files under `directory` if one is given."""

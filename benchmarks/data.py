@@ -25,7 +25,6 @@ from typing import Any
 
 import av
 import cv2
-import flops
 import msgpack
 import numpy as np
 import rich.console
@@ -35,7 +34,7 @@ import torch_loader
 from matplotlib import cbook
 from PIL import Image
 
-from actionclip_jax import config
+from actionclip_jax import config, flops
 from actionclip_jax.data import (
     encode,
     pipeline,
@@ -364,8 +363,7 @@ def cpu_seconds() -> float:
 def clips_wanted() -> dict[str, float]:
     """Clips/s that training ViT-B/16 with 8 frames takes on each of the devices."""
     model = config.clip_model("ViT-B/16", "Transf")
-    text = flops.blocks(model.text.context, model.text.width, model.text.depth)
-    work = 3 * (flops.encode_video(model, 8) + text)  # the backward pass costs two forward passes
+    work = 3 * (flops.encode_video(model, 8) + flops.text_tower(model))  # the backward pass costs two forward passes
     return {name: UTILISATION * peak * chips / work for name, (peak, chips) in DEVICES.items()}
 
 

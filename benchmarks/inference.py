@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import flops
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +27,7 @@ import torch
 import torch_video
 from flax import nnx
 
-from actionclip_jax import compiler, config
+from actionclip_jax import compiler, config, flops
 from actionclip_jax.convert import formats, verify
 from actionclip_jax.models import action_clip
 

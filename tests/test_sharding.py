@@ -13,7 +13,7 @@ def test_each_device_gets_its_rows_of_a_batch_and_nothing_else(video_directory):
     batches = pipeline.train_batches(data, config.SampleConfig(frames=2, size=32), config.AugmentConfig(), loader)
     batch = next(batches)
     batches.close()
-    placed = sharding.place_batch(batch, sharding.data_mesh())
+    placed = sharding.place_batch(batch, sharding.make_mesh())
     assert placed["video"].dtype == np.uint8 and placed["video"].shape == (16, 2, 32, 32, 3)
     for name, value in batch.items():
         assert len(placed[name].addressable_shards) == 8
@@ -24,9 +24,9 @@ def test_each_device_gets_its_rows_of_a_batch_and_nothing_else(video_directory):
 
 def test_rows_that_cannot_be_spread_are_refused():
     with pytest.raises(ValueError, match="12 clips cannot be spread over 8 devices"):
-        sharding.place_batch({"clip": np.arange(12)}, sharding.data_mesh())
+        sharding.place_batch({"clip": np.arange(12)}, sharding.make_mesh())
 
 
 def test_fewer_devices_can_be_chosen():
-    placed = sharding.place_batch({"clip": np.arange(12)}, sharding.data_mesh(jax.devices()[:4]))
+    placed = sharding.place_batch({"clip": np.arange(12)}, sharding.make_mesh(jax.devices()[:4]))
     assert placed["clip"].sharding.num_devices == 4

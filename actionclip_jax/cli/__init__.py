@@ -5,16 +5,19 @@ import logging
 import os
 from collections.abc import Sequence
 
-from actionclip_jax.cli import convert, demo, inspect, predict, prepare, terminal
+from actionclip_jax.cli import convert, demo, inspect, predict, prepare, terminal, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, convert, prepare, inspect, demo):
+    for command in (predict, train, convert, prepare, inspect, demo):
         command.add(commands)
-    options = parser.parse_args(arguments)
+    options, settings = parser.parse_known_args(arguments)
+    if settings and "takes_settings" not in options:
+        parser.error(f"unrecognized arguments: {' '.join(settings)}")
+    options.settings = settings
     quieten_libraries()
     try:
         return options.execute(options)

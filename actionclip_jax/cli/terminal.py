@@ -29,11 +29,12 @@ def say(line: str) -> None:
     tell(escape(line))
 
 
-def progress_bar(total: int) -> rich.progress.Progress:
-    """A progress bar with counts and remaining time, shown where somebody watches."""
+def progress_bar(total: int, *columns: str) -> rich.progress.Progress:
+    """A progress bar with counts, remaining time and further columns, shown where somebody watches."""
     return rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(),
         rich.progress.MofNCompleteColumn(),
+        *columns,
         console=ERRORS,
         transient=True,
         disable=total < 2 or not ERRORS.is_terminal,

@@ -1,7 +1,7 @@
 """Small real videos made on the spot: a coloured shape moving over a faintly noisy background."""
 
 import os
-import pathlib
+from collections.abc import Iterable, Sequence
 
 import av
 import numpy as np
@@ -17,6 +17,10 @@ COLORS = {
     "white": (250, 250, 250),
 }
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+NOISE = 4  # brightness of a background pixel varies by up to this
+# Some builds of FFmpeg come without an H.264 encoder (a matter of licence); MPEG-4 is in all of them. The quantiser is
+# fixed: a rate to be kept would code later frames otherwise than earlier ones, which tells where a shape came from.
+ENCODERS = {"libx264": {"preset": "ultrafast", "qp": "23"}, "mpeg4": {"qmin": "4", "qmax": "4"}}
 
 
 def write_moving_shape(
@@ -28,36 +32,76 @@ def write_moving_shape(
     size: tuple[int, int] = (128, 96),
     frames: int = 32,
     fps: int = 16,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> None:
     """Writes an .mp4 of `size` (width, height; both even) in which the shape crosses the picture once.
 
     The seed draws the shape's size, the line it moves along, its speed and the background; the same arguments give
-    the same video.
+    the same video. Frames alone do not tell the direction: backwards, a video is one of the opposite direction.
     """
-    _validate(shape, color, direction, size, frames, fps)
+    words = (("shape", shape, SHAPES), ("color", color, COLORS), ("direction", direction, DIRECTIONS))
+    _validate(words, size, frames, fps)
+    rng = np.random.default_rng(seed)
+    radius, centers = draw_path(rng, direction, size, frames)
+    write_frames(path, _draw_frames(rng, shape, color, radius, centers, size), fps)
+
+
+def write_still_shape(
+    path: str | os.PathLike,
+    shape: str = "square",
+    color: str = "red",
+    side: str = "left",
+    *,
+    size: tuple[int, int] = (128, 96),
+    seed: int | Sequence[int] = 0,
+) -> None:
+    """Writes an .mp4 of one frame, with the shape on that side (a direction) of the picture's diagonals."""
+    _validate((("shape", shape, SHAPES), ("color", color, COLORS), ("side", side, DIRECTIONS)), size, 1, 1)
     rng = np.random.default_rng(seed)
     extent = np.array(size, np.float64)
-    radius = extent.min() * rng.uniform(0.12, 0.2)
+    radius = _draw_radius(rng, extent)
+    towards = np.array(DIRECTIONS[side], np.float64)
+    out = rng.uniform(0.3, 1)
+    place = out * towards + out * rng.uniform(-1, 1) * np.abs(towards[::-1])  # -1 .. 1 between the edges
+    centers = (extent / 2 + place * (extent / 2 - radius))[None]
+    write_frames(path, _draw_frames(rng, shape, color, radius, centers, size), 1)
+
+
+def draw_path(rng: np.random.Generator, direction: str, size: tuple[int, int], frames: int) -> tuple[float, np.ndarray]:
+    """The shape's radius in pixels, and its centers [T, 2] (x, y): those of the opposite direction, reversed."""
+    extent = np.array(size, np.float64)
+    radius = _draw_radius(rng, extent)
     heading = np.array(DIRECTIONS[direction], np.float64)
     across = np.abs(heading[::-1])  # the axis it does not move along
     middle = extent / 2 + across * rng.uniform(-1, 1) * (extent / 2 - radius)
     reach = heading * (extent / 2 - radius) * rng.uniform(0.75, 1.0)
-    background = _draw_background(rng, size)
-    pictures = []
-    for progress in np.linspace(-1, 1, frames):
-        noise = rng.normal(0, 3, background.shape)
-        canvas = Image.fromarray(np.clip(background + noise, 0, 255).astype(np.uint8))
-        _draw_shape(ImageDraw.Draw(canvas), shape, middle + progress * reach, radius, COLORS[color])
-        pictures.append(canvas)
-    _encode(pathlib.Path(path), pictures, fps)
+    last = frames - 1
+    progress = (2 * np.arange(frames) - last) / max(last, 1)  # -1 .. 1, and exactly the same backwards
+    return radius, middle + progress[:, None] * reach
 
 
-def _validate(shape: str, color: str, direction: str, size: tuple[int, int], frames: int, fps: int) -> None:
-    choices = (("shape", shape, SHAPES), ("color", color, COLORS), ("direction", direction, DIRECTIONS))
+def write_frames(path: str | os.PathLike, frames: Sequence[np.ndarray], fps: int) -> None:
+    """Writes an .mp4 of frames [H, W, 3] uint8, each coded alone and as coarsely as the others."""
+    codec = next(name for name in ENCODERS if name in av.codecs_available)
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=fps, options=ENCODERS[codec])
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 1
+        stream.codec_context.thread_count = 1  # more would change the bits from machine to machine
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _draw_radius(rng: np.random.Generator, extent: np.ndarray) -> float:
+    return extent.min() * rng.uniform(0.12, 0.2)
+
+
+def _validate(words: Sequence[tuple[str, str, Iterable[str]]], size: tuple[int, int], frames: int, fps: int) -> None:
     problems = [
         f"{name} is {value!r}, expected one of: {', '.join(allowed)}"
-        for name, value, allowed in choices
+        for name, value, allowed in words
         if value not in allowed
     ]
     if min(size) < 32 or any(side % 2 for side in size):
@@ -66,6 +110,18 @@ def _validate(shape: str, color: str, direction: str, size: tuple[int, int], fra
         problems.append(f"frames is {frames} and fps is {fps}, expected at least 1 each")
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def _draw_frames(
+    rng: np.random.Generator, shape: str, color: str, radius: float, centers: np.ndarray, size: tuple[int, int]
+) -> list[np.ndarray]:
+    """[H, W, 3] uint8 for each center."""
+    background = _draw_background(rng, size).round().astype(np.uint8)  # 25 .. 155: noise cannot overflow
+    noise = rng.integers(-NOISE, NOISE, (len(centers), *background.shape), np.int8, endpoint=True)
+    canvases = [Image.fromarray(picture) for picture in background + noise.view(np.uint8)]
+    for canvas, center in zip(canvases, centers, strict=True):
+        _draw_shape(ImageDraw.Draw(canvas), shape, center, radius, COLORS[color])
+    return [np.asarray(canvas) for canvas in canvases]
 
 
 def _draw_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -89,18 +145,3 @@ def _draw_shape(
         draw.ellipse(box, fill=color)
     else:
         draw.polygon([(x, y - radius), (x + radius, y + radius), (x - radius, y + radius)], fill=color)
-
-
-def _encode(path: pathlib.Path, pictures: list[Image.Image], fps: int) -> None:
-    # Some builds of FFmpeg come without an H.264 encoder (a matter of licence); MPEG-4 is in all of them.
-    codec = next(name for name in ("libx264", "libopenh264", "mpeg4") if name in av.codecs_available)
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height = pictures[0].size
-        stream.pix_fmt = "yuv420p"
-        stream.bit_rate = 200_000
-        stream.codec_context.gop_size = 12
-        stream.codec_context.thread_count = 1  # more would change the bits from machine to machine
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
-        container.mux(stream.encode(None))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from actionclip_jax import config
+from actionclip_jax import config, sharding
 
 ACTIVATIONS = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -205,10 +205,11 @@ def run_blocks(
     before: Callable[[jax.Array], jax.Array] = lambda x: x,
 ) -> jax.Array:
     """Runs stacked blocks one after the other: [B, L, D] -> [B, L, D]; `before` changes the input of each."""
+    x = sharding.spread_rows(x)
 
     def step(x: jax.Array, layer: tuple) -> tuple[jax.Array, None]:
         block, rate, key = layer
-        return block(before(x), rate, key), None
+        return sharding.spread_rows(block(before(x), rate, key)), None
 
     scanned = spec.compute.layers == "scan"
     if spec.compute.remat != "none":

@@ -20,6 +20,7 @@ from actionclip_jax.data.sources import (
     labelling,
     lists,
     problems,
+    sample,
     something,
     tfds,
     ucf101,
@@ -38,9 +39,10 @@ KINDS = {
     "something": something.read,
     "charades": charades.read,
     "tfds": tfds.read,
+    "sample": sample.read,
 }
 USED_BY = {  # settings that mean something to these kinds only
-    "split": ("folders", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
+    "split": ("folders", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds", "sample"),
     "fold": ("ucf101", "hmdb51"),
     "videos": ("csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
     "frame_template": ("frames",),

@@ -4,7 +4,7 @@ import itertools
 import pathlib
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import video
+from actionclip_jax.data import sample_set, video
 from actionclip_jax.data.sources import kinetics, listing, problems, tfds, unrecognised
 
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
@@ -17,6 +17,7 @@ DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the fi
     ("hmdb51", "trainlist_split?.txt"),
     ("hmdb51", "vallist_split?.txt"),
     ("charades", "Charades_v1_*.csv"),
+    ("sample", sample_set.MADE_BY),
 )
 FILES = (
     ("ucf101", "trainlist0?.txt"),

@@ -1,0 +1,49 @@
+"""Floating-point operations of the model, counted by hand: a multiplication and an addition are two.
+
+Norms, softmax and activations (below 1%) are left out. `benchmarks/flops.py` compares the counts with XLA's.
+"""
+
+from actionclip_jax import config, run_config
+
+
+def blocks(tokens: int, width: int, depth: int) -> int:
+    """Transformer blocks over one sequence: 12 D^2 products a token, and every token with every other, twice."""
+    return depth * (2 * tokens * 12 * width**2 + 2 * 2 * tokens**2 * width)
+
+
+def image_tower(model: config.ModelConfig, frames: int = 1) -> int:
+    """So many frames of a clip: patches, blocks, projection of the class token. Shift costs nothing."""
+    image = model.image
+    patches = image.tokens - 1
+    embedding = 2 * frames * patches * image.patch**2 * 3 * image.width
+    sequences, tokens = (1, frames * patches + 1) if model.joint else (frames, image.tokens)
+    encoding = blocks(tokens, image.width, image.depth) + 2 * image.width * model.embed_width
+    return embedding + sequences * encoding
+
+
+def text_tower(model: config.ModelConfig, tokens: int = 0) -> int:
+    """One text of so many tokens (0: the whole context): blocks, and projection of the last token."""
+    text = model.text
+    return blocks(tokens or text.context, text.width, text.depth) + 2 * text.width * model.embed_width
+
+
+def temporal_head(model: config.ModelConfig, frames: int) -> int:
+    """One clip through the Transf head; the others are not counted."""
+    return blocks(frames, model.embed_width, model.temporal.depth) if model.temporal.head == "Transf" else 0
+
+
+def encode_video(model: config.ModelConfig, frames: int) -> int:
+    """One clip from pixels to its feature."""
+    return image_tower(model, frames) + temporal_head(model, frames)
+
+
+def train_clip(
+    model: config.ModelConfig, objective: run_config.ObjectiveConfig, frames: int, texts: float, tokens: int
+) -> float:
+    """A training step, for each of its clips: forward, and twice that backward through what is trained.
+
+    `texts` are encoded for each clip, of so many tokens. What is computed again to save memory does not count.
+    """
+    image = image_tower(model, frames) * (3 if objective.image == "trained" else 1)
+    text = texts * text_tower(model, tokens) * (3 if objective.text == "trained" else 0)
+    return image + 3 * temporal_head(model, frames) + text

@@ -1,0 +1,130 @@
+"""What a training run consists of, made from its configuration before anything compiles."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import transformers
+from jax.sharding import Mesh
+
+from actionclip_jax import config, evaluation, optim, run_config, sharding, text, training
+from actionclip_jax.data import order, pipeline, sources, table
+
+Say = Callable[[str], None]
+
+
+def this_host() -> order.Host:
+    """This process among those of the run."""
+    return order.Host(jax.process_index(), jax.process_count())
+
+
+def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_config.TrainConfig:
+    """The run before the run: trains the towers alone on single frames, without a temporal head."""
+    change, plan = dataclasses.replace, run.pretrain
+    return change(
+        run,
+        model=change(run.model, temporal=config.TemporalConfig(), frames=1, shift=False, joint=False),
+        data=change(
+            run.data,
+            train=plan.source,
+            test=config.SourceConfig(),
+            zero_shot=config.SourceConfig(),
+            sample=change(run.data.sample, frames=1),
+            loader=change(run.data.loader, batch_size=plan.batch_size),
+        ),
+        objective=run_config.ObjectiveConfig(loss="normalized", templates=run.objective.templates),
+        optim=change(
+            run.optim,
+            lr=plan.lr,
+            epochs=plan.epochs,
+            warmup_epochs=plan.warmup_epochs,
+            steps=0,
+            multipliers=((".*", 1.0),),
+            accumulate=1,
+        ),
+        interpolation=run_config.InterpolationConfig(),
+        checkpoint=change(run.checkpoint, export="last"),
+        pretrain=run_config.PretrainConfig(),
+        workdir=str(workdir),
+    )
+
+
+def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTable]:
+    """The clips of `train` and, where configured, `test` and `zero_shot`. Raises ValueError for unusable ones."""
+    tables = {}
+    for name in ("train", "test", "zero_shot"):
+        source = getattr(run.data, name)
+        if source.path:
+            tables[name] = sources.open_source(source)
+            say(f"{name}: {len(tables[name])} clips of {len(tables[name].labels)} classes from {source.path}")
+    for name, clips in tables.items():
+        if clips.multi_label != (run.objective.loss == "multi_label"):
+            has = "several labels" if clips.multi_label else "one label"
+            raise ValueError(f"data.{name}: a clip has {has}, which objective.loss {run.objective.loss!r} cannot use")
+    return tables
+
+
+def step_spec(run: run_config.TrainConfig, clips: table.ClipTable) -> training.StepSpec:
+    """What a step computes, with epochs turned into steps."""
+    steps, warmup = optim.count_steps(run.optim, len(clips), run.data.loader.batch_size)
+    share = float((clips.label_ids >= 0).sum()) / (len(clips) * len(clips.labels))  # of all (clip, class) pairs
+    return training.StepSpec(
+        run.model,
+        run.compute,
+        run.data.augment,
+        run.objective,
+        run.optim,
+        run.interpolation,
+        steps,
+        warmup,
+        run.seed,
+        log_odds=math.log(share / (1 - share)) if 0 < share < 1 else 0.0,
+    )
+
+
+def token_table(
+    run: run_config.TrainConfig, tokenizer: transformers.PreTrainedTokenizerBase, clips: table.ClipTable
+) -> np.ndarray:
+    """Token ids [C, P, L] of all classes in all templates."""
+    templates = text.load_templates(run.objective.templates)
+    return text.cut_padding(text.token_table(tokenizer, clips.labels, templates))
+
+
+def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: pathlib.Path) -> pipeline.Batches:
+    """This host's part of the training batches; clips that cannot be decoded are named in bad_clips.jsonl."""
+    host, data = this_host(), run.data
+    name = "bad_clips.jsonl" if host.count == 1 else f"bad_clips-{host.index}.jsonl"
+    return pipeline.train_batches(
+        clips, data.sample, data.augment, data.loader, host=host, report=workdir / name
+    )
+
+
+def evaluators(
+    run: run_config.TrainConfig,
+    tables: dict[str, table.ClipTable],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    mesh: Mesh,
+    workdir: pathlib.Path,
+) -> dict[str, evaluation.Evaluator]:
+    """One for each data set to be tested with."""
+    data = run.data
+    loader = dataclasses.replace(data.loader, batch_size=data.eval_batch_size or data.loader.batch_size)
+    sharding.check_rows(loader.batch_size, mesh)
+    return {
+        name: evaluation.Evaluator(
+            clips,
+            run.model,
+            run.compute,
+            data.sample,
+            loader,
+            templates=run.objective.templates,
+            tokenizer=tokenizer,
+            mesh=mesh,
+            report=workdir / f"bad_clips_{name}.jsonl" if this_host().index == 0 else None,
+        )
+        for name, clips in tables.items()
+        if name != "train"
+    }

@@ -1,0 +1,421 @@
+"""A training run, from configuration to model directory."""
+
+import dataclasses
+import json
+import pathlib
+import signal
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from actionclip_jax import (
+    checkpoint,
+    compiler,
+    config,
+    draw,
+    evaluation,
+    flops,
+    initial,
+    optim,
+    run_checkpoints,
+    run_config,
+    run_log,
+    run_setup,
+    sharding,
+    training,
+)
+from actionclip_jax.models import action_clip
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int, str], None]  # told what is being done, how far it is, of how much, and numbers
+
+
+class TrainingError(ValueError):
+    """A run that had to stop; the message says where it can go on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    step: int
+    steps: int
+    model: pathlib.Path | None  # the model directory, once the run came to its end
+    scores: dict[str, evaluation.Scores]  # of the exported weights, by data set
+    seconds: dict[str, float]  # by run_log.BUCKETS
+
+
+def train(
+    run: run_config.TrainConfig,
+    *,
+    say: Say = lambda line: None,
+    progress: Progress = lambda task, done, total, line: None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Trains, or goes on with what run.workdir holds. Every process of a run makes the same call.
+
+    Args:
+        run: the configuration.
+        say: told what people should know, a line each.
+        progress: told of every step.
+        dry_run: compile, do one step on real data, say what it needs, and leave nothing behind.
+
+    Raises:
+        ValueError: settings or data that cannot work, before anything compiles.
+        TrainingError: the loss or the gradient is not finite any more.
+    """
+    run_config.checked(run)
+    if jax.process_index():  # one process speaks for all
+        say, progress = lambda line: None, lambda task, done, total, line: None
+    if run.pretrain.epochs:
+        run = pretrained(run, say, progress, dry_run)
+    clock = run_log.Clock()
+    mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
+    with jax.set_mesh(mesh):
+        with clock.measure("start"):
+            trainer = Trainer(run, mesh, clock, say, progress)
+        with clock.measure("compile"):
+            step = trainer.compile()
+        return trainer.try_one_step(step) if dry_run else trainer.run_to_the_end(step)
+
+
+def pretrained(run: run_config.TrainConfig, say: Say, progress: Progress, dry_run: bool) -> run_config.TrainConfig:
+    """The run that starts from towers which a run of their own trains first, unless that has been done."""
+    workdir = pathlib.Path(run.workdir) / "pretrain"
+    if not checkpoint.is_model_directory(workdir / "model"):
+        say("image-text pre-training:")
+        train(run_setup.pretraining(run, workdir), say=say, progress=progress, dry_run=dry_run)
+        say("video training:")
+    start = "" if dry_run else str(workdir / "model")
+    return dataclasses.replace(
+        run,
+        init_from=start,
+        pretrain=run_config.PretrainConfig(),
+        interpolation=run_config.InterpolationConfig() if dry_run else run.interpolation,
+    )
+
+
+class Trainer:
+    """A run with everything it works with, made before anything compiles."""
+
+    def __init__(
+        self, run: run_config.TrainConfig, mesh: jax.sharding.Mesh, clock: run_log.Clock, say: Say, progress: Progress
+    ) -> None:
+        self.run, self.mesh, self.clock, self.say, self.progress = run, mesh, clock, say, progress
+        self.workdir = pathlib.Path(run.workdir).expanduser().absolute()
+        sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
+        self.places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
+        tables = run_setup.open_tables(run, say)
+        self.clips = len(tables["train"])
+        self.spec = run_setup.step_spec(run, tables["train"])
+        self.batches = run_setup.train_batches(run, tables["train"], self.workdir)
+        start = initial.initial_weights(run.model, run.init_from, run.seed, self.places, say)
+        self.tokenizer, self.provenance = start.tokenizer, start.provenance
+        self.evaluators = run_setup.evaluators(run, tables, start.tokenizer, mesh, self.workdir)
+        self.state = self.new_state(start)
+        tokens = run_setup.token_table(run, start.tokenizer, tables["train"])
+        self.text_length = tokens.shape[-1]
+        self.texts = self.place_texts(tokens)
+        self.flop_rate = matmul_rate(run.compute.dtype) * mesh.size
+        self.scores: dict[str, evaluation.Scores] = {}
+
+    def new_state(self, start: initial.Initial) -> training.TrainState:
+        """The state before the first step, spread over the devices."""
+        interpolation = self.run.interpolation
+        kept = start.loaded if interpolation.strength or interpolation.export < 1 else []
+
+        def make(params: training.Params) -> training.TrainState:
+            return training.init_state(self.spec, params, {path: params[path] for path in kept})
+
+        shapes = jax.eval_shape(make, start.params)
+        places = sharding.tree_shardings(shapes, self.places, self.mesh)
+        return jax.jit(make, out_shardings=places)(start.params)
+
+    def place_texts(self, tokens: np.ndarray) -> jax.Array:
+        """The token ids of all prompts or, of a frozen text tower, their embeddings, on every device."""
+        everywhere = sharding.everywhere(self.mesh)
+        if self.run.objective.text == "trained":
+            return jax.device_put(tokens, everywhere)
+
+        def encode(params: training.Params, tokens: jax.Array) -> jax.Array:
+            return evaluation.encode_texts(self.spec.build(params), tokens)
+
+        return jax.jit(encode, out_shardings=everywhere)(self.state.params, tokens)
+
+    def compile(self) -> jax.stages.Compiled:
+        """The step for the shapes of this run: it cannot compile a second time."""
+        host = run_setup.this_host()
+        rows, sample = self.run.data.loader.batch_size, self.run.data.sample
+        video = (rows, sample.frames, sample.size, sample.size, 3)
+        multi_label = (rows, self.texts.shape[0])
+        by_row, everywhere = sharding.by_row(self.mesh), sharding.everywhere(self.mesh)
+        batch = {
+            "video": jax.ShapeDtypeStruct(video, jnp.uint8, sharding=by_row),
+            "label": jax.ShapeDtypeStruct(multi_label, jnp.uint8, sharding=by_row)
+            if self.run.objective.loss == "multi_label"
+            else jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=by_row),
+        }
+        state_places = jax.tree.map(lambda array: array.sharding, self.state)
+        step = jax.jit(
+            training.make_train_step(self.spec, self.mesh),
+            donate_argnums=0,
+            out_shardings=(state_places, everywhere),
+            compiler_options=compiler.options(self.run.compute.dtype),
+        )
+        compiled = step.lower(self.state, batch, self.texts).compile()
+        axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
+        self.say(f"{self.mesh.size} devices ({axes}) of {host.count} processes; {describe_memory(compiled)}")
+        return compiled
+
+    def try_one_step(self, step: jax.stages.Compiled) -> Outcome:
+        """What --dry-run does once everything is compiled."""
+        try:
+            with self.clock.measure("data_wait"):
+                batch = self.next_batch()
+            with self.clock.measure("step"):
+                _, metrics = step(self.state, batch, self.texts)
+                metrics = jax.device_get(metrics)
+        finally:
+            self.batches.close()
+        self.say(f"one of {self.spec.steps} steps done, loss {metrics['loss']:.4f}; nothing was written")
+        return Outcome(1, self.spec.steps, None, {}, self.clock.summary())
+
+    def run_to_the_end(self, step: jax.stages.Compiled) -> Outcome:
+        """Trains from where the run stands, evaluates, saves and exports."""
+        self.checkpoints = run_checkpoints.RunCheckpoints(self.workdir, self.run.checkpoint)
+        with self.clock.measure("checkpoint"):
+            done = self.resume()
+        self.log = run_log.RunLog(self.workdir, done, writes=jax.process_index() == 0)
+        try:
+            with StopSignal() as stop:
+                done = self.loop(step, done, stop)
+            if done < self.spec.steps:
+                self.say(f"stopped after step {done} of {self.spec.steps}; the same command goes on from there")
+                return Outcome(done, self.spec.steps, None, self.scores, self.clock.summary())
+            model = self.finish(done)
+        finally:
+            self.batches.close()
+            with self.clock.measure("checkpoint"):
+                self.checkpoints.close()
+            self.log.close()
+        seconds = self.clock.summary()
+        if jax.process_index() == 0:
+            (self.workdir / "time.json").write_text(json.dumps(seconds, indent=2) + "\n", encoding="utf-8")
+        return Outcome(done, self.spec.steps, model, self.scores, seconds)
+
+    def resume(self) -> int:
+        """Goes to the newest checkpoint, if there is one; returns the steps done."""
+        latest = self.checkpoints.latest
+        if latest is None:
+            return 0
+        described = self.checkpoints.describe(latest)
+        changes = run_checkpoints.describe_changes(described["config"], self.run)
+        if models := [line for line in changes if line.startswith("model.")]:
+            raise ValueError("\n  ".join([f"{self.workdir} holds a run of another model:", *models]))
+        self.state = self.checkpoints.restore(latest, abstract(self.state))
+        self.batches.restore(described["data"])
+        self.say(f"goes on from step {latest} of {self.workdir}")
+        if changes:
+            self.say("\n  ".join(["with other settings than before:", *changes]))
+        return latest
+
+    def next_batch(self) -> dict[str, jax.Array]:
+        """The next batch, spread over the devices."""
+        batch = next(self.batches)
+        return sharding.place_batch({name: batch[name] for name in ("video", "label")}, self.mesh)
+
+    def loop(self, step: jax.stages.Compiled, done: int, stop: "StopSignal") -> int:
+        """Steps until the end or the signal; returns how many are done."""
+        run, steps = self.run, self.spec.steps
+        save_every, evaluate_every = (
+            self.steps_in(epochs) for epochs in (run.checkpoint.every_epochs, run.eval_every_epochs)
+        )
+        window: list[dict[str, jax.Array]] = []  # metrics since the last row
+        since = time.perf_counter()
+        while done < steps and not stop.wanted:
+            before = time.perf_counter()
+            batch = self.next_batch()
+            # a batch that came while the devices were still busy was not waited for
+            idle = not window or window[-1]["loss"].is_ready()
+            self.clock.add("data_wait" if idle else "step", time.perf_counter() - before)
+            with self.clock.measure("step"):
+                with jax.transfer_guard("disallow"):
+                    self.state, metrics = step(self.state, batch, self.texts)
+                if window:  # at most two steps are under way, so that the host never runs far ahead
+                    window[-1]["loss"].block_until_ready()
+            window.append(metrics)
+            done += 1
+            if done % run.log_every == 0 or done == steps:
+                with self.clock.measure("step"):
+                    rows = jax.device_get(window)
+                self.write_row(done, rows, time.perf_counter() - since)
+                self.check_finite(done, rows[-1])
+                window, since = [], time.perf_counter()
+            score = None
+            if self.evaluators and (done == steps or (evaluate_every and done % evaluate_every == 0)):
+                score = self.evaluate(done)
+            if score is not None or done == steps or (save_every and done % save_every == 0):
+                self.save(done, score)
+            if not window:
+                since = time.perf_counter()
+        if stop.wanted and done < steps and self.checkpoints.latest != done:
+            self.save(done, None)
+        return done
+
+    def steps_in(self, epochs: float) -> int:
+        """Steps in so many epochs, at least one; 0 stays 0, which means never."""
+        return max(1, round(epochs * self.clips / self.run.data.loader.batch_size)) if epochs else 0
+
+    def write_row(self, done: int, window: list[dict[str, Any]], seconds: float) -> None:
+        """Logs the window: losses and accuracies are its means, the rest its last values."""
+        batch_size, run = self.run.data.loader.batch_size, self.run
+        values = {name: float(value) for name, value in window[-1].items()}
+        for name in values:
+            if name.startswith(("loss", "top1", "gradient_norm")):
+                values[name] = float(np.mean([metrics[name] for metrics in window]))
+        for part, multiplier in self.spec.parts().items():
+            values[f"learning_rate/{part}"] = values["learning_rate"] * multiplier
+        rate = len(window) * batch_size / seconds
+        texts = 1.0 if run.objective.loss != "multi_label" else self.texts.shape[0] / batch_size
+        work = flops.train_clip(run.model, run.objective, run.data.sample.frames, texts, self.text_length)
+        values |= {
+            "epoch": done * batch_size / self.clips,
+            "clips_per_second": rate,
+            "model_flop_utilisation": rate * work / self.flop_rate,
+        }
+        self.log.write(done, {**values, "seconds": self.clock.summary()})
+        line = f"loss {values['loss']:.3f}, {rate:.3g} clips/s"
+        self.progress("training", done, self.spec.steps, line)
+
+    def check_finite(self, done: int, metrics: dict[str, Any]) -> None:
+        """Raises TrainingError after too many steps in a row that had to be skipped."""
+        in_row = int(metrics["skipped_in_row"])
+        if in_row >= self.run.optim.max_skipped:
+            latest = self.checkpoints.latest
+            where = "there is no checkpoint yet" if latest is None else f"last good one: {self.checkpoints.path(latest)}"
+            raise TrainingError(
+                f"step {done}: neither loss nor gradient was finite in the last {in_row} steps; {where}. "
+                "Lower optim.lr, set optim.clip_norm, or look at the data"
+            )
+
+    def weights(self, state: training.TrainState) -> training.Params:
+        """What is evaluated and exported: averaged if averages are kept, and moved towards the initial weights."""
+        params = state.ema or state.params
+        share = 1 - self.run.interpolation.export
+        return optim.interpolate(state.initial, params, share) if share else params
+
+    def evaluate(self, done: int) -> float:
+        """Scores the data sets; returns the number that says which checkpoint is best."""
+        with self.clock.measure("evaluation"):
+            params, values = self.weights(self.state), {}
+            for name, evaluator in self.evaluators.items():
+                total, scored = len(evaluator.clips), 0
+
+                def count(clips: int, name: str = name, total: int = total) -> None:
+                    nonlocal scored
+                    scored += clips
+                    self.progress(f"evaluating {name}", scored, total, "")
+
+                self.scores[name] = evaluator(params, count)
+                values[name] = self.scores[name].summary()
+                numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].values.items())
+                self.say(f"step {done}, {name}: {numbers} of {self.scores[name].scored} clips")
+        self.log.write(done, {"evaluation": values, "epoch": done * self.run.data.loader.batch_size / self.clips})
+        return next(iter(self.scores.values())).headline
+
+    def save(self, done: int, score: float | None) -> None:
+        """Starts to write a checkpoint."""
+        described = {"config": config.to_dict(self.run), "data": self.batches.state()}
+        with self.clock.measure("checkpoint"):
+            self.checkpoints.save(done, self.state, described, score)
+
+    def finish(self, done: int) -> pathlib.Path:
+        """Exports the model and draws the curves."""
+        if self.run.checkpoint.export == "best" and self.checkpoints.best not in (None, done):
+            with self.clock.measure("checkpoint"):
+                best = self.checkpoints.best
+                self.state = self.checkpoints.restore(best, abstract(self.state))
+            self.say(f"the best weights are those of step {best}")
+            self.evaluate(best)
+        with self.clock.measure("checkpoint"):
+            model = self.export(done)
+        if jax.process_index() == 0:
+            curves = self.workdir / "curves.png"
+            draw.training_curves(curves, self.log.rows())
+            self.say(f"wrote {model} and {curves}")
+        return model
+
+    def export(self, done: int) -> pathlib.Path:
+        """Writes the model directory, whose weights are gathered on this host one by one."""
+        everywhere = sharding.everywhere(self.mesh)
+        gather = jax.jit(lambda array: array, out_shardings=everywhere)
+        params = {path: np.asarray(gather(array)) for path, array in self.weights(self.state).items()}
+        provenance = {
+            "source": "training",
+            "steps": done,
+            "initial": self.provenance,
+            "config": config.to_dict(self.run),
+        }
+        model = self.workdir / "model"
+        if jax.process_index() == 0:
+            weights = checkpoint.Weights(self.run.model, params, self.tokenizer, provenance, {})
+            checkpoint.save(model, weights, overwrite=True)
+        return model
+
+
+class StopSignal:
+    """Within the `with`, Ctrl-C asks for the end of the step rather than of the program; the second time it means it."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __enter__(self) -> "StopSignal":
+        self._before = signal.getsignal(signal.SIGINT)
+        try:
+            signal.signal(signal.SIGINT, self._ask)
+        except ValueError:  # not the main thread, which alone receives signals
+            self._before = None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number: int, frame: types.FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+
+def abstract(state: training.TrainState) -> training.TrainState:
+    """Shapes, dtypes and places in the stead of arrays."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+
+
+def describe_memory(step: jax.stages.Compiled) -> str:
+    """What the compiled step needs on every device."""
+    memory = step.memory_analysis()
+    if memory is None:
+        return "the compiler does not say how much memory a step needs"
+    kept, temporary = (size / 2**20 for size in (memory.argument_size_in_bytes, memory.temp_size_in_bytes))
+    return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"
+
+
+def matmul_rate(dtype: str) -> float:
+    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    device = jax.local_devices()[0]
+    square = jax.device_put(np.ones((size, size), jnp.dtype(dtype)), device)
+    precision = "highest" if dtype == "float32" else None
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    seconds = []
+    for _ in range(4):  # the first one compiles
+        start = time.perf_counter()
+        multiply(square).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
