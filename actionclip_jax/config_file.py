@@ -73,7 +73,7 @@ def apply(settings: ml_collections.ConfigDict, overrides: Sequence[str]) -> list
             continue
         path, equals, text = option.removeprefix(PREFIX).partition("=")
         if path not in known:
-            near = difflib.get_close_matches(path, known, 3, 0.5)
+            near = difflib.get_close_matches(path, known, 2, 0.7)
             found.append(f"{PREFIX}{path} is unknown" + (f": did you mean {' or '.join(near)}?" if near else ""))
             if not equals and remaining and not remaining[0].startswith("--"):
                 del remaining[0]

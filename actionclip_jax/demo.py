@@ -1,42 +1,74 @@
-"""Sample videos and a small random model, to try the commands without any download."""
+"""The embedded default from beginning to end: sample videos, training, zero-shot evaluation, and a control."""
 
+import dataclasses
+import json
 import pathlib
+import time
+from typing import Any
 
-from flax import nnx
+import numpy as np
 
-from actionclip_jax import checkpoint, config, text
-from actionclip_jax.data import synthetic
-from actionclip_jax.models import action_clip
+from actionclip_jax import config, draw, evaluation, run_config, train
 
-SAMPLES = (("square", "red", "left"), ("circle", "blue", "up"), ("triangle", "green", "right"))
+OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
 
 
-def small_model() -> config.ModelConfig:
-    """An ActionCLIP of the paper's shape, small enough for a laptop."""
-    return config.checked(
-        config.ModelConfig(
-            image=config.ImageConfig(size=64, patch=16, width=192, depth=4, heads=3),
-            text=config.TextConfig(width=128, depth=4, heads=2),
-            temporal=config.TemporalConfig(head="Transf", depth=2, heads=2),
-            embed_width=128,
-        )
+def run_demo(run: run_config.TrainConfig, say: train.Say, progress: train.Progress) -> dict[str, Any]:
+    """Trains what the configuration says and a control without a temporal head; returns the report.
+
+    WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set.
+    """
+    begin, workdir = time.perf_counter(), pathlib.Path(run.workdir)
+    outcome = train.train(run, say=say, progress=progress)
+    if outcome.model is None:
+        raise KeyboardInterrupt
+    say("the control: the same training with the mean over the frames in the place of the temporal transformer")
+    control = train.train(control_of(run), say=say, progress=progress)
+    if control.model is None:
+        raise KeyboardInterrupt
+    report: dict[str, Any] = {"seed": run.seed}
+    for name, scores in outcome.scores.items():
+        picture = workdir / f"confusion_{name}.png"
+        draw.confusion_matrix(picture, scores.labels, scores.targets, scores.probabilities.argmax(axis=1))
+        report[name] = {
+            run.model.temporal.head: describe(scores),
+            "meanP": describe(control.scores[name]),
+            "picture": str(picture),
+        }
+    report["seconds"] = round(time.perf_counter() - begin, 1)
+    (workdir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def control_of(run: run_config.TrainConfig) -> run_config.TrainConfig:
+    """The same run, from the same pre-trained towers, but without a temporal head."""
+    workdir = pathlib.Path(run.workdir)
+    return dataclasses.replace(
+        run,
+        model=dataclasses.replace(run.model, temporal=config.TemporalConfig()),
+        init_from=str(workdir / "pretrain" / "model"),
+        pretrain=run_config.PretrainConfig(),
+        workdir=str(workdir / "meanP"),
     )
 
 
-def prepare(directory: pathlib.Path) -> list[str]:
-    """Makes the videos and the model below `directory`; returns the arguments of the `actionclip predict` to run."""
-    videos = directory / "videos"
-    videos.mkdir(parents=True, exist_ok=True)
-    labels = []
-    for seed, (shape, color, direction) in enumerate(SAMPLES):
-        labels.append(f"a {color} {shape} moving {direction}")
-        synthetic.write_moving_shape(
-            videos / f"{color}_{shape}_{direction}.mp4", shape, color, direction, size=(320, 240), frames=48, seed=seed
-        )
-    model = small_model()
-    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0)))
-    provenance = {"source": "random initialisation", "seed": 0}
-    weights = checkpoint.Weights(model, params, text.default_tokenizer(), provenance, {})
-    checkpoint.save(directory / "model", weights, overwrite=True)
-    arguments = ["predict", str(directory / "model"), str(videos), "--labels", ", ".join(labels)]
-    return [*arguments, "--json", str(directory / "result.json"), "--sheet", str(directory / "sheet.png")]
+def describe(scores: evaluation.Scores) -> dict[str, float]:
+    """Accuracy with its chance level, of the single words too, and how often a direction beats its opposite."""
+    best = scores.probabilities.argmax(axis=1)
+    words = np.array([label.split() for label in scores.labels])
+    found = {**scores.summary()}
+    for name, place in WORDS.items():
+        found[name] = float((words[best, place] == words[scores.targets, place]).mean())
+    for first in ("left", "up"):
+        rows = np.flatnonzero(np.isin(words[scores.targets, -1], [first, OPPOSITE[first]]))
+        found[f"{first}_or_{OPPOSITE[first]}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def beats_opposite(scores: evaluation.Scores, row: int) -> bool:
+    """Whether the clip's label is more probable than the same thing moving the other way: by chance half the time."""
+    target = int(scores.targets[row])
+    *rest, direction = scores.labels[target].split()
+    opposite = scores.labels.index(" ".join([*rest, OPPOSITE[direction]]))
+    return bool(scores.probabilities[row, target] > scores.probabilities[row, opposite])

@@ -15,6 +15,7 @@ from actionclip_jax import predict
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
 BARS = 20  # labels drawn at most
+NAMED = 120  # classes of a confusion matrix that are named at most
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
 
@@ -101,7 +102,9 @@ def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> 
         for name, style in (("video_to_text", "-"), ("text_to_video", ":")):
             if f"top1/{name}" in steps[0]:
                 label = f"within training batches, {name.replace('_', ' ')}"
-                accuracy.plot(epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label)
+                accuracy.plot(
+                    epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label
+                )
         for name in (name for name in steps[0] if name.startswith("learning_rate/")):
             rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
     for name in tests[-1]["evaluation"] if tests else ():
@@ -116,6 +119,26 @@ def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> 
         chart.grid(alpha=0.3)
         if chart.get_legend_handles_labels()[0]:
             chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)
+
+
+def confusion_matrix(
+    path: str | os.PathLike, labels: Sequence[str], targets: np.ndarray, predicted: np.ndarray
+) -> None:
+    """Draws which class [N] clips of each class [N] are taken for, as shares of the clips of the class."""
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, (targets, predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 4 + 0.16 * len(labels)
+    page = figure.Figure(figsize=(side + 1, side), layout="constrained")
+    chart = page.subplots()
+    image = chart.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    page.colorbar(image, ax=chart, shrink=0.5, label="share of the clips of a class")
+    if len(labels) <= NAMED:
+        chart.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+        chart.set_yticks(range(len(labels)), labels, fontsize=7)
+    accuracy = float((targets == predicted).mean()) if len(targets) else float("nan")
+    chart.set(title=f"{accuracy:.1%} of {len(targets)} clips right", xlabel="predicted", ylabel="true")
     page.savefig(path, dpi=100)
 
 

@@ -70,9 +70,7 @@ class Evaluator:
         self._encode_views = jax.jit(lambda params, videos: encode_views(build(params), videos), **options)
         self._encode_texts = jax.jit(lambda params, tokens: encode_texts(build(params), tokens), **options)
 
-    def __call__(
-        self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None
-    ) -> Scores:
+    def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:
         """Scores the parameters; `progress` is told of clips as they are done."""
         classes = np.asarray(self._encode_texts(params, self.tokens))
         self.batches.restore(self.batches.state() | {"position": 0})
@@ -81,12 +79,14 @@ class Evaluator:
             placed = sharding.place_batch(batch, self.mesh)
             features = self._encode_views(params, placed.pop("video"))
             shared = jax.device_put(placed, sharding.everywhere(self.mesh))
-            parts.append({name: np.asarray(value) for name, value in shared.items()} | {"features": np.asarray(features)})
+            parts.append(
+                {name: np.asarray(value) for name, value in shared.items()} | {"features": np.asarray(features)}
+            )
             progress(int(parts[-1]["mask"].sum()))
         return self.score(classes, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def score(self, classes: np.ndarray, found: Mapping[str, np.ndarray]) -> Scores:
-        """Class features [C, P, E] and what was found of all clips -> their scores; filling and bad clips are left out."""
+        """Class features [C, P, E] and what was found of all clips -> their scores, without filling and bad clips."""
         scored = found["mask"]
         features, targets = found["features"][scored], found["label"][scored]
         count, views = features.shape[:2]

@@ -140,8 +140,9 @@ def multi_label(
     """Unit-norm [B, E] and [C, E], targets [B, C] of ones and zeros -> the sigmoid cross-entropy, and the accuracy.
 
     CLIP's similarities of a clip to all texts are much alike and far from 0, where a sigmoid is flat. So each is taken
-    relative to the clip's mean over the classes, and shifted by `log_odds`, those of a label of the training set: before
-    training every class is about as probable as it is common. The published recipe does not say how it was done.
+    relative to the clip's mean over the classes, and shifted by `log_odds`, those of a label of the training set:
+    before training a class is about as probable as classes are common. The published recipe does not say how it was
+    done.
     """
     similarities = scale * product(video, classes)
     logits = similarities - similarities.mean(axis=1, keepdims=True) + log_odds

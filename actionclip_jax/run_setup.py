@@ -35,7 +35,7 @@ def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_confi
             sample=change(run.data.sample, frames=1),
             loader=change(run.data.loader, batch_size=plan.batch_size),
         ),
-        objective=run_config.ObjectiveConfig(loss="normalized", templates=run.objective.templates),
+        objective=run_config.ObjectiveConfig(loss="normalized", templates="none"),  # captions are whole texts
         optim=change(
             run.optim,
             lr=plan.lr,
@@ -97,9 +97,7 @@ def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: 
     """This host's part of the training batches; clips that cannot be decoded are named in bad_clips.jsonl."""
     host, data = this_host(), run.data
     name = "bad_clips.jsonl" if host.count == 1 else f"bad_clips-{host.index}.jsonl"
-    return pipeline.train_batches(
-        clips, data.sample, data.augment, data.loader, host=host, report=workdir / name
-    )
+    return pipeline.train_batches(clips, data.sample, data.augment, data.loader, host=host, report=workdir / name)
 
 
 def evaluators(

@@ -1,7 +1,7 @@
-"""Where arrays live when a step runs on many devices: a mesh of `data` x `fsdp` x `model`, and a rule for every array.
+"""Where arrays live when a step runs on many devices: a mesh `data` x `fsdp` x `model`, and a rule for every array.
 
-Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered layer by layer as they are used), heads and
-hidden channels over `model`.
+Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered as they are used), heads and hidden
+channels over `model`.
 """
 
 import re

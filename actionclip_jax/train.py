@@ -75,10 +75,12 @@ def train(
     if run.pretrain.epochs:
         run = pretrained(run, say, progress, dry_run)
     clock = run_log.Clock()
-    mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
+    with clock.measure("start"):
+        mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
+        flop_rate = matmul_rate(run.compute.dtype) * mesh.size
     with jax.set_mesh(mesh):
         with clock.measure("start"):
-            trainer = Trainer(run, mesh, clock, say, progress)
+            trainer = Trainer(run, mesh, flop_rate, clock, say, progress)
         with clock.measure("compile"):
             step = trainer.compile()
         return trainer.try_one_step(step) if dry_run else trainer.run_to_the_end(step)
@@ -104,9 +106,16 @@ class Trainer:
     """A run with everything it works with, made before anything compiles."""
 
     def __init__(
-        self, run: run_config.TrainConfig, mesh: jax.sharding.Mesh, clock: run_log.Clock, say: Say, progress: Progress
+        self,
+        run: run_config.TrainConfig,
+        mesh: jax.sharding.Mesh,
+        flop_rate: float,
+        clock: run_log.Clock,
+        say: Say,
+        progress: Progress,
     ) -> None:
-        self.run, self.mesh, self.clock, self.say, self.progress = run, mesh, clock, say, progress
+        self.run, self.mesh, self.flop_rate = run, mesh, flop_rate
+        self.clock, self.say, self.progress = clock, say, progress
         self.workdir = pathlib.Path(run.workdir).expanduser().absolute()
         sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
         self.places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
@@ -121,7 +130,6 @@ class Trainer:
         tokens = run_setup.token_table(run, start.tokenizer, tables["train"])
         self.text_length = tokens.shape[-1]
         self.texts = self.place_texts(tokens)
-        self.flop_rate = matmul_rate(run.compute.dtype) * mesh.size
         self.scores: dict[str, evaluation.Scores] = {}
 
     def new_state(self, start: initial.Initial) -> training.TrainState:
@@ -297,7 +305,9 @@ class Trainer:
         in_row = int(metrics["skipped_in_row"])
         if in_row >= self.run.optim.max_skipped:
             latest = self.checkpoints.latest
-            where = "there is no checkpoint yet" if latest is None else f"last good one: {self.checkpoints.path(latest)}"
+            where = (
+                "there is no checkpoint yet" if latest is None else f"last good one: {self.checkpoints.path(latest)}"
+            )
             raise TrainingError(
                 f"step {done}: neither loss nor gradient was finite in the last {in_row} steps; {where}. "
                 "Lower optim.lr, set optim.clip_norm, or look at the data"
@@ -369,7 +379,7 @@ class Trainer:
 
 
 class StopSignal:
-    """Within the `with`, Ctrl-C asks for the end of the step rather than of the program; the second time it means it."""
+    """Within the `with`, Ctrl-C asks for the end of the step; only a second one ends the program at once."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -409,8 +419,7 @@ def describe_memory(step: jax.stages.Compiled) -> str:
 def matmul_rate(dtype: str) -> float:
     """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
-    device = jax.local_devices()[0]
-    square = jax.device_put(np.ones((size, size), jnp.dtype(dtype)), device)
+    square = jnp.ones((size, size), dtype)
     precision = "highest" if dtype == "float32" else None
     multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
     seconds = []

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +107,7 @@ def make_train_step(
             between = optim.interpolate(state.initial, trained, share)
             (metrics["loss/interpolated"], _), others = jax.value_and_grad(loss_at, has_aux=True)(between)
             gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, others)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         rate = rate_of(state.step)
         directions, opt_state = optimizer.update(gradients, state.opt_state, trained)
@@ -131,7 +130,7 @@ def make_train_step(
         metrics |= {
             "loss": loss,
             "gradient_norm": norm,
-            "param_norm": optax.global_norm(state.params),
+            "param_norm": optax.tree.norm(state.params),
             "logit_scale": jnp.exp(state.params["logit_scale"]),
             "learning_rate": rate,
             "skipped": new_state.skipped,

@@ -5,27 +5,79 @@ import pathlib
 import shlex
 from typing import Any
 
+import rich.table
+
 from actionclip_jax import cli
 from actionclip_jax.cli import terminal
+from actionclip_jax.cli import train as train_command
+
+ROWS = {  # of the table: what the report calls it, and its chance level if that is always the same
+    "top1": "accuracy",
+    "chance": "  by chance",
+    "color": "colour right",
+    "shape": "shape right",
+    "direction": "direction right",
+    "left_or_right": "left told from right (chance 50%)",
+    "up_or_down": "up told from down (chance 50%)",
+}
 
 
 def add(commands: Any) -> None:
     """actionclip demo"""
     parser = commands.add_parser(
         "demo",
-        help="make sample videos and predict them with a random model",
-        description="Shows the whole way from a video file to probabilities, without any download.",
+        help="train, evaluate and predict on sample videos made on the spot",
+        description="Makes some thousand short videos of moving shapes, trains a small ActionCLIP on some combinations "
+        "of their words, and tests it on others. Needs no download and six minutes on two cores.",
+        epilog="Exit code: 0 done, 1 stopped before the end, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("outputs/demo"), help="default: outputs/demo")
+    out = pathlib.Path("outputs/sample")
+    parser.add_argument("--out", type=pathlib.Path, default=out, metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument("--config", default="configs/sample.py", metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=terminal.natural, default=0, help="of weights and batches (default: 0)")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Writes sample videos and a random model, then calls `predict` as a user would."""
-    from actionclip_jax import demo
+    """Trains with a control, prints the comparison, and calls `predict` as a user would."""
+    from actionclip_jax import config_file, demo
 
+    sources = ("data.train", "data.test", "data.zero_shot", "pretrain.source")
+    changes = {f"{source}.path": options.out / "data" for source in sources}
+    changes |= {"workdir": options.out, "seed": options.seed, "data.loader.seed": options.seed}
+    run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
-    terminal.say("The model is initialised at random and has learned nothing: its probabilities mean nothing.")
-    arguments = demo.prepare(options.out)
-    terminal.say(f"$ actionclip {shlex.join(arguments)}")
-    return cli.main(arguments)
+    terminal.say(f"$ actionclip train --config {options.config} --workdir {options.out}")
+    with train_command.progress_line() as progress:
+        report = demo.run_demo(run, terminal.say, progress)
+    print_report(report, run.model.temporal.head)
+    failed = predict_unseen(options.out)
+    terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {options.out}")
+    return failed
+
+
+def predict_unseen(out: pathlib.Path) -> int:
+    """Asks the trained model what happens in videos of classes it never saw."""
+    from actionclip_jax.data import sample_set
+
+    videos = sample_set.examples(out / "data", "unseen")
+    labels = sorted({label for _, label in sample_set.read_list(out / "data", "unseen")})
+    files = ["--sheet", str(out / "sheet.png"), "--json", str(out / "predictions.json")]
+    command, asked = ["predict", str(out / "model"), *map(str, videos)], ", ".join(labels)
+    shortened = shlex.join([*command[:3], "...", "--labels", f"{labels[0]}, ...", "--top", "3", *files])
+    terminal.say(f"$ actionclip {shortened}")
+    return cli.main([*command, "--labels", asked, "--top", "3", *files])
+
+
+def print_report(report: dict[str, Any], head: str) -> None:
+    """A table of both models on both sets of classes."""
+    sets = {"test": "classes it was trained on", "zero_shot": "classes it never saw"}
+    table = rich.table.Table()
+    table.add_column()
+    for title in sets.values():
+        table.add_column(f"{title}\n{head}", justify="right")
+        table.add_column("control\nmeanP", justify="right")
+    for name, title in ROWS.items():
+        cells = [f"{report[part][model][name]:.1%}" for part in sets for model in (head, "meanP")]
+        table.add_row(title, *cells)
+    terminal.CONSOLE.print(table)

@@ -1,8 +1,8 @@
 """The embedded sample data set: thousands of short real videos whose labels compose, made on the spot in seconds.
 
-Of the 6 x 3 combinations of color and shape 6 are held out with all their 4 directions, so that a model which understands
-the words can be told from one that has learnt the labels. Stills are image-text pairs, for training the towers
-beforehand; they show every color and shape, at rest.
+Of the 6 x 3 combinations of color and shape 6 are held out with all their 4 directions, so that a model which
+understands the words can be told from one that has learnt the labels. Stills are image-text pairs, for training the
+towers beforehand; they show every color and shape, at rest.
 """
 
 import dataclasses
@@ -104,6 +104,18 @@ def list_files(split: str, settings: config.SampleSetConfig) -> list[File]:
         for number, words in enumerate(list_classes(split))
         for clip in range(counts[part])
     ]
+
+
+def read_list(directory: pathlib.Path, split: str) -> list[tuple[pathlib.Path, str]]:
+    """(video, label) of a split that has been made."""
+    return [(directory / place, label) for _, (place, label) in textfile.read_rows(directory / f"{split}.csv")[1:]]
+
+
+def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathlib.Path]:
+    """So many videos of as many classes, far apart in the list, with all directions among them."""
+    by_label = {label: path for path, label in read_list(directory, split)}
+    labels = sorted(by_label)
+    return [by_label[labels[5 * number % len(labels)]] for number in range(count)]
 
 
 def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, files: Sequence[File]) -> None:

@@ -25,7 +25,7 @@ class ActionClip(nnx.Module):
     def __init__(
         self,
         model: config.ModelConfig,
-        compute: config.ComputeConfig = config.ComputeConfig(),  # noqa: B008 - frozen
+        compute: config.ComputeConfig = config.ComputeConfig(),
         *,
         rngs: nnx.Rngs,
     ) -> None:

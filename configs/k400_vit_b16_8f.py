@@ -1,0 +1,7 @@
+"""Kinetics-400, ViT-B/16, 8 frames. Published (arXiv 2109.08472): top-1 and top-5 81.09 and 95.49."""
+
+from actionclip_jax import recipes
+
+
+def get_config():
+    return recipes.kinetics400("ViT-B/16", frames=8)

@@ -1,0 +1,412 @@
+"""A whole run: from configuration to model directory, stopped and gone on with, and every way it can fail."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from actionclip_jax import (
+    checkpoint,
+    cli,
+    config,
+    config_file,
+    optim,
+    predict,
+    run_checkpoints,
+    run_config,
+    run_log,
+    sharding,
+    train,
+)
+from actionclip_jax.data import sample_set
+
+SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
+STEPS = 6  # of 16 clips: one epoch of the 96 in the set
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """A small sample data set."""
+    directory = tmp_path_factory.mktemp("sample") / "set"
+    sample_set.make_sample_set(directory, SAMPLE, processes=1)
+    return str(directory)
+
+
+@pytest.fixture(autouse=True)
+def one_device(request, monkeypatch):
+    """Most runs need no more, and start in half the time."""
+    if "many_devices" not in request.keywords:
+        devices = jax.devices()
+        monkeypatch.setattr(jax, "devices", lambda: devices[:1])
+
+
+@pytest.fixture(scope="session")
+def run_maker(sample):
+    """A run of a tiny model for some seconds, with `path=value` changes."""
+
+    def make(workdir, *, tests=False, **changes):
+        run = config_file.default()
+        run.workdir = str(workdir)
+        run.model.image.update(size=32, patch=16, width=64, depth=1, heads=1)
+        run.model.text.update(width=64, depth=1, heads=1)
+        run.model.temporal.update(head="Transf", depth=1, heads=1)
+        run.model.update(embed_width=64, frames=2)
+        for part, split in (("train", "train"), ("test", "test"), ("zero_shot", "unseen"))[: 3 if tests else 1]:
+            run.data[part].update(path=sample, kind="sample", split=split)
+        run.data.sample.update(frames=2, size=32)
+        run.data.loader.update(batch_size=16, workers=0)
+        run.objective.templates = "none"
+        run.optim.update(steps=STEPS, lr=1e-3)
+        run.log_every = 1
+        run.checkpoint.every_epochs = 0.5
+        run.eval_every_epochs = 0.0
+        run.update_from_flattened_dict(changes)
+        return config.from_dict(run_config.TrainConfig, run.to_dict())
+
+    return make
+
+
+@pytest.fixture
+def make_run(run_maker, tmp_path):
+    return lambda name="run", **changes: run_maker(tmp_path / name, **changes)
+
+
+@dataclasses.dataclass
+class Finished:
+    run: run_config.TrainConfig
+    outcome: train.Outcome
+    told: list
+    shown: list
+
+    @property
+    def model(self):
+        return self.outcome.model
+
+
+@pytest.fixture(scope="module")
+def finished(run_maker, tmp_path_factory):
+    """A run that came to its end undisturbed."""
+    run, told, shown = run_maker(tmp_path_factory.mktemp("finished") / "run", tests=True), [], []
+    with pytest.MonkeyPatch.context() as patch:
+        devices = jax.devices()
+        patch.setattr(jax, "devices", lambda: devices[:1])
+        outcome = train.train(run, say=told.append, progress=lambda *all: shown.append(all))
+    return Finished(run, outcome, told, shown)
+
+
+class Killed(Exception):
+    """As if the process had died."""
+
+
+def kill_after(step):
+    def progress(task, done, total, line):
+        if task == "training" and done == step:
+            raise Killed
+
+    return progress
+
+
+def final_state(run):
+    """All arrays of the newest checkpoint, and what was saved beside them."""
+    checkpoints = run_checkpoints.RunCheckpoints(pathlib.Path(run.workdir), run.checkpoint)
+    step = checkpoints.latest
+    described = checkpoints.describe(step)
+    arrays = checkpoints._checkpointer.load_checkpointables(step)["state"]
+    checkpoints.close()
+    return step, described, {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree.leaves_with_path(arrays)}
+
+
+def losses(run):
+    return {
+        row["step"]: row["loss"]
+        for row in run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")
+        if "loss" in row
+    }
+
+
+def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, tmp_path):
+    run, outcome, shown = finished.run, finished.outcome, finished.shown
+    workdir = pathlib.Path(run.workdir)
+    assert (outcome.step, outcome.steps) == (STEPS, STEPS) and outcome.model == workdir / "model"
+    assert {name: (scores.clips, scores.scored) for name, scores in outcome.scores.items()} == {
+        "test": (48, 48),
+        "zero_shot": (24, 24),
+    }
+    assert (workdir / "curves.png").stat().st_size > 10_000
+    assert list((workdir / "tensorboard").iterdir()) and not (workdir / "bad_clips.jsonl").exists()
+    rows = run_log.read_rows(workdir / "metrics.jsonl")
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, STEPS + 1))
+    for name in (
+        "loss",
+        "top1/video_to_text",
+        "top1/text_to_video",
+        "gradient_norm",
+        "param_norm",
+        "logit_scale",
+        "learning_rate/image",
+        "learning_rate/temporal",
+        "clips_per_second",
+        "model_flop_utilisation",
+        "epoch",
+    ):
+        assert all(np.isfinite(row[name]) for row in steps), name
+    assert steps[-1]["learning_rate/temporal"] == pytest.approx(10 * steps[-1]["learning_rate/image"])
+    assert rows[-1]["evaluation"]["test"]["top1"] == outcome.scores["test"].values["top1"]
+    seconds = json.loads((workdir / "time.json").read_text())
+    assert sum(value for name, value in seconds.items() if name != "total") == pytest.approx(seconds["total"], rel=0.01)
+    assert any(task == "evaluating test" and done == 48 for task, done, _, _ in shown)
+    # what was written is a model like any other
+    weights = checkpoint.load(outcome.model)
+    assert weights.model == run.model and weights.provenance["steps"] == STEPS
+    video = next(pathlib.Path(sample).glob("videos/test/*.mp4"))
+    assert len(predict.load(outcome.model).predict(video, ["a red square moving left", "surfing"]).top()) == 2
+    assert cli.main(["convert", str(outcome.model), str(tmp_path / "back.pt"), "--to", "actionclip"]) == 0
+
+
+def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished):
+    broken = make_run(tests=True)
+    with pytest.raises(Killed):
+        train.train(broken, progress=kill_after(4))
+    assert final_state(broken)[0] == 3  # the fourth step is lost
+    told = []
+    outcome = train.train(broken, say=told.append)
+    assert outcome.step == STEPS and any("goes on from step 3" in line for line in told)
+    step, described, arrays = final_state(broken)
+    expected_step, expected, expected_arrays = final_state(finished.run)
+    assert step == expected_step == STEPS and described["data"] == expected["data"]
+    assert arrays.keys() == expected_arrays.keys()
+    for name, value in expected_arrays.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+    assert losses(broken) == losses(finished.run) and len(losses(broken)) == STEPS
+    # and once it is done, the same command does nothing more
+    assert train.train(broken).step == STEPS and final_state(broken)[0] == STEPS
+
+
+@pytest.mark.many_devices
+def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished):
+    broken = make_run(**{"sharding.fsdp": 2})
+    with pytest.raises(Killed):
+        train.train(broken, progress=kill_after(4))
+    told = []
+    train.train(dataclasses.replace(broken, sharding=run_config.ShardingConfig(fsdp=4)), say=told.append)
+    assert any("sharding.fsdp: 2 then, 4 now" in line for line in told)
+    np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
+
+
+def test_ctrl_c_ends_after_the_step_and_the_same_call_goes_on(make_run):
+    run, told = make_run(), []
+
+    def progress(task, done, total, line):
+        if task == "training" and done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = train.train(run, say=told.append, progress=progress)
+    assert outcome.step == 2 and outcome.model is None and final_state(run)[0] == 2
+    assert told[-1] == f"stopped after step 2 of {STEPS}; the same command goes on from there"
+    assert train.train(run).step == STEPS
+
+
+def test_a_dry_run_computes_a_step_and_leaves_nothing(make_run):
+    run, told = make_run(**{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0}), []
+    run = dataclasses.replace(
+        run, pretrain=dataclasses.replace(run.pretrain, source=dataclasses.replace(run.data.train, split="stills"))
+    )
+    train.train(run, say=told.append, dry_run=True)
+    assert not pathlib.Path(run.workdir).exists()
+    assert sum("one of" in line and "loss" in line for line in told) == 2  # pre-training, and the run
+    assert any("MiB of temporaries" in line for line in told)
+
+
+def test_pre_training_on_stills_comes_first_and_only_once(make_run):
+    run = make_run(
+        **{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0, "pretrain.batch_size": 24, "optim.steps": 2}
+    )
+    stills = dataclasses.replace(run.data.train, split="stills")
+    run = dataclasses.replace(run, pretrain=dataclasses.replace(run.pretrain, source=stills))
+    told = []
+    train.train(run, say=told.append)
+    towers = pathlib.Path(run.workdir) / "pretrain" / "model"
+    assert checkpoint.load_config(towers).temporal.head == "meanP"
+    assert any(line.startswith("initialised at random") and line.endswith("temporal") for line in told)
+    provenance = json.loads((pathlib.Path(run.workdir) / "model" / "provenance.json").read_text())
+    assert provenance["initial"]["source"] == str(towers)
+    before = (towers / "provenance.json").stat().st_mtime_ns
+    train.train(run)
+    assert (towers / "provenance.json").stat().st_mtime_ns == before
+
+
+def test_a_run_starts_from_a_model_directory_and_says_what_is_new(make_run, finished):
+    run = make_run(init_from=str(finished.model), **{"optim.steps": 1, "optim.lr": 0.0})
+    end = checkpoint.load(train.train(run).model).params  # one step at a learning rate of 0
+    for path, value in checkpoint.load(finished.model).params.items():
+        np.testing.assert_array_equal(end[path], value, err_msg=path)
+    told = []
+    other = make_run("other", init_from=str(finished.model), **{"model.temporal.head": "meanP"})
+    train.train(other, say=told.append, dry_run=True)
+    assert any("its temporal head Transf is left out" in line for line in told)
+
+
+def test_a_model_that_does_not_fit_is_refused_with_all_differences(make_run, finished):
+    other = make_run(init_from=str(finished.model), **{"model.text.depth": 2, "model.temporal.depth": 3})
+    with pytest.raises(ValueError) as caught:
+        train.train(other)
+    message = str(caught.value)
+    assert "text: TextConfig(" in message and "temporal: TemporalConfig(" in message and "model.text" in message
+
+
+def test_a_workdir_of_another_model_is_refused(make_run):
+    train.train(make_run(**{"optim.steps": 1}))
+    with pytest.raises(ValueError, match=r"holds a run of another model:\n  model.text.depth: 1 then, 2 now"):
+        train.train(make_run(**{"model.text.depth": 2}))
+    with pytest.raises(ValueError, match="the saved position belongs to other data"):
+        train.train(make_run(**{"data.loader.batch_size": 8}))
+
+
+def test_a_run_without_a_finite_loss_stops_and_names_the_last_good_checkpoint(make_run):
+    run = make_run(
+        **{"optim.lr": 1e30, "optim.warmup_epochs": 0.0, "optim.max_skipped": 2, "checkpoint.every_epochs": 0.1}
+    )
+    with pytest.raises(train.TrainingError) as caught:
+        train.train(run)
+    message = str(caught.value)
+    assert "neither loss nor gradient was finite in the last 2 steps" in message
+    good = pathlib.Path(message.split("last good one: ")[1].split(". Lower")[0])
+    assert good.is_dir() and good.parent.name == "checkpoints"
+
+
+def test_a_run_that_never_was_finite_has_no_checkpoint_to_name(make_run):
+    run = make_run(
+        **{"optim.lr": 1e38, "optim.warmup_epochs": 0.0, "optim.max_skipped": 1, "checkpoint.every_epochs": 0.0}
+    )
+    with pytest.raises(train.TrainingError, match="there is no checkpoint yet"):
+        train.train(run)
+
+
+def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_exported(make_run):
+    run = make_run(
+        **{
+            "tests": True,
+            "checkpoint.every_epochs": 0.17,
+            "checkpoint.keep_last": 1,
+            "checkpoint.export": "best",
+            "eval_every_epochs": 0.17,
+            "optim.lr": 1e-2,
+        }
+    )
+    train.train(run)
+    rows = [row for row in run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl") if "evaluation" in row]
+    scores = {row["step"]: row["evaluation"]["test"]["top1"] for row in rows[:STEPS]}
+    best = max(scores.items(), key=lambda item: (item[1], item[0]))[0]
+    kept = {int(path.name) for path in (pathlib.Path(run.workdir) / "checkpoints").iterdir()}
+    assert kept == {best, STEPS}
+    assert rows[-1]["evaluation"]["test"]["top1"] == scores[best]
+
+
+def test_exported_weights_are_interpolated_with_the_initial_ones(make_run, finished):
+    whole = train.train(make_run("whole", init_from=str(finished.model))).model
+    half = train.train(make_run("half", init_from=str(finished.model), **{"interpolation.export": 0.5})).model
+    start, trained, mixed = (checkpoint.load(path).params for path in (finished.model, whole, half))
+    for path, value in mixed.items():
+        expected = trained[path] if path.startswith("temporal/") else (start[path] + trained[path]) / 2
+        np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective.text": "frozen", "objective.computation": "blockwise", "objective.block": 4},
+        {"optim.ema": 0.5, "optim.accumulate": 2, "optim.clip_norm": 1.0, "interpolation.strength": 0.5},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_the_options_work_in_a_run_that_is_killed_and_goes_on(make_run, finished, changes):
+    whole, broken = (make_run(name, init_from=str(finished.model), **changes) for name in ("whole", "broken"))
+    train.train(whole)
+    with pytest.raises(Killed):
+        train.train(broken, progress=kill_after(4))
+    train.train(broken)
+    for name, value in final_state(whole)[2].items():
+        np.testing.assert_array_equal(final_state(broken)[2][name], value, err_msg=name)
+    assert losses(whole) == losses(broken)
+
+
+@pytest.mark.many_devices
+def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_read(make_run):
+    with pytest.raises(ValueError, match="12 clips cannot be spread over 8 devices"):
+        train.train(make_run(**{"data.loader.batch_size": 12, "data.train.path": "nowhere"}))
+    with pytest.raises(ValueError, match="fsdp 3 x model 1"):
+        train.train(make_run(**{"sharding.fsdp": 3}))
+    with pytest.raises(ValueError, match=r"temporal/blocks/attn/qkv/kernel .*: 1 cannot be divided by model = 2"):
+        train.train(make_run(**{"sharding.model": 2}))
+
+
+def test_one_label_a_clip_does_not_go_with_a_multi_label_loss(make_run):
+    with pytest.raises(ValueError, match=r"data.train: a clip has one label"):
+        train.train(make_run(**{"objective.loss": "multi_label"}))
+
+
+def test_the_command_trains_and_says_what_went_wrong(make_run, tmp_path, sample, capsys):
+    run = make_run()
+    file = tmp_path / "run.py"
+    changes = config_file.flatten(config.to_dict(run))
+    file.write_text(
+        "from actionclip_jax import config_file\n"
+        "def get_config():\n"
+        "    run = config_file.default()\n"
+        f"    run.update_from_flattened_dict({changes!r})\n"
+        "    return run\n"
+    )
+    workdir = tmp_path / "by_command"
+    arguments = ["train", "--config", str(file), "--workdir", str(workdir)]
+    assert cli.main([*arguments, "--config.optim.steps=2"]) == 0
+    assert checkpoint.is_model_directory(workdir / "model")
+    assert "seconds: start" in capsys.readouterr().err
+    assert cli.main([*arguments, "--config.optim.stepps=2", "--config.seed=-1"]) == 2
+    told = capsys.readouterr().err
+    assert "optim.stepps is unknown: did you mean optim.steps?" in told and "seed is -1" in told
+    assert cli.main([*arguments[:-1], str(tmp_path / "new"), "--init-from", "nothing/here.pt"]) == 2
+    assert "nothing/here.pt" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", sample, "--config.seed=1"])
+
+
+def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, tmp_path):
+    import shutil
+
+    directory = tmp_path / "damaged"
+    shutil.copytree(sample, directory)
+    first = sorted((directory / "videos" / "train").iterdir())[0]
+    first.write_bytes(b"no video")
+    second = sorted((directory / "videos" / "test").iterdir())[0]
+    second.write_bytes(b"")
+    changes = {f"data.{part}.path": str(directory) for part in ("train", "test", "zero_shot")}
+    outcome = train.train(make_run(tests=True, **changes, **{"data.loader.max_bad_fraction": 0.1}))
+    workdir = pathlib.Path(make_run().workdir)
+    assert first.name in (workdir / "bad_clips.jsonl").read_text()
+    assert second.name in (workdir / "bad_clips_test.jsonl").read_text()
+    assert (outcome.scores["test"].clips, outcome.scores["test"].scored) == (48, 47)
+
+
+@pytest.mark.many_devices
+def test_initial_weights_do_not_depend_on_the_devices():
+    from actionclip_jax import initial
+    from actionclip_jax.models import action_clip
+
+    model = config.ModelConfig(
+        image=config.ImageConfig(size=32, patch=16, width=64, depth=1, heads=2),
+        text=config.TextConfig(width=64, depth=1, heads=2),
+        embed_width=64,
+    )
+    drawn = []
+    for mesh in (sharding.make_mesh(jax.devices()[:1]), sharding.make_mesh(fsdp=4, model=2)):
+        places = sharding.param_shardings(action_clip.param_shapes(model), mesh)
+        drawn.append(initial.initial_weights(model, "", 5, places).params)
+    for path, value in drawn[0].items():
+        np.testing.assert_allclose(value, drawn[1][path], atol=1e-6, err_msg=path)
+    assert optim.interpolate({}, drawn[0], 0.5).keys() == drawn[0].keys()

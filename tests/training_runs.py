@@ -1,0 +1,123 @@
+"""Tiny training steps on random clips, for the tests of the step."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import tiny
+from flax import nnx
+
+from actionclip_jax import config, run_config, sharding, training
+from actionclip_jax.models import action_clip
+
+CLASSES, TEMPLATES, LENGTH, ROWS = 5, 3, 8, 16
+
+
+def make_spec(**changes):
+    """A tiny Transf model trained with large steps, so that mistakes show."""
+    parts = {
+        "model": tiny.model_config("Transf"),
+        "compute": config.ComputeConfig(),
+        "augment": config.NO_AUGMENTATION,
+        "objective": run_config.ObjectiveConfig(),
+        "optim": run_config.OptimConfig(lr=1e-4),
+        "interpolation": run_config.InterpolationConfig(),
+        "steps": 20,
+        "warmup": 2,
+        "seed": 3,
+    }
+    return training.StepSpec(**parts | changes)
+
+
+def change(spec, part, **changes):
+    """The spec with other fields in one part."""
+    return dataclasses.replace(spec, **{part: dataclasses.replace(getattr(spec, part), **changes)})
+
+
+def make_texts():
+    """Token ids [C, P, L], each text ending with the largest id."""
+    rng = np.random.default_rng(7)
+    texts = rng.integers(1, 49000, (CLASSES, TEMPLATES, LENGTH)).astype(np.int32)
+    texts[:, :, 0] = 49406
+    texts[:, :, -1] = 49407
+    return texts
+
+
+def make_batch(number, rows=ROWS):
+    rng = np.random.default_rng(number)
+    size = tiny.model_config().image.size
+    return {
+        "video": rng.integers(0, 256, (rows, tiny.FRAMES, size, size, 3), np.uint8),
+        "label": rng.integers(0, CLASSES, rows).astype(np.int32),
+    }
+
+
+def make_params(spec, seed=0):
+    return action_clip.named_params(action_clip.ActionClip(spec.model, rngs=nnx.Rngs(seed)))
+
+
+def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
+    """Trains on consecutive batches; returns the state and the metrics of every step."""
+    mesh = mesh or sharding.make_mesh(jax.devices()[:1])
+    params = make_params(spec) if params is None else params
+    with jax.set_mesh(mesh):
+        places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
+        params = {path: jax.device_put(value, places[path]) for path, value in params.items()}
+        initial = params if spec.interpolation.strength else {}
+        make = functools.partial(training.init_state, spec)
+        state_places = sharding.tree_shardings(jax.eval_shape(make, params, initial), places, mesh)
+        state = jax.jit(make, out_shardings=state_places)(params, initial)
+        texts = jax.device_put(make_texts() if texts is None else texts, sharding.everywhere(mesh))
+        step = jax.jit(
+            training.make_train_step(spec, mesh),
+            donate_argnums=0,
+            out_shardings=(state_places, sharding.everywhere(mesh)),
+        )
+        history = []
+        for number in range(steps):
+            batch = make_batch(number) if batches is None else batches[number]
+            with jax.transfer_guard("disallow"):
+                state, metrics = step(state, sharding.place_batch(batch, mesh), texts)
+            history.append(jax.device_get(metrics))
+        assert step._cache_size() == 1, "a second compilation"
+    return state, history
+
+
+def assert_same_training(first, second, rtol=1e-5):
+    """Losses and gradient norms of every step, and where the weights have got to."""
+    (state, history), (other, others) = first, second
+    for ours, theirs in zip(history, others, strict=True):
+        for name in ("loss", "gradient_norm", "param_norm", "logit_scale"):
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=rtol, err_msg=name)
+    for path, value in other.params.items():
+        assert_close(path, state.params[path], value, rtol)
+
+
+def assert_close(path, ours, theirs, rtol):
+    """Equal up to `rtol` of the largest value."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    if path.endswith("qkv/bias"):  # a key's bias changes no softmax: its gradient is rounding, which Adam blows up
+        ours, theirs = ours[..., [0, 2], :, :], theirs[..., [0, 2], :, :]
+    np.testing.assert_allclose(ours, theirs, atol=rtol * max(np.abs(theirs).max(), 1e-2), rtol=0, err_msg=path)
+
+
+def compile_step(spec, mesh, rows):
+    """The compiled step for that many clips, from shapes alone."""
+    size = spec.model.image.size
+    with jax.set_mesh(mesh):
+        shapes = jax.eval_shape(lambda: make_params(spec))
+        places = sharding.param_shardings({path: shape.shape for path, shape in shapes.items()}, mesh)
+        state = jax.eval_shape(functools.partial(training.init_state, spec), shapes, {})
+        state = jax.tree.map(
+            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            state,
+            sharding.tree_shardings(state, places, mesh),
+        )
+        by_row = sharding.by_row(mesh)
+        batch = {
+            "video": jax.ShapeDtypeStruct((rows, tiny.FRAMES, size, size, 3), np.uint8, sharding=by_row),
+            "label": jax.ShapeDtypeStruct((rows,), np.int32, sharding=by_row),
+        }
+        texts = jax.ShapeDtypeStruct(make_texts().shape, np.int32, sharding=sharding.everywhere(mesh))
+        return jax.jit(training.make_train_step(spec, mesh), donate_argnums=0).lower(state, batch, texts).compile()
