@@ -10,7 +10,8 @@ import numpy as np
 
 from actionclip_jax import config, draw, evaluation, run_config, train
 
-OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
+AXES = (("left", "right"), ("up", "down"))
+OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
 WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
 
 
@@ -23,7 +24,7 @@ def run_demo(run: run_config.TrainConfig, say: train.Say, progress: train.Progre
     outcome = train.train(run, say=say, progress=progress)
     if outcome.model is None:
         raise KeyboardInterrupt
-    say("the control: the same training with the mean over the frames in the place of the temporal transformer")
+    say("the control, half as long, with the mean over the frames in the place of the temporal transformer:")
     control = train.train(control_of(run), say=say, progress=progress)
     if control.model is None:
         raise KeyboardInterrupt
@@ -42,11 +43,13 @@ def run_demo(run: run_config.TrainConfig, say: train.Say, progress: train.Progre
 
 
 def control_of(run: run_config.TrainConfig) -> run_config.TrainConfig:
-    """The same run, from the same pre-trained towers, but without a temporal head."""
-    workdir = pathlib.Path(run.workdir)
-    return dataclasses.replace(
+    """The run for half as long, from the same pre-trained towers, but without a temporal head."""
+    workdir, change = pathlib.Path(run.workdir), dataclasses.replace
+    half = {name: getattr(run.optim, name) / 2 for name in ("epochs", "warmup_epochs")}
+    return change(
         run,
-        model=dataclasses.replace(run.model, temporal=config.TemporalConfig()),
+        model=change(run.model, temporal=config.TemporalConfig()),
+        optim=change(run.optim, **half),
         init_from=str(workdir / "pretrain" / "model"),
         pretrain=run_config.PretrainConfig(),
         workdir=str(workdir / "meanP"),
@@ -57,12 +60,13 @@ def describe(scores: evaluation.Scores) -> dict[str, float]:
     """Accuracy with its chance level, of the single words too, and how often a direction beats its opposite."""
     best = scores.probabilities.argmax(axis=1)
     words = np.array([label.split() for label in scores.labels])
-    found = {**scores.summary()}
+    found = scores.summary()
     for name, place in WORDS.items():
         found[name] = float((words[best, place] == words[scores.targets, place]).mean())
-    for first in ("left", "up"):
-        rows = np.flatnonzero(np.isin(words[scores.targets, -1], [first, OPPOSITE[first]]))
-        found[f"{first}_or_{OPPOSITE[first]}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
+    for first, second in AXES:
+        rows = np.flatnonzero(np.isin(words[scores.targets, -1], [first, second]))
+        if len(rows):
+            found[f"{first}_or_{second}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
     return {name: round(value, 4) for name, value in found.items()}
 
 

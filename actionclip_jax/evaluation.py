@@ -67,7 +67,13 @@ class Evaluator:
         self.tokens = text.cut_padding(tokens)  # [C, P, L]
         options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": compiler.options(compute.dtype)}
         build = functools.partial(action_clip.from_params, model, compute)
-        self._encode_views = jax.jit(lambda params, videos: encode_views(build(params), videos), **options)
+
+        def encode_batch(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            rest = {name: value for name, value in batch.items() if name != "video"}
+            return {**rest, "features": encode_views(build(params), batch["video"])}
+
+        # what goes in spread over devices and hosts comes out whole on each of them
+        self._encode_batch = jax.jit(encode_batch, **options)
         self._encode_texts = jax.jit(lambda params, tokens: encode_texts(build(params), tokens), **options)
 
     def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:
@@ -76,12 +82,8 @@ class Evaluator:
         self.batches.restore(self.batches.state() | {"position": 0})
         parts: list[dict[str, np.ndarray]] = []
         for batch in self.batches:
-            placed = sharding.place_batch(batch, self.mesh)
-            features = self._encode_views(params, placed.pop("video"))
-            shared = jax.device_put(placed, sharding.everywhere(self.mesh))
-            parts.append(
-                {name: np.asarray(value) for name, value in shared.items()} | {"features": np.asarray(features)}
-            )
+            encoded = self._encode_batch(params, sharding.place_batch(batch, self.mesh))
+            parts.append({name: np.asarray(value) for name, value in encoded.items()})
             progress(int(parts[-1]["mask"].sum()))
         return self.score(classes, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 

@@ -94,10 +94,17 @@ def token_table(
 
 
 def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: pathlib.Path) -> pipeline.Batches:
-    """This host's part of the training batches; clips that cannot be decoded are named in bad_clips.jsonl."""
+    """This host's part of the training batches; clips that cannot be decoded are named in a file."""
     host, data = this_host(), run.data
-    name = "bad_clips.jsonl" if host.count == 1 else f"bad_clips-{host.index}.jsonl"
-    return pipeline.train_batches(clips, data.sample, data.augment, data.loader, host=host, report=workdir / name)
+    return pipeline.train_batches(
+        clips, data.sample, data.augment, data.loader, host=host, report=bad_clips_file(workdir, "train")
+    )
+
+
+def bad_clips_file(workdir: pathlib.Path, part: str) -> pathlib.Path:
+    """Where this host names the clips of a data set that cannot be decoded."""
+    host = this_host()
+    return workdir / (f"bad_clips_{part}.jsonl" if host.count == 1 else f"bad_clips_{part}-{host.index}.jsonl")
 
 
 def evaluators(
@@ -121,7 +128,7 @@ def evaluators(
             templates=run.objective.templates,
             tokenizer=tokenizer,
             mesh=mesh,
-            report=workdir / f"bad_clips_{name}.jsonl" if this_host().index == 0 else None,
+            report=bad_clips_file(workdir, name),
         )
         for name, clips in tables.items()
         if name != "train"

@@ -24,14 +24,14 @@ def get_config():
     run.data.sample.update(frames=4, size=32)
     # colours and directions are what the labels say: neither may change
     run.data.augment.update(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
-    run.data.loader.update(batch_size=128, workers=1)
+    run.data.loader.update(batch_size=128, workers=0)  # so small that threads do, which start at once
 
     run.pretrain.source.update(path=DATA, kind="sample", split="stills")
-    run.pretrain.update(epochs=70.0, warmup_epochs=7.0, lr=2e-3, batch_size=256)
+    run.pretrain.update(epochs=60.0, warmup_epochs=6.0, lr=2e-3, batch_size=256)
     run.objective.loss = "normalized"
-    run.optim.update(lr=1e-3, epochs=27.0, warmup_epochs=3.0, clip_norm=1.0)
+    run.optim.update(lr=1e-3, epochs=24.0, warmup_epochs=3.0, clip_norm=1.0)
     # the frame positions start at 0.02 beside features of 1: they have a long way to go
     run.optim.multipliers = ((r"temporal/position", 10.0), (r"temporal/.*", 2.0), (r".*", 1.0))
-    run.eval_every_epochs = 9.0
-    run.checkpoint.every_epochs = 9.0
+    run.eval_every_epochs = 12.0
+    run.checkpoint.every_epochs = 12.0
     return run

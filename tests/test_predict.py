@@ -325,14 +325,6 @@ def test_a_wrong_conversion_fails_verification(source, tmp_path, monkeypatch, ca
     assert "the conversion is wrong" in capsys.readouterr().err
 
 
-def test_the_demo_runs_from_nothing(tmp_path, capsys):
-    assert run_command("demo", "--out", tmp_path / "demo") == 0
-    printed = capsys.readouterr()
-    assert "has learned nothing" in printed.err
-    assert printed.out.count(".mp4") == 3
-    assert (tmp_path / "demo" / "sheet.png").is_file()
-
-
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the folder of odd videos is not on this machine")
 def test_every_odd_video_is_predicted_or_explained(directory, tmp_path, capsys):
     out = tmp_path / "odd.json"

@@ -138,7 +138,7 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
         "zero_shot": (24, 24),
     }
     assert (workdir / "curves.png").stat().st_size > 10_000
-    assert list((workdir / "tensorboard").iterdir()) and not (workdir / "bad_clips.jsonl").exists()
+    assert list((workdir / "tensorboard").iterdir()) and not (workdir / "bad_clips_train.jsonl").exists()
     rows = run_log.read_rows(workdir / "metrics.jsonl")
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, STEPS + 1))
@@ -388,7 +388,7 @@ def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, t
     changes = {f"data.{part}.path": str(directory) for part in ("train", "test", "zero_shot")}
     outcome = train.train(make_run(tests=True, **changes, **{"data.loader.max_bad_fraction": 0.1}))
     workdir = pathlib.Path(make_run().workdir)
-    assert first.name in (workdir / "bad_clips.jsonl").read_text()
+    assert first.name in (workdir / "bad_clips_train.jsonl").read_text()
     assert second.name in (workdir / "bad_clips_test.jsonl").read_text()
     assert (outcome.scores["test"].clips, outcome.scores["test"].scored) == (48, 47)
 

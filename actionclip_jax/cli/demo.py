@@ -42,9 +42,10 @@ def execute(options: argparse.Namespace) -> int:
     """Trains with a control, prints the comparison, and calls `predict` as a user would."""
     from actionclip_jax import config_file, demo
 
-    sources = ("data.train", "data.test", "data.zero_shot", "pretrain.source")
-    changes = {f"{source}.path": options.out / "data" for source in sources}
-    changes |= {"workdir": options.out, "seed": options.seed, "data.loader.seed": options.seed}
+    changes = {"workdir": options.out, "seed": options.seed, "data.loader.seed": options.seed}
+    changes |= {f"data.{part}.path": options.out / "data" for part in ("test", "zero_shot")}
+    for source, split in (("data.train", "train"), ("pretrain.source", "stills")):
+        changes |= prepared(options.out, source, split)
     run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
     terminal.say(f"$ actionclip train --config {options.config} --workdir {options.out}")
@@ -54,6 +55,15 @@ def execute(options: argparse.Namespace) -> int:
     failed = predict_unseen(options.out)
     terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {options.out}")
     return failed
+
+
+def prepared(out: pathlib.Path, source: str, split: str) -> dict[str, Any]:
+    """Decodes a split once for all epochs, as a user would; returns the settings that read the result."""
+    command = ["prepare", str(out / "data"), str(out / "shards" / split), "--kind", "sample", "--split", split]
+    terminal.say(f"$ actionclip {shlex.join(command)}")
+    if cli.main(command):
+        raise ValueError(f"{split}: the sample videos could not be prepared")
+    return {f"{source}.{name}": value for name, value in (("path", command[2]), ("kind", "records"), ("split", ""))}
 
 
 def predict_unseen(out: pathlib.Path) -> int:

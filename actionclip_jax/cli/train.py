@@ -25,11 +25,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, compile, do one step on real data, and stop"
     )
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="one of several processes: find the others through Slurm, MPI, a TPU pod or JAX_COORDINATOR_ADDRESS",
+    group = parser.add_argument_group("several processes, each of which is started with the same command")
+    group.add_argument(
+        "--distributed", action="store_true", help="they find each other: Slurm, MPI, TPU pod, or the following"
     )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is, any free port of its host")
+    group.add_argument("--processes", type=terminal.positive, metavar="N", help="how many there are")
+    group.add_argument("--process", type=terminal.natural, metavar="I", help="which this is, from 0 on")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -42,10 +44,7 @@ def execute(options: argparse.Namespace) -> int:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
     run: run_config.TrainConfig = config_file.load(options.config, overrides)
     terminal.set_up_jax()
-    if options.distributed:
-        import jax
-
-        jax.distributed.initialize()
+    join_others(options)
     with progress_line() as progress:
         try:
             outcome = train.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run)
@@ -55,6 +54,21 @@ def execute(options: argparse.Namespace) -> int:
     spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in outcome.seconds.items())
     terminal.say(f"seconds: {spent}")
     return 0 if options.dry_run or outcome.step == outcome.steps else terminal.EXIT_FAILED
+
+
+def join_others(options: argparse.Namespace) -> None:
+    """Makes this process one of several, if it was told to be."""
+    told = (options.coordinator, options.processes, options.process)
+    if any(value is not None for value in told) and (not options.distributed or None in told):
+        raise ValueError("--coordinator, --processes and --process go together, and with --distributed")
+    if not options.distributed:
+        return
+    import jax
+
+    try:
+        jax.distributed.initialize(*told)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"--distributed: the other processes were not found ({error})") from None
 
 
 @contextlib.contextmanager
