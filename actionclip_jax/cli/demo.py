@@ -17,8 +17,8 @@ ROWS = {  # of the table: what the report calls it, and its chance level if that
     "color": "colour right",
     "shape": "shape right",
     "direction": "direction right",
-    "left_or_right": "left told from right (chance 50%)",
-    "up_or_down": "up told from down (chance 50%)",
+    "left_or_right": "left or right (chance 50%)",
+    "up_or_down": "up or down (chance 50%)",
 }
 
 
@@ -81,12 +81,12 @@ def predict_unseen(out: pathlib.Path) -> int:
 
 def print_report(report: dict[str, Any], head: str) -> None:
     """A table of both models on both sets of classes."""
-    sets = {"test": "classes it was trained on", "zero_shot": "classes it never saw"}
+    sets = {"test": "seen classes", "zero_shot": "unseen classes"}
     table = rich.table.Table()
-    table.add_column()
+    table.add_column(no_wrap=True)
     for title in sets.values():
-        table.add_column(f"{title}\n{head}", justify="right")
-        table.add_column("control\nmeanP", justify="right")
+        table.add_column(f"{title}\n{head}", justify="right", no_wrap=True)
+        table.add_column("control\nmeanP", justify="right", no_wrap=True)
     for name, title in ROWS.items():
         cells = [f"{report[part][model][name]:.1%}" for part in sets for model in (head, "meanP")]
         table.add_row(title, *cells)
