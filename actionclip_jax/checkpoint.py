@@ -54,8 +54,11 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
     final = check_destination(directory, overwrite)
     partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
     try:
-        ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        with ocp.Context(multiprocessing_options=alone):  # waits for no other process of a run
+            ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
         weights.tokenizer.save_pretrained(partial / "tokenizer")
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}

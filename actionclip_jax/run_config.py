@@ -80,6 +80,7 @@ class PretrainConfig:
     epochs: float = 0.0  # 0: none
     warmup_epochs: float = 1.0
     lr: float = 5e-4
+    multipliers: Rules = ((r".*", 1.0),)
     batch_size: int = 128
 
 

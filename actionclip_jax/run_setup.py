@@ -42,7 +42,7 @@ def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_confi
             epochs=plan.epochs,
             warmup_epochs=plan.warmup_epochs,
             steps=0,
-            multipliers=((".*", 1.0),),
+            multipliers=plan.multipliers,
             accumulate=1,
         ),
         interpolation=run_config.InterpolationConfig(),

@@ -157,16 +157,14 @@ class Trainer:
 
     def compile(self) -> jax.stages.Compiled:
         """The step for the shapes of this run: it cannot compile a second time."""
-        host = run_setup.this_host()
         rows, sample = self.run.data.loader.batch_size, self.run.data.sample
         video = (rows, sample.frames, sample.size, sample.size, 3)
-        multi_label = (rows, self.texts.shape[0])
+        multi_label = self.run.objective.loss == "multi_label"
+        label = ((rows, self.texts.shape[0]), jnp.uint8) if multi_label else ((rows,), jnp.int32)
         by_row, everywhere = sharding.by_row(self.mesh), sharding.everywhere(self.mesh)
         batch = {
             "video": jax.ShapeDtypeStruct(video, jnp.uint8, sharding=by_row),
-            "label": jax.ShapeDtypeStruct(multi_label, jnp.uint8, sharding=by_row)
-            if self.run.objective.loss == "multi_label"
-            else jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=by_row),
+            "label": jax.ShapeDtypeStruct(*label, sharding=by_row),
         }
         state_places = jax.tree.map(lambda array: array.sharding, self.state)
         step = jax.jit(
@@ -177,7 +175,7 @@ class Trainer:
         )
         compiled = step.lower(self.state, batch, self.texts).compile()
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
-        self.say(f"{self.mesh.size} devices ({axes}) of {host.count} processes; {describe_memory(compiled)}")
+        self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {describe_memory(compiled)}")
         return compiled
 
     def try_one_step(self, step: jax.stages.Compiled) -> Outcome:
@@ -264,13 +262,13 @@ class Trainer:
                 self.write_row(done, rows, time.perf_counter() - since)
                 self.check_finite(done, rows[-1])
                 window, since = [], time.perf_counter()
+            pause = time.perf_counter()
             score = None
             if self.evaluators and (done == steps or (evaluate_every and done % evaluate_every == 0)):
                 score = self.evaluate(done)
             if score is not None or done == steps or (save_every and done % save_every == 0):
                 self.save(done, score)
-            if not window:
-                since = time.perf_counter()
+            since += time.perf_counter() - pause
         if stop.wanted and done < steps and self.checkpoints.latest != done:
             self.save(done, None)
         return done
@@ -351,7 +349,9 @@ class Trainer:
                 best = self.checkpoints.best
                 self.state = self.checkpoints.restore(best, abstract(self.state))
             self.say(f"the best weights are those of step {best}")
-            self.evaluate(best)
+            self.scores = {}
+        if self.evaluators and not self.scores:
+            self.evaluate(done)
         with self.clock.measure("checkpoint"):
             model = self.export(done)
         if jax.process_index() == 0:

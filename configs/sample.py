@@ -13,7 +13,7 @@ DATA = "outputs/sample/data"  # made by the first run
 def get_config():
     run = config_file.default()
     run.workdir = "outputs/sample"
-    run.model.image.update(size=32, patch=8, width=64, depth=3, heads=1)
+    run.model.image.update(size=32, patch=16, width=64, depth=3, heads=1)
     run.model.text.update(width=64, depth=2, heads=1)
     run.model.temporal.update(head="Transf", depth=2, heads=2)
     run.model.update(embed_width=128, frames=4)
@@ -28,10 +28,11 @@ def get_config():
 
     run.pretrain.source.update(path=DATA, kind="sample", split="stills")
     run.pretrain.update(epochs=60.0, warmup_epochs=6.0, lr=2e-3, batch_size=256)
+    # positions start small beside what they are added to, and here they are half of what there is to learn
+    run.pretrain.multipliers = ((r"image/position", 30.0), (r".*", 1.0))
     run.objective.loss = "normalized"
-    run.optim.update(lr=1e-3, epochs=24.0, warmup_epochs=3.0, clip_norm=1.0)
-    # the frame positions start at 0.02 beside features of 1: they have a long way to go
-    run.optim.multipliers = ((r"temporal/position", 10.0), (r"temporal/.*", 2.0), (r".*", 1.0))
-    run.eval_every_epochs = 12.0
-    run.checkpoint.every_epochs = 12.0
+    run.optim.update(lr=1e-3, epochs=30.0, warmup_epochs=3.0, clip_norm=1.0)
+    run.optim.multipliers = ((r"temporal/position", 20.0), (r"temporal/.*", 2.0), (r".*", 1.0))
+    run.eval_every_epochs = 15.0
+    run.checkpoint.every_epochs = 15.0
     return run

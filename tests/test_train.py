@@ -185,7 +185,9 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished):
         np.testing.assert_array_equal(arrays[name], value, err_msg=name)
     assert losses(broken) == losses(finished.run) and len(losses(broken)) == STEPS
     # and once it is done, the same command does nothing more
-    assert train.train(broken).step == STEPS and final_state(broken)[0] == STEPS
+    again = train.train(broken)
+    assert again.step == STEPS and final_state(broken)[0] == STEPS
+    assert again.scores["test"].values == outcome.scores["test"].values
 
 
 @pytest.mark.many_devices

@@ -95,7 +95,7 @@ def write_frames(path: str | os.PathLike, frames: Sequence[np.ndarray], fps: int
 
 
 def _draw_radius(rng: np.random.Generator, extent: np.ndarray) -> float:
-    return extent.min() * rng.uniform(0.12, 0.2)
+    return extent.min() * rng.uniform(0.18, 0.26)
 
 
 def _validate(words: Sequence[tuple[str, str, Iterable[str]]], size: tuple[int, int], frames: int, fps: int) -> None:
