@@ -46,19 +46,19 @@ def is_model_directory(path: str | os.PathLike) -> bool:
 
 
 def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:
-    """Writes a model directory; it appears under its name only when whole.
+    """Writes a model directory; it appears under its name only when whole. All processes of a run make the same call.
 
     Raises:
         ModelDirectoryError: the directory exists and is not to be overwritten.
     """
     final = check_destination(directory, overwrite)
-    partial = final.with_name(f"{final.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    this = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+    writer = os.getpid() if jax.process_count() == 1 else "run"
+    partial = final.with_name(f"{final.name}.partial-{writer}")
+    partial.mkdir(parents=True, exist_ok=jax.process_count() > 1)
     try:
-        with ocp.Context(multiprocessing_options=alone):  # waits for no other process of a run
-            ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        if jax.process_index():
+            return
         weights.tokenizer.save_pretrained(partial / "tokenizer")
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
@@ -70,7 +70,8 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
             shutil.rmtree(final)
         partial.rename(final)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not jax.process_index():
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:

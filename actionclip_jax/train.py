@@ -372,9 +372,8 @@ class Trainer:
             "config": config.to_dict(self.run),
         }
         model = self.workdir / "model"
-        if jax.process_index() == 0:
-            weights = checkpoint.Weights(self.run.model, params, self.tokenizer, provenance, {})
-            checkpoint.save(model, weights, overwrite=True)
+        weights = checkpoint.Weights(self.run.model, params, self.tokenizer, provenance, {})
+        checkpoint.save(model, weights, overwrite=True)
         return model
 
 
