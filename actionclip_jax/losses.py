@@ -21,7 +21,6 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 SHARPNESS = 10.0  # of the source's softmax over G
-STATISTICS = ("log_total", "positive_sum", "sum", "best", "best_positive", "positives")
 
 
 def positives_of(labels: jax.Array, kind: str) -> jax.Array:
@@ -55,7 +54,7 @@ def product(rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def row_statistics(similarities: jax.Array, same: jax.Array) -> dict[str, jax.Array]:
-    """All that the loss needs to know of rows [b, n], as [b] each: STATISTICS."""
+    """All that the loss needs to know of rows [b, n], as [b] each."""
     seen = jax.lax.stop_gradient(similarities)
     return {
         "log_total": jax.nn.logsumexp(similarities, axis=1),
