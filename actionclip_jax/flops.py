@@ -1,7 +1,13 @@
-"""Floating-point operations of the model, counted by hand: a multiplication and an addition are two.
+"""Floating-point operations: those of the model, counted by hand, and how many a second a device can do.
 
-Norms, softmax and activations (below 1%) are left out. `benchmarks/flops.py` compares the counts with XLA's.
+A multiplication and an addition are two. Norms, softmax and activations (below 1%) are left out. `benchmarks/flops.py`
+compares the counts with XLA's.
 """
+
+import time
+
+import jax
+import jax.numpy as jnp
 
 from actionclip_jax import config, run_config
 
@@ -47,3 +53,17 @@ def train_clip(
     image = image_tower(model, frames) * (3 if objective.image == "trained" else 1)
     text = texts * text_tower(model, tokens) * (3 if objective.text == "trained" else 0)
     return image + 3 * temporal_head(model, frames) + text
+
+
+def matmul_rate(dtype: str) -> float:
+    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    square = jnp.ones((size, size), dtype)
+    precision = "highest" if dtype == "float32" else None
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    seconds = []
+    for _ in range(4):  # the first one compiles
+        start = time.perf_counter()
+        multiply(square).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, config_file, run_config, training
@@ -51,8 +52,9 @@ class RunCheckpoints:
             step, {"state": state}, force=True, metrics=metrics, custom_metadata=described
         )
 
-    def restore(self, step: int, abstract: training.TrainState) -> training.TrainState:
-        """The state of a checkpoint, spread over devices as the shapes in `abstract` say."""
+    def restore(self, step: int, like: training.TrainState) -> training.TrainState:
+        """The state of a checkpoint, spread over the devices as the one given."""
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
 
     def describe(self, step: int) -> dict[str, Any]:

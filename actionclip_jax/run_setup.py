@@ -3,14 +3,14 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 import transformers
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
-from actionclip_jax import config, evaluation, optim, run_config, sharding, text, training
+from actionclip_jax import config, evaluation, initial, optim, run_config, sharding, text, training
 from actionclip_jax.data import order, pipeline, sources, table
 
 Say = Callable[[str], None]
@@ -49,6 +49,16 @@ def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_confi
         checkpoint=change(run.checkpoint, export="last"),
         pretrain=run_config.PretrainConfig(),
         workdir=str(workdir),
+    )
+
+
+def after_pretraining(run: run_config.TrainConfig, towers: str) -> run_config.TrainConfig:
+    """The run itself, starting from the towers in a model directory; in a dry run there are none: empty."""
+    return dataclasses.replace(
+        run,
+        init_from=towers,
+        pretrain=run_config.PretrainConfig(),
+        interpolation=run.interpolation if towers else run_config.InterpolationConfig(),
     )
 
 
@@ -91,6 +101,32 @@ def token_table(
     """Token ids [C, P, L] of all classes in all templates."""
     templates = text.load_templates(run.objective.templates)
     return text.cut_padding(text.token_table(tokenizer, clips.labels, templates))
+
+
+def first_state(
+    spec: training.StepSpec, start: initial.Initial, places: Mapping[str, NamedSharding], mesh: Mesh
+) -> training.TrainState:
+    """The state before the first step, spread over the devices."""
+    interpolation = spec.interpolation
+    kept = start.loaded if interpolation.strength or interpolation.export < 1 else []
+
+    def make(params: training.Params) -> training.TrainState:
+        return training.init_state(spec, params, {path: params[path] for path in kept})
+
+    shapes = jax.eval_shape(make, start.params)
+    return jax.jit(make, out_shardings=sharding.tree_shardings(shapes, places, mesh))(start.params)
+
+
+def place_texts(spec: training.StepSpec, params: training.Params, tokens: np.ndarray, mesh: Mesh) -> jax.Array:
+    """The token ids of all prompts or, of a frozen text tower, their embeddings, on every device."""
+    everywhere = sharding.everywhere(mesh)
+    if spec.objective.text == "trained":
+        return jax.device_put(tokens, everywhere)
+
+    def encode(params: training.Params, tokens: jax.Array) -> jax.Array:
+        return evaluation.encode_texts(spec.build(params), tokens)
+
+    return jax.jit(encode, out_shardings=everywhere)(params, tokens)
 
 
 def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: pathlib.Path) -> pipeline.Batches:

@@ -3,14 +3,11 @@
 import dataclasses
 import json
 import pathlib
-import signal
 import time
-import types
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from actionclip_jax import (
@@ -27,6 +24,7 @@ from actionclip_jax import (
     run_log,
     run_setup,
     sharding,
+    stop_signal,
     training,
 )
 from actionclip_jax.models import action_clip
@@ -73,33 +71,24 @@ def train(
     if jax.process_index():  # one process speaks for all
         say, progress = lambda line: None, lambda task, done, total, line: None
     if run.pretrain.epochs:
-        run = pretrained(run, say, progress, dry_run)
+        workdir = pathlib.Path(run.workdir) / "pretrain"
+        if not checkpoint.is_model_directory(workdir / "model"):
+            say("image-text pre-training:")
+            towers = train(run_setup.pretraining(run, workdir), say=say, progress=progress, dry_run=dry_run)
+            if towers.step < towers.steps and not dry_run:
+                return towers
+            say("video training:")
+        run = run_setup.after_pretraining(run, "" if dry_run else str(workdir / "model"))
     clock = run_log.Clock()
     with clock.measure("start"):
         mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
-        flop_rate = matmul_rate(run.compute.dtype) * mesh.size
+        flop_rate = flops.matmul_rate(run.compute.dtype) * mesh.size
     with jax.set_mesh(mesh):
         with clock.measure("start"):
             trainer = Trainer(run, mesh, flop_rate, clock, say, progress)
         with clock.measure("compile"):
             step = trainer.compile()
         return trainer.try_one_step(step) if dry_run else trainer.run_to_the_end(step)
-
-
-def pretrained(run: run_config.TrainConfig, say: Say, progress: Progress, dry_run: bool) -> run_config.TrainConfig:
-    """The run that starts from towers which a run of their own trains first, unless that has been done."""
-    workdir = pathlib.Path(run.workdir) / "pretrain"
-    if not checkpoint.is_model_directory(workdir / "model"):
-        say("image-text pre-training:")
-        train(run_setup.pretraining(run, workdir), say=say, progress=progress, dry_run=dry_run)
-        say("video training:")
-    start = "" if dry_run else str(workdir / "model")
-    return dataclasses.replace(
-        run,
-        init_from=start,
-        pretrain=run_config.PretrainConfig(),
-        interpolation=run_config.InterpolationConfig() if dry_run else run.interpolation,
-    )
 
 
 class Trainer:
@@ -118,65 +107,28 @@ class Trainer:
         self.clock, self.say, self.progress = clock, say, progress
         self.workdir = pathlib.Path(run.workdir).expanduser().absolute()
         sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
-        self.places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
+        places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
         tables = run_setup.open_tables(run, say)
         self.clips = len(tables["train"])
         self.spec = run_setup.step_spec(run, tables["train"])
         self.batches = run_setup.train_batches(run, tables["train"], self.workdir)
-        start = initial.initial_weights(run.model, run.init_from, run.seed, self.places, say)
+        start = initial.initial_weights(run.model, run.init_from, run.seed, places, say)
         self.tokenizer, self.provenance = start.tokenizer, start.provenance
         self.evaluators = run_setup.evaluators(run, tables, start.tokenizer, mesh, self.workdir)
-        self.state = self.new_state(start)
+        self.state = run_setup.first_state(self.spec, start, places, mesh)
         tokens = run_setup.token_table(run, start.tokenizer, tables["train"])
         self.text_length = tokens.shape[-1]
-        self.texts = self.place_texts(tokens)
+        self.texts = run_setup.place_texts(self.spec, self.state.params, tokens, mesh)
         self.scores: dict[str, evaluation.Scores] = {}
 
-    def new_state(self, start: initial.Initial) -> training.TrainState:
-        """The state before the first step, spread over the devices."""
-        interpolation = self.run.interpolation
-        kept = start.loaded if interpolation.strength or interpolation.export < 1 else []
-
-        def make(params: training.Params) -> training.TrainState:
-            return training.init_state(self.spec, params, {path: params[path] for path in kept})
-
-        shapes = jax.eval_shape(make, start.params)
-        places = sharding.tree_shardings(shapes, self.places, self.mesh)
-        return jax.jit(make, out_shardings=places)(start.params)
-
-    def place_texts(self, tokens: np.ndarray) -> jax.Array:
-        """The token ids of all prompts or, of a frozen text tower, their embeddings, on every device."""
-        everywhere = sharding.everywhere(self.mesh)
-        if self.run.objective.text == "trained":
-            return jax.device_put(tokens, everywhere)
-
-        def encode(params: training.Params, tokens: jax.Array) -> jax.Array:
-            return evaluation.encode_texts(self.spec.build(params), tokens)
-
-        return jax.jit(encode, out_shardings=everywhere)(self.state.params, tokens)
-
     def compile(self) -> jax.stages.Compiled:
-        """The step for the shapes of this run: it cannot compile a second time."""
-        rows, sample = self.run.data.loader.batch_size, self.run.data.sample
-        video = (rows, sample.frames, sample.size, sample.size, 3)
-        multi_label = self.run.objective.loss == "multi_label"
-        label = ((rows, self.texts.shape[0]), jnp.uint8) if multi_label else ((rows,), jnp.int32)
-        by_row, everywhere = sharding.by_row(self.mesh), sharding.everywhere(self.mesh)
-        batch = {
-            "video": jax.ShapeDtypeStruct(video, jnp.uint8, sharding=by_row),
-            "label": jax.ShapeDtypeStruct(*label, sharding=by_row),
-        }
-        state_places = jax.tree.map(lambda array: array.sharding, self.state)
-        step = jax.jit(
-            training.make_train_step(self.spec, self.mesh),
-            donate_argnums=0,
-            out_shardings=(state_places, everywhere),
-            compiler_options=compiler.options(self.run.compute.dtype),
-        )
-        compiled = step.lower(self.state, batch, self.texts).compile()
+        """The step of this run; says where it runs and what it needs."""
+        data = self.run.data
+        step = training.compile_step(self.spec, self.mesh, self.state, self.texts, data.sample, data.loader.batch_size)
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
-        self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {describe_memory(compiled)}")
-        return compiled
+        memory = compiler.describe_memory(step)
+        self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {memory}")
+        return step
 
     def try_one_step(self, step: jax.stages.Compiled) -> Outcome:
         """What --dry-run does once everything is compiled."""
@@ -198,7 +150,7 @@ class Trainer:
             done = self.resume()
         self.log = run_log.RunLog(self.workdir, done, writes=jax.process_index() == 0)
         try:
-            with StopSignal() as stop:
+            with stop_signal.StopSignal() as stop:
                 done = self.loop(step, done, stop)
             if done < self.spec.steps:
                 self.say(f"stopped after step {done} of {self.spec.steps}; the same command goes on from there")
@@ -223,7 +175,7 @@ class Trainer:
         changes = run_checkpoints.describe_changes(described["config"], self.run)
         if models := [line for line in changes if line.startswith("model.")]:
             raise ValueError("\n  ".join([f"{self.workdir} holds a run of another model:", *models]))
-        self.state = self.checkpoints.restore(latest, abstract(self.state))
+        self.state = self.checkpoints.restore(latest, self.state)
         self.batches.restore(described["data"])
         self.say(f"goes on from step {latest} of {self.workdir}")
         if changes:
@@ -235,7 +187,7 @@ class Trainer:
         batch = next(self.batches)
         return sharding.place_batch({name: batch[name] for name in ("video", "label")}, self.mesh)
 
-    def loop(self, step: jax.stages.Compiled, done: int, stop: "StopSignal") -> int:
+    def loop(self, step: jax.stages.Compiled, done: int, stop: stop_signal.StopSignal) -> int:
         """Steps until the end or the signal; returns how many are done."""
         run, steps = self.run, self.spec.steps
         save_every, evaluate_every = (
@@ -347,7 +299,7 @@ class Trainer:
         if self.run.checkpoint.export == "best" and self.checkpoints.best not in (None, done):
             with self.clock.measure("checkpoint"):
                 best = self.checkpoints.best
-                self.state = self.checkpoints.restore(best, abstract(self.state))
+                self.state = self.checkpoints.restore(best, self.state)
             self.say(f"the best weights are those of step {best}")
             self.scores = {}
         if self.evaluators and not self.scores:
@@ -375,55 +327,3 @@ class Trainer:
         weights = checkpoint.Weights(self.run.model, params, self.tokenizer, provenance, {})
         checkpoint.save(model, weights, overwrite=True)
         return model
-
-
-class StopSignal:
-    """Within the `with`, Ctrl-C asks for the end of the step; only a second one ends the program at once."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-
-    def __enter__(self) -> "StopSignal":
-        self._before = signal.getsignal(signal.SIGINT)
-        try:
-            signal.signal(signal.SIGINT, self._ask)
-        except ValueError:  # not the main thread, which alone receives signals
-            self._before = None
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, number: int, frame: types.FrameType | None) -> None:
-        if self.wanted:
-            raise KeyboardInterrupt
-        self.wanted = True
-
-
-def abstract(state: training.TrainState) -> training.TrainState:
-    """Shapes, dtypes and places in the stead of arrays."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
-
-
-def describe_memory(step: jax.stages.Compiled) -> str:
-    """What the compiled step needs on every device."""
-    memory = step.memory_analysis()
-    if memory is None:
-        return "the compiler does not say how much memory a step needs"
-    kept, temporary = (size / 2**20 for size in (memory.argument_size_in_bytes, memory.temp_size_in_bytes))
-    return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"
-
-
-def matmul_rate(dtype: str) -> float:
-    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by."""
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    square = jnp.ones((size, size), dtype)
-    precision = "highest" if dtype == "float32" else None
-    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
-    seconds = []
-    for _ in range(4):  # the first one compiles
-        start = time.perf_counter()
-        multiply(square).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)

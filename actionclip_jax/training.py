@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from actionclip_jax import color, config, losses, optim, run_config, sharding
+from actionclip_jax import color, compiler, config, losses, optim, run_config, sharding
 from actionclip_jax.models import action_clip
 
 Params = dict[str, jax.Array]  # by path, float32
@@ -139,6 +139,27 @@ def make_train_step(
         return new_state, metrics
 
     return step
+
+
+def compile_step(
+    spec: StepSpec, mesh: Mesh, state: TrainState, texts: jax.Array, sample: config.SampleConfig, rows: int
+) -> jax.stages.Compiled:
+    """The step for batches of so many clips: being compiled ahead, it cannot compile a second time. The mesh is set."""
+    video = (rows, sample.frames, sample.size, sample.size, 3)
+    multi_label = spec.objective.loss == "multi_label"
+    label = ((rows, texts.shape[0]), jnp.uint8) if multi_label else ((rows,), jnp.int32)
+    by_row = sharding.by_row(mesh)
+    batch = {
+        "video": jax.ShapeDtypeStruct(video, jnp.uint8, sharding=by_row),
+        "label": jax.ShapeDtypeStruct(*label, sharding=by_row),
+    }
+    step = jax.jit(
+        make_train_step(spec, mesh),
+        donate_argnums=0,
+        out_shardings=(jax.tree.map(lambda array: array.sharding, state), sharding.everywhere(mesh)),
+        compiler_options=compiler.options(spec.compute.dtype),
+    )
+    return step.lower(state, batch, texts).compile()
 
 
 def batch_loss(

@@ -232,7 +232,10 @@ def test_pre_training_on_stills_comes_first_and_only_once(make_run):
     stills = dataclasses.replace(run.data.train, split="stills")
     run = dataclasses.replace(run, pretrain=dataclasses.replace(run.pretrain, source=stills))
     told = []
+    stopped = train.train(run, progress=lambda task, done, *_: done == 1 and os.kill(os.getpid(), signal.SIGINT))
+    assert stopped.step == 1 < stopped.steps and stopped.model is None
     train.train(run, say=told.append)
+    assert any(line.startswith("goes on from step 1 ") for line in told)
     towers = pathlib.Path(run.workdir) / "pretrain" / "model"
     assert checkpoint.load_config(towers).temporal.head == "meanP"
     assert any(line.startswith("initialised at random") and line.endswith("temporal") for line in told)

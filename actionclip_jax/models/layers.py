@@ -218,6 +218,8 @@ def run_blocks(
     layers = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
     if scanned:
         return jax.lax.scan(step, x, layers)[0]
-    for index in range(spec.depth):
-        x, _ = step(x, jax.tree.map(lambda leaf, index=index: leaf[index], layers))
+    leaves, structure = jax.tree.flatten(layers)
+    # split rather than indexed: the gradient of a split is one concatenation, that of indexing a sum of padded stacks
+    for layer in zip(*(jnp.split(leaf, spec.depth) for leaf in leaves), strict=True):
+        x, _ = step(x, structure.unflatten(leaf[0] for leaf in layer))
     return x
