@@ -10,16 +10,13 @@ within one run, so that other load hits them alike.
 import argparse
 import dataclasses
 import functools
-import json
-import os
-import pathlib
 import statistics
 from collections.abc import Callable
 
-import inference
 import jax
 import numpy as np
 import rich.table
+import rivals
 import torch
 import torch_video
 import transformers
@@ -29,7 +26,6 @@ from actionclip_jax import compiler, config, flops, run_config, sharding, traini
 from actionclip_jax.convert import formats, verify
 from actionclip_jax.models import clip
 
-PEERS = ("torch", "torch.compile", "jax scan", "jax unroll")
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
 
@@ -63,7 +59,7 @@ class TorchTraining(torch.nn.Module):
 
 def torch_peer(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, compiled: bool) -> Callable:
     """`call(times)` trains so many steps and returns the last loss."""
-    device = inference.torch_device()
+    device = rivals.torch_device()
     model = TorchTraining(source).to(device).train()
     groups = [
         {"params": list(model.towers.parameters()), "lr": 1e-6},
@@ -81,7 +77,7 @@ def torch_peer(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: 
         adamw.step()
         return loss.detach()
 
-    return inference.waiting(step, inference.wait_for_torch)
+    return rivals.waiting(step, rivals.wait_for_torch)
 
 
 def jax_peer(
@@ -114,7 +110,7 @@ def jax_peer(
         holder[0], metrics = step(holder[0], placed, texts)
         return metrics["loss"]
 
-    return inference.waiting(call, jax.block_until_ready)
+    return rivals.waiting(call, jax.block_until_ready)
 
 
 def make_batch(model: config.ModelConfig, frames: int, rows: int) -> dict[str, np.ndarray]:
@@ -152,8 +148,8 @@ def benchmark(
         limit = 1e-3 if dtype == "float32" else 5e-2
         wrong = {peer: loss for peer, loss in losses.items() if abs(loss / losses["torch"] - 1) > limit}
         assert not wrong, f"the first losses differ: {losses}"
-    work, products = inference.matmuls(dtype)
-    measured = inference.take_turns(calls | products, options.repeats)
+    work, products = rivals.matmuls(dtype)
+    measured = rivals.take_turns(calls | products, options.repeats)
     peak = work / min(min(measured[name]) for name in products)
     operations = flops.train_clip(model, run_config.ObjectiveConfig(), options.frames, 1.0, TOKENS)
     best_torch = min((min(measured[peer]) for peer in calls if peer.startswith("torch")), default=None)
@@ -186,35 +182,23 @@ def print_table(rows: list[dict], title: str) -> None:
         ratio = f"{row['to best torch']:.2f}x" if "to best torch" in row else ""
         cells = (f"{row['clips/s']:.3g}", spread, f"{row['utilisation']:.0%}", ratio, f"{row['loss']:.4f}")
         table.add_row(row["peer"], row["dtype"], *cells)
-    inference.CONSOLE.print(table)
+    rivals.CONSOLE.print(table)
 
 
 def main() -> None:
     """Reads the command line, measures, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="ViT-B/16", choices=[*config.CLIP_SIZES, "small"])
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=8, help="clips at once")
-    parser.add_argument("--repeats", type=int, default=5)
+    rivals.add_options(parser, ("small",), batch=8, repeats=5)
     parser.add_argument("--remat", default="none", choices=config.REMAT)
-    parser.add_argument("--dtypes", nargs="+", default=list(config.DTYPES), choices=config.DTYPES)
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
-    parser.add_argument("--json", type=pathlib.Path, help="write the measurements here as well")
     options = parser.parse_args()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both libraries live on one GPU
-    torch.set_num_threads(os.cpu_count())
-    load = os.getloadavg()[0]
+    rivals.set_up()
     model = dataclasses.replace(
         small() if options.size == "small" else config.clip_model(options.size, "Transf"), frames=options.frames
     )
     params, source = torch_video.same_weights(model)
     rows = [row for dtype in options.dtypes for row in benchmark(dtype, model, params, source, options)]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
-    title = f"training step, {options.size}, {options.frames} frames, batch {options.batch}, {device}, load {load:.1f}"
-    print_table(rows, f"{title}\njax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}")
-    if options.json:
-        described = {name: str(value) for name, value in vars(options).items()} | {"device": device, "load": load}
-        options.json.write_text(json.dumps(described | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print_table(rows, f"training step, {rivals.describe(options)}")
+    rivals.write_json(options, rows)
 
 
 def small() -> config.ModelConfig:
