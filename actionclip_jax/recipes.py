@@ -33,20 +33,23 @@ def kinetics400(size: str, frames: int) -> ml_collections.ConfigDict:
     return run
 
 
-def fine_tuning(name: str, size: str, frames: int, batch_size: int) -> ml_collections.ConfigDict:
-    """A data set with official splits, the first of them: no RandAugment, and small batches."""
-    run = action_clip(size, frames)
+def fine_tuning(name: str, frames: int, batch_size: int) -> ml_collections.ConfigDict:
+    """A data set with official splits, the first of them, from Kinetics-400: no RandAugment, and small batches."""
+    run = action_clip("ViT-B/16", frames)
     for part in ("train", "test"):
         run.data[part].update(path=f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split=part, fold=1)
     run.data.augment.rand_operations = 0
     run.data.loader.batch_size = batch_size
+    run.init_from = f"outputs/k400_vit_b16_{frames}f/model"
+    run.workdir = f"outputs/{name}"
     return run
 
 
 def few_shot(name: str, shots: str) -> ml_collections.ConfigDict:
     """K clips of every class of HMDB51 or UCF101, drawn by `data.train.seed`, from CLIP; 32 frames of ViT-B/16."""
-    run = fine_tuning(name, "ViT-B/16", 32, batch_size=64)
+    run = fine_tuning(name, 32, batch_size=64)
     run.data.train.shots = int(shots)
+    run.init_from = HUB["ViT-B/16"]
     run.eval_every_epochs = 10.0
     run.workdir = f"outputs/{name}_{shots}_shots"
     return run

@@ -7,7 +7,4 @@ from actionclip_jax import recipes
 
 
 def get_config():
-    run = recipes.fine_tuning("hmdb51", "ViT-B/16", frames=32, batch_size=64)
-    run.init_from = "outputs/k400_vit_b16_32f/model"
-    run.workdir = "outputs/hmdb51"
-    return run
+    return recipes.fine_tuning("hmdb51", frames=32, batch_size=64)

@@ -7,7 +7,4 @@ from actionclip_jax import recipes
 
 
 def get_config():
-    run = recipes.fine_tuning("ucf101", "ViT-B/16", frames=32, batch_size=32)
-    run.init_from = "outputs/k400_vit_b16_32f/model"
-    run.workdir = "outputs/ucf101"
-    return run
+    return recipes.fine_tuning("ucf101", frames=32, batch_size=32)
