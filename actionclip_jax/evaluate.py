@@ -168,7 +168,7 @@ def clip_features(
         "sample": config.to_dict(sample),
         "dtype": model.compute.dtype,
         "batch_size": settings.loader.batch_size,
-        "paths": hashlib.sha256("\n".join(clips.paths.tolist()).encode()).hexdigest(),
+        "paths": text_digest(clips.paths.tolist()),
     }
     store = features.Store(settings.out / "features", made_from, clips.ids)
     report_file = run_setup.bad_clips_file(settings.out, "evaluation")
@@ -222,13 +222,15 @@ def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig
     """Which lists and label texts were used, and what is missing from the lists; every list by its SHA-256."""
     origins = [trial.clips.origin for trial in trials]
     texts = sorted({label for trial in trials for label in trial.clips.labels})
+    ids = [clip for trial in trials for clip in trial.clips.ids.tolist()]
     return {
         **{key: value for key, value in config.to_dict(source).items() if key in ("path", "videos", "labels", "split")},
         "kind": origins[0]["kind"],
         "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
         "missing": max(origin.get("missing", 0) or 0 for origin in origins),
         "left_out_when_prepared": origins[0].get("prepared", {}).get("bad", 0),
-        "label_texts_sha256": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
+        "clip_ids_sha256": text_digest(ids),
+        "label_texts_sha256": text_digest(texts),
     }
 
 
@@ -251,3 +253,8 @@ def describe_settings(settings: Settings, sample: dict[str, Any], source: config
         "threshold": settings.threshold,
         "features": str(settings.features or ""),
     }
+
+
+def text_digest(texts: Sequence[str]) -> str:
+    """SHA-256 of texts, one a line."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

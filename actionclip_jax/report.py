@@ -243,7 +243,7 @@ def what_was_done(content: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": f"{model['size']}, temporal head {model['temporal_head']}, {weights}",
         "lists": ", ".join(f"{pathlib.Path(file).name} `{digest[:16]}`" for file, digest in data["files"].items())
-        or data["kind"],
+        or f"{data['kind']}, clips `{data['clip_ids_sha256'][:16]}`",
         "clips of the list whose file is missing": data["missing"],
         "clips that cannot be decoded, over all trials": f"{undecodable} (bad_clips_evaluation.jsonl)"
         if undecodable
