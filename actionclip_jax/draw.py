@@ -16,6 +16,7 @@ from actionclip_jax import predict, timeline
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
 BARS = 20  # labels drawn at most
+VISIBLE = 0.03  # probability that a label needs at some time to be drawn
 NAMED = 120  # classes of a confusion matrix that are named at most
 COLORS = [colormaps["tab20"](shade) for shade in (*range(0, 20, 2), *range(1, 20, 2))]  # strong ones first
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
@@ -103,6 +104,7 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], t
     """One page of `timeline_sheets`."""
     lines = min(top, max(len(one.labels) for one in timelines))
     page = figure.Figure(figsize=(16, max(2.8, 0.8 + 0.2 * lines) * len(timelines)), layout="constrained")
+    page.get_layout_engine().set(hspace=0)  # a video's chart and segments belong together
     rows = page.subfigures(len(timelines), 1, squeeze=False)[:, 0]
     for row, one in zip(rows, timelines, strict=True):
         chart, strip = row.subplots(2, 1, sharex=True, height_ratios=(10, 1))
@@ -113,29 +115,32 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], t
             chart.stairs(column, one.bounds, baseline=None, color=colors[label], linewidth=1.6, label=shorten(label))
         chart.axhline(one.threshold, color="grey", linewidth=0.8, linestyle=":")
         chart.set(ylim=(0, 1.03), xlim=one.bounds[[0, -1]])
+        chart.tick_params(bottom=False, labelbottom=False)
         chart.grid(alpha=0.3)
         chart.spines[["top", "right"]].set_visible(False)
-        chart.legend(loc="upper left", bbox_to_anchor=(1, 1.05), fontsize=9, frameon=False)
+        row.legend(loc="outside right upper", fontsize=9, frameon=False)
         note = f"\n{one.note}" if one.note else ""
         chart.set_title(f"{one.path}{note}", fontsize=9, loc="left")
-        for part in one.segments:  # white edges part neighbours of one colour
-            color = colors.get(part.label, "lightgrey")
-            strip.broken_barh([(part.start, part.end - part.start)], (0, 1), facecolor=color, edgecolor="white")
+        spans = [(part.start, part.end - part.start) for part in one.segments]
+        strip.broken_barh(spans, (0, 1), facecolors=[colors.get(part.label, "lightgrey") for part in one.segments])
         strip.set(ylim=(0, 1), yticks=[])
         strip.spines[["top", "right", "left"]].set_visible(False)
-        strip.xaxis.set_major_locator(ticker.MaxNLocator(12, steps=(1, 1.5, 3, 6, 10)))  # 15 s, 30 s, 1 min ...
-        decimals = 0 if one.bounds[-1] - one.bounds[0] > 12 else 1
+        length = one.bounds[-1] - one.bounds[0]
+        steps = (1, 1.5, 3, 6, 10) if length > 60 else (1, 2, 5, 10)  # whole minutes from 10 min on
+        strip.xaxis.set_major_locator(ticker.MaxNLocator(12, steps=steps))
+        decimals = 0 if length > 12 else 1
         strip.xaxis.set_major_formatter(lambda seconds, place, decimals=decimals: timeline.clock(seconds, decimals))
     page.savefig(path, dpi=100)
 
 
 def rank_over_time(one: timeline.Timeline) -> list[str]:
-    """All labels: those with the longest segments first, the others by their mean probability."""
+    """The labels with the longest segments first, then others by mean probability; without those never to be seen."""
     lasting = collections.Counter()
     for part in one.segments:
         lasting[part.label] += part.end - part.start
-    means = dict(zip(one.labels, one.probabilities.mean(axis=0), strict=True))
-    return sorted(one.labels, key=lambda label: (lasting[label], means[label]), reverse=True)
+    means, peaks = one.probabilities.mean(axis=0), one.probabilities.max(axis=0)
+    ranked = sorted(range(len(means)), key=lambda label: (lasting[one.labels[label]], means[label]), reverse=True)
+    return [one.labels[label] for label in ranked if peaks[label] >= VISIBLE or label == ranked[0]]
 
 
 def shorten(label: str) -> str:
