@@ -80,9 +80,9 @@ def follow_each(
 ) -> Iterator[Timeline | video.VideoError]:
     """Follows videos one after the other, in the order given.
 
-    A window of `window` seconds is a clip of T = `frames` frames, the ones on display at the middles of T cells of
-    equal length; the next one starts `hop` seconds later, rounded to whole cells, and the last one ends with the last
-    whole cell of the video. A video shorter than a window is one window and gets the prediction of `Predictor.predict`.
+    A window of `window` seconds is a clip of T = `frames` frames, from the middles of T cells of equal length. The next
+    one starts `hop` seconds later, rounded to whole cells, and the last one ends with the last whole cell of the video.
+    A video as long as a window, or shorter, is one window and gets the prediction of `Predictor.predict`.
 
     Args:
         model: one whose image tower sees each frame alone.
@@ -162,13 +162,14 @@ class _Follower:
         window, spacing = self.settings.window, self.settings.window / self.frames
         transform = views.view_transform(self.model.config.image.size)
         grid = stream.Grid(path, spacing, lambda image: transform(image)[0])
-        features, cells = [], []
+        features, cells, done = [], [], 0
         for batch in _read_ahead(grid, self.batch_size * self.frames):
             if _is_shorter(grid, window):
                 break
             features.append(self._encode(np.stack([image for image, _ in batch])))
             cells += [count for _, count in batch]
-            progress(sum(cells) * spacing, grid.promised)
+            done += sum(count for _, count in batch)
+            progress(done * spacing, grid.promised)
         if _is_shorter(grid, window):
             return self._predict_whole(path, grid)
         whole = math.floor((grid.length + stream.ROUNDING) / spacing)

@@ -15,7 +15,10 @@ ROUNDING = 1e-6  # seconds: times are sums and products of fractions
 
 
 class Grid:
-    """A video cut into cells of `spacing` seconds, each represented by the frame on display at its middle.
+    """A video cut into cells of `spacing` seconds, each represented by one frame.
+
+    It is the one on display half a frame before the cell's middle: at a constant rate T cells have the frames that
+    `sampling.segment_middles` takes of T segments.
 
     Iterating decodes the video once, in order, and yields (`transform([H, W, 3] uint8 RGB)`, cells that the frame
     represents) of every frame that represents any: several cells where frames are further apart than cells. The last
@@ -47,24 +50,25 @@ class Grid:
         decoded, given, shown, seconds = 0, 0, None, 0.0
         with video.open_stream(video.Source(self.path)) as (container, stream):
             self.promised = container.duration / av.time_base if container.duration else None
+            step = 1 / video.frame_rate(stream)
             read = count(video_index.read_packets(container, stream))
             for seconds, frame in tell_times(video.decode_past_damage(read, stream, faults), stream):
-                if cells := self._middles_before(seconds) - given:
+                if decoded and (cells := self._cells_before(seconds + step / 2) - given):
                     yield self._transformed(shown), cells
                     given += cells
                 shown, decoded = frame, decoded + 1
             if shown is None:
                 raise video.no_frame_decodes(self.path, faults[0] if faults else None)
             # Nothing says how long the last frame is on display: as long as the others are on average.
-            self.length = seconds * decoded / (decoded - 1) if decoded > 1 else 1 / video.frame_rate(stream)
-            if cells := self._middles_before(self.length) - given:
+            self.length = seconds * decoded / (decoded - 1) if decoded > 1 else step
+            if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
             declared = video_index.count_declared(container, stream) - packets[True]
         self.note = video.describe_loss(packets[False], declared, decoded, faults[0] if faults else None)
 
-    def _middles_before(self, seconds: float) -> int:
-        """Cells whose middle is before a time; a frame shown exactly then represents the cell."""
-        return max(0, math.ceil((seconds - ROUNDING) / self.spacing - 0.5))
+    def _cells_before(self, seconds: float) -> int:
+        """Cells whose middle is before a time."""
+        return math.ceil((seconds - ROUNDING) / self.spacing - 0.5)
 
     def _transformed(self, frame: av.VideoFrame) -> Any:
         return self.transform(video.to_upright_rgb(frame, None))
