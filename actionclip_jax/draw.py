@@ -19,6 +19,7 @@ BARS = 20  # labels drawn at most
 VISIBLE = 0.03  # probability that a label needs at some time to be drawn
 NAMED = 120  # classes of a confusion matrix that are named at most
 COLORS = [colormaps["tab20"](shade) for shade in (*range(0, 20, 2), *range(1, 20, 2))]  # strong ones first
+OTHERS = "lightgrey"
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
 
@@ -113,6 +114,8 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], t
         for label in labels:
             column = one.probabilities[:, one.labels.index(label)]
             chart.stairs(column, one.bounds, baseline=None, color=colors[label], linewidth=1.6, label=shorten(label))
+        if any(part.label not in colors for part in one.segments):
+            chart.plot([], color=OTHERS, linewidth=6, label="other labels")
         chart.axhline(one.threshold, color="grey", linewidth=0.8, linestyle=":")
         chart.set(ylim=(0, 1.03), xlim=one.bounds[[0, -1]])
         chart.tick_params(bottom=False, labelbottom=False)
@@ -122,7 +125,7 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], t
         note = f"\n{one.note}" if one.note else ""
         chart.set_title(f"{one.path}{note}", fontsize=9, loc="left")
         spans = [(part.start, part.end - part.start) for part in one.segments]
-        strip.broken_barh(spans, (0, 1), facecolors=[colors.get(part.label, "lightgrey") for part in one.segments])
+        strip.broken_barh(spans, (0, 1), facecolors=[colors.get(part.label, OTHERS) for part in one.segments])
         strip.set(ylim=(0, 1), yticks=[])
         strip.spines[["top", "right", "left"]].set_visible(False)
         length = one.bounds[-1] - one.bounds[0]
