@@ -1,6 +1,7 @@
 """A model on disk: a directory with Orbax weights, its configuration, tokenizer and provenance. Needs nothing else."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -146,3 +147,12 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     except Exception as error:
         raise ModelDirectoryError(f"{path}: weights damaged ({errors.first_line(error)})") from None
     return traverse_util.flatten_dict(params, sep="/")
+
+
+def digest(params: Mapping[str, np.ndarray | jax.Array], *parts: str) -> str:
+    """SHA-256 of the paths and values of all parameters, or of those of some `parts` of the model (`text`, `image`)."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in params if not parts or path.split("/")[0] in parts):
+        found.update(path.encode())
+        found.update(np.ascontiguousarray(params[path]))
+    return found.hexdigest()

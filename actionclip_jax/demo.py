@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config, draw, evaluation, run_config, train
+from actionclip_jax import charts, config, evaluation, run_config, train
 
 AXES = (("left", "right"), ("up", "down"))
 OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
@@ -31,7 +31,7 @@ def run_demo(run: run_config.TrainConfig, say: train.Say, progress: train.Progre
     report: dict[str, Any] = {"seed": run.seed}
     for name, scores in outcome.scores.items():
         picture = workdir / f"confusion_{name}.png"
-        draw.confusion_matrix(picture, scores.labels, scores.targets, scores.probabilities.argmax(axis=1))
+        charts.confusion_matrix(picture, scores.labels, scores.targets, scores.probabilities.argmax(axis=1))
         report[name] = {
             run.model.temporal.head: describe(scores),
             "meanP": describe(control.scores[name]),

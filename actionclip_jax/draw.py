@@ -1,4 +1,4 @@
-"""Pictures (PNG) of what people would rather see than read."""
+"""Pictures (PNG) of videos with what a model makes of them."""
 
 import collections
 import os
@@ -17,7 +17,6 @@ ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
 BARS = 20  # labels drawn at most
 VISIBLE = 0.03  # probability that a label needs at some time to be drawn
-NAMED = 120  # classes of a confusion matrix that are named at most
 COLORS = [colormaps["tab20"](shade) for shade in (*range(0, 20, 2), *range(1, 20, 2))]  # strong ones first
 OTHERS = "lightgrey"
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
@@ -149,59 +148,6 @@ def rank_over_time(one: timeline.Timeline) -> list[str]:
 def shorten(label: str) -> str:
     """At most 48 letters."""
     return label if len(label) <= 48 else f"{label[:47]}…"
-
-
-def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
-    """Draws loss, accuracy and learning rate over the epochs, from the rows of a metrics.jsonl."""
-    steps = [row for row in rows if "loss" in row]
-    tests = [row for row in rows if "evaluation" in row]
-    page = figure.Figure(figsize=(15, 4.2), layout="constrained")
-    loss, accuracy, rate = page.subplots(1, 3)
-    epochs = [row["epoch"] for row in steps]
-    loss.plot(epochs, [row["loss"] for row in steps])
-    loss.set_title("loss")
-    if steps:
-        for name, style in (("video_to_text", "-"), ("text_to_video", ":")):
-            if f"top1/{name}" in steps[0]:
-                label = f"within training batches, {name.replace('_', ' ')}"
-                accuracy.plot(
-                    epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label
-                )
-        for name in (name for name in steps[0] if name.startswith("learning_rate/")):
-            rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
-    for name in tests[-1]["evaluation"] if tests else ():
-        measured = [row for row in tests if name in row["evaluation"]]
-        score = next(iter(measured[-1]["evaluation"][name]))
-        values = [row["evaluation"][name][score] for row in measured]
-        accuracy.plot([row["epoch"] for row in measured], values, "o-", label=f"{name}, {score.replace('_', ' ')}")
-    accuracy.set(title="accuracy", ylim=(0, 1.02))
-    rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
-    for chart in (loss, accuracy, rate):
-        chart.set_xlabel("epoch")
-        chart.grid(alpha=0.3)
-        if chart.get_legend_handles_labels()[0]:
-            chart.legend(fontsize=8)
-    page.savefig(path, dpi=100)
-
-
-def confusion_matrix(
-    path: str | os.PathLike, labels: Sequence[str], targets: np.ndarray, predicted: np.ndarray
-) -> None:
-    """Draws which class [N] clips of each class [N] are taken for, as shares of the clips of the class."""
-    counts = np.zeros((len(labels), len(labels)))
-    np.add.at(counts, (targets, predicted), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 4 + 0.16 * len(labels)
-    page = figure.Figure(figsize=(side + 1, side), layout="constrained")
-    chart = page.subplots()
-    image = chart.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    page.colorbar(image, ax=chart, shrink=0.5, label="share of the clips of a class")
-    if len(labels) <= NAMED:
-        chart.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
-        chart.set_yticks(range(len(labels)), labels, fontsize=7)
-    accuracy = float((targets == predicted).mean()) if len(targets) else float("nan")
-    chart.set(title=f"{accuracy:.1%} of {len(targets)} clips right", xlabel="predicted", ylabel="true")
-    page.savefig(path, dpi=100)
 
 
 def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:

@@ -1,7 +1,6 @@
 """Scoring a model on a data set: every clip once, on all devices and hosts."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 import transformers
 from jax.sharding import Mesh
 
-from actionclip_jax import compiler, config, metrics, sharding, text
-from actionclip_jax.data import order, pipeline, table
+from actionclip_jax import compiler, config, features, metrics, sharding, text
+from actionclip_jax.data import table
 from actionclip_jax.models import action_clip
 
 TEXT_BATCH = 256  # texts encoded at once
@@ -26,7 +25,7 @@ class Scores:
     clips: int  # in the data set
     scored: int  # of them; the others cannot be decoded
     values: dict[str, float]  # top1 and top5, or mean_average_precision
-    probabilities: np.ndarray  # [scored, C]
+    probabilities: np.ndarray  # [scored, C] float32
     targets: np.ndarray  # [scored] int32, or multi-label [scored, C] uint8
     rows: np.ndarray  # [scored] rows of the data set
 
@@ -58,63 +57,65 @@ class Evaluator:
         report: pathlib.Path | None = None,
     ) -> None:
         """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
-        sharding.check_rows(loader.batch_size, mesh)
-        self.clips, self.mesh = clips, mesh
-        self.batches = pipeline.eval_batches(
-            clips, sample, loader, host=order.Host(jax.process_index(), jax.process_count()), report=report
-        )
+        self.clips = clips
+        self.encoder = features.Encoder(clips, model, compute, sample, loader, mesh=mesh, report=report)
+        self.encode_texts = text_encoder(model, compute, mesh)
         tokens = text.token_table(tokenizer, clips.labels, text.load_templates(templates))
         self.tokens = text.cut_padding(tokens)  # [C, P, L]
-        options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": compiler.options(compute.dtype)}
-        build = functools.partial(action_clip.from_params, model, compute)
-
-        def encode_batch(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            rest = {name: value for name, value in batch.items() if name != "video"}
-            return {**rest, "features": encode_views(build(params), batch["video"])}
-
-        # what goes in spread over devices and hosts comes out whole on each of them
-        self._encode_batch = jax.jit(encode_batch, **options)
-        self._encode_texts = jax.jit(lambda params, tokens: encode_texts(build(params), tokens), **options)
 
     def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:
         """Scores the parameters; `progress` is told of clips as they are done."""
-        classes = np.asarray(self._encode_texts(params, self.tokens))
-        self.batches.restore(self.batches.state() | {"position": 0})
-        parts: list[dict[str, np.ndarray]] = []
-        for batch in self.batches:
-            encoded = self._encode_batch(params, sharding.place_batch(batch, self.mesh))
-            parts.append({name: np.asarray(value) for name, value in encoded.items()})
-            progress(int(parts[-1]["mask"].sum()))
-        return self.score(classes, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-
-    def score(self, classes: np.ndarray, found: Mapping[str, np.ndarray]) -> Scores:
-        """Class features [C, P, E] and what was found of all clips -> their scores, without filling and bad clips."""
-        scored = found["mask"]
-        features, targets = found["features"][scored], found["label"][scored]
-        count, views = features.shape[:2]
-        by_view = metrics.class_probabilities(features.reshape(count * views, -1), classes)
-        probabilities = by_view.reshape(count, views, -1).mean(axis=1)
-        values = {}
-        if not count:
-            values["top1"] = float("nan")
-        elif self.clips.multi_label:
-            values["mean_average_precision"] = metrics.mean_average_precision(probabilities, targets)
-        else:
-            values["top1"] = metrics.top_k(probabilities, targets, 1)
-            if len(self.clips.labels) > 5:
-                values["top5"] = metrics.top_k(probabilities, targets, 5)
-        return Scores(
-            self.clips.labels, len(self.clips), int(count), values, probabilities, targets, found["clip"][scored]
-        )
+        classes = np.asarray(self.encode_texts(params, self.tokens))
+        return score(self.clips, self.encoder(params, progress), classes)
 
 
-def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
-    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
-    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)
+def score(
+    clips: table.ClipTable,
+    found: features.Features,
+    classes: np.ndarray,
+    *,
+    average: str = "templates",
+    kind: str = "softmax",
+) -> Scores:
+    """Features of the clips, in their order, and of their classes [C, P, E] -> scores of those that could be decoded.
+
+    `average` and `kind` are those of `metrics.class_scores`; the scores of the views are averaged.
+    """
+    rows = np.flatnonzero(found.decoded)
+    probabilities = metrics.class_scores(found.values[rows], classes, average=average, kind=kind)
+    targets = clips.label_ids[rows, 0]
+    values = {}
+    if clips.multi_label:
+        targets = multi_hot(clips.label_ids[rows], len(clips.labels))
+        values["mean_average_precision"] = metrics.mean_average_precision(probabilities, targets)
+    elif not len(rows):
+        values["top1"] = float("nan")
+    else:
+        values["top1"] = metrics.top_k(probabilities, targets, 1)
+        if len(clips.labels) > 5:
+            values["top5"] = metrics.top_k(probabilities, targets, 5)
+    return Scores(clips.labels, len(clips), len(rows), values, probabilities, targets, rows)
+
+
+def multi_hot(label_ids: np.ndarray, classes: int) -> np.ndarray:
+    """Labels [N, L] int32, padded with -1 -> uint8 [N, C] of ones and zeros."""
+    ones = np.zeros((len(label_ids), classes + 1), np.uint8)  # the last column takes the padding
+    np.put_along_axis(ones, label_ids, 1, axis=1)
+    return ones[:, :classes]
+
+
+def text_encoder(model: config.ModelConfig, compute: config.ComputeConfig, mesh: Mesh) -> Callable[..., jax.Array]:
+    """A jitted (parameters, token ids [C, P, L]) -> unit-norm [C, P, E] on every device."""
+
+    def encode(params: Mapping[str, jax.Array], tokens: jax.Array) -> jax.Array:
+        return encode_texts(action_clip.from_params(model, compute, params), tokens)
+
+    options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": compiler.options(compute.dtype)}
+    return jax.jit(encode, **options)
 
 
 def encode_texts(model: action_clip.ActionClip, tokens: jax.Array) -> jax.Array:
     """Token ids [C, P, L] -> unit-norm [C, P, E], so many texts at a time that memory stays bounded."""
     flat = tokens.reshape(-1, tokens.shape[-1])
-    features = jax.lax.map(lambda one: model.encode_text(one[None])[0], flat, batch_size=min(TEXT_BATCH, len(flat)))
-    return features.reshape(*tokens.shape[:2], -1)
+    encoded = jax.lax.map(lambda one: model.encode_text(one[None])[0], flat, batch_size=min(TEXT_BATCH, len(flat)))
+    return encoded.reshape(*tokens.shape[:2], -1)

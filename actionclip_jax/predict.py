@@ -159,12 +159,9 @@ class Predictor:
     @functools.cached_property
     def _text_digest(self) -> str:
         """SHA-256 of all that decides a text's embedding: the text tower's shape, flavour and parameters."""
-        model = self.config
-        digest = hashlib.sha256(repr((model.text, model.activation, model.norm_eps)).encode())
-        for path, param in sorted(action_clip.named_params(self.module.text).items()):
-            digest.update(path.encode())
-            digest.update(np.ascontiguousarray(param))
-        return digest.hexdigest()
+        flavour = (self.config.text, self.config.activation, self.config.norm_eps)
+        weights = checkpoint.digest(action_clip.named_params(self.module.text))
+        return hashlib.sha256(f"{flavour}{weights}".encode()).hexdigest()
 
     def predict(
         self, videos: Path | Sequence[Path], labels: Sequence[str], **options: Any
@@ -227,7 +224,7 @@ class Predictor:
             if isinstance(read, video.VideoError):
                 yield read
                 continue
-            probabilities = metrics.class_probabilities(features, classes).mean(axis=0)
+            probabilities = metrics.class_scores(features[None], classes)[0]
             images = read.clips[(views[1] - 1) // 2] if keep_images else None
             yield Prediction(path, labels, probabilities, read.indices, read.timestamps, read.note, images)
 

@@ -61,6 +61,14 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
+def replicate(arrays: Mapping[str, np.ndarray | jax.Array], mesh: Mesh) -> dict[str, jax.Array]:
+    """Arrays that every process has whole -> a copy on every device."""
+    return {
+        name: jax.make_array_from_callback(array.shape, everywhere(mesh), np.asarray(array).__getitem__)
+        for name, array in arrays.items()
+    }
+
+
 def place_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a batch -> global arrays whose rows are spread over the devices.
 

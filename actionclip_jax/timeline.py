@@ -197,7 +197,7 @@ class _Follower:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             joined = self.model.join_frames(features[_fill(part, size)])[: len(part)]
-            scores.append(metrics.class_probabilities(joined, self.classes))
+            scores.append(metrics.class_scores(joined[:, None], self.classes))
         return np.concatenate(scores)
 
 

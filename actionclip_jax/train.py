@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from actionclip_jax import (
+    charts,
     checkpoint,
     compiler,
     config,
-    draw,
     evaluation,
     flops,
     initial,
@@ -308,7 +308,7 @@ class Trainer:
             model = self.export(done)
         if jax.process_index() == 0:
             curves = self.workdir / "curves.png"
-            draw.training_curves(curves, self.log.rows())
+            charts.training_curves(curves, self.log.rows())
             self.say(f"wrote {model} and {curves}")
         return model
 

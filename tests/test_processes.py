@@ -1,5 +1,6 @@
-"""Several processes train like one."""
+"""Several processes train and evaluate like one."""
 
+import json
 import os
 import pathlib
 import socket
@@ -8,9 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
+from flax import nnx
 
-from actionclip_jax import checkpoint, config, run_log
+from actionclip_jax import checkpoint, config, features, run_log, text
 from actionclip_jax.data import sample_set
+from actionclip_jax.models import action_clip
 
 SAMPLE = pathlib.Path(__file__).parents[1] / "configs" / "sample.py"
 SHORT = f"""
@@ -44,6 +48,15 @@ def finish(processes):
         assert process.returncode == 0, said
 
 
+def start_two(command):
+    """The command in two processes of two devices that find each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    several = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+    return [start([*command, *several, "--process", str(number)], 2) for number in range(2)]
+
+
 @pytest.mark.slow
 def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of_four(tmp_path):
     small = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
@@ -51,16 +64,7 @@ def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of
     (tmp_path / "short.py").write_text(SHORT.format(data=str(tmp_path / "data")))
     command = ["train", "--config", str(tmp_path / "short.py")]
     finish([start([*command, "--workdir", str(tmp_path / "one")], 4)])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    several = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-    finish(
-        [
-            start([*command, "--workdir", str(tmp_path / "two"), *several, "--process", str(number)], 2)
-            for number in range(2)
-        ]
-    )
+    finish(start_two([*command, "--workdir", str(tmp_path / "two")]))
     one, two = (run_log.read_rows(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
     assert len(one) == len(two) == 7
     for ours, theirs in zip(two[:6], one[:6], strict=True):
@@ -71,3 +75,20 @@ def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of
     for path, value in theirs.items():
         if not path.endswith("qkv/bias"):  # a key's bias has no gradient but rounding
             np.testing.assert_allclose(ours[path], value, atol=1e-4, err_msg=path)
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_like_one(tmp_path):
+    small = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
+    sample_set.make_sample_set(tmp_path / "data", small, processes=1)
+    model = tiny.model_config("Transf")
+    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0)))
+    checkpoint.save(tmp_path / "model", checkpoint.Weights(model, params, text.default_tokenizer(), {}, {}))
+    command = ["evaluate", str(tmp_path / "model"), "--data", str(tmp_path / "data"), "--split", "test"]
+    command += ["--kind", "sample", "--batch-size", "20", "--workers", "0", "--save-features", "--out"]
+    finish([start([*command, str(tmp_path / "one")], 4)])
+    finish(start_two([*command, str(tmp_path / "two")]))
+    one, two = (features.load(tmp_path / name / "features")[1] for name in ("one", "two"))
+    np.testing.assert_allclose(two.values, one.values, atol=1e-5)
+    trials = [json.loads((tmp_path / name / "report.json").read_text())["trials"] for name in ("one", "two")]
+    assert trials[0] == trials[1] and trials[0][0]["scored"] == 48

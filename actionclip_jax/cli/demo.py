@@ -9,7 +9,6 @@ import rich.table
 
 from actionclip_jax import cli
 from actionclip_jax.cli import terminal
-from actionclip_jax.cli import train as train_command
 
 ROWS = {  # of the table: what the report calls it, and its chance level if that is always the same
     "top1": "accuracy",
@@ -49,7 +48,7 @@ def execute(options: argparse.Namespace) -> int:
     run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
     terminal.say(f"$ actionclip train --config {options.config} --workdir {options.out}")
-    with train_command.progress_line() as progress:
+    with terminal.progress_line() as progress:
         report = demo.run_demo(run, terminal.say, progress)
     print_report(report, run.model.temporal.head)
     failed = predict_unseen(options.out)

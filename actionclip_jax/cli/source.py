@@ -10,10 +10,16 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.data import table
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """SOURCE and what else says which clips are meant: the fields of `config.SourceConfig`."""
-    default = config.SourceConfig()
-    parser.add_argument("path", metavar="SOURCE", help="list or annotation file, directory, or TFDS name")
+def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
+    """SOURCE, or the flag, and what else says which clips are meant: the fields of `config.SourceConfig`."""
+    default, place = (
+        config.SourceConfig(),
+        {"metavar": "SOURCE", "help": "list or annotation file, directory, or TFDS name"},
+    )
+    if flag:
+        parser.add_argument(flag, dest="path", default="", **place)
+    else:
+        parser.add_argument("path", **place)
     group = parser.add_argument_group("data set")
     add = group.add_argument
     add("--kind", choices=config.SOURCES, default=default.kind, help="of SOURCE (default: recognised)")
@@ -41,9 +47,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")
 
 
+def read_options(options: argparse.Namespace) -> config.SourceConfig:
+    """The data set the options ask for."""
+    names = config.to_dict(config.SourceConfig())
+    return config.SourceConfig(**{name: getattr(options, name) for name in names})
+
+
 def open_table(options: argparse.Namespace) -> "table.ClipTable":
     """The clips the options ask for."""
     from actionclip_jax.data import sources  # takes a second, which not every command has to pay
 
-    names = config.to_dict(config.SourceConfig())
-    return sources.open_source(config.SourceConfig(**{name: getattr(options, name) for name in names}))
+    return sources.open_source(read_options(options))

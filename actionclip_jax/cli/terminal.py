@@ -1,9 +1,12 @@
 """What the commands share: speaking to people, and reading arguments."""
 
 import argparse
+import contextlib
 import math
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import rich.cells
 import rich.console
@@ -47,6 +50,20 @@ def progress_bar(total: int, *columns: str) -> rich.progress.Progress:
         transient=True,
         disable=total < 2 or not ERRORS.is_terminal,
     )
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Any]:
+    """A function that shows how far a task is, with a line of numbers."""
+    with progress_bar(2, "{task.fields[line]}") as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(task: str, done: int, total: int, line: str) -> None:
+            if task not in tasks:
+                tasks[task] = bar.add_task(task, total=total, line=line)
+            bar.update(tasks[task], completed=done, total=total, line=line, visible=done < total)
+
+        yield progress
 
 
 def cache_directory() -> pathlib.Path:

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -57,14 +58,38 @@ def draw_half(count: int, seed: int) -> np.ndarray:
 def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a text file or CSV names as the source or as the prompts spell them."""
     wanted = textfile.read_labels(file)
-    spellings = zip(labels.match_names(wanted, clips.names), labels.match_names(wanted, clips.labels), strict=True)
-    found = [by_label if by_name is None else by_name for by_name, by_label in spellings]
+    found = find_classes(clips, wanted)
     if unknown := [name for name, index in zip(wanted, found, strict=True) if index is None]:
         raise ValueError(
             f"{file}: {len(unknown)} of {len(wanted)} names are none of the {len(clips.labels)} classes: "
             + ", ".join(map(repr, unknown))
         )
     return np.unique(np.array(found, np.int64))
+
+
+def known_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
+    """The classes, sorted, that a file names, which may name others as well."""
+    found = find_classes(clips, textfile.read_labels(file))
+    return np.unique(np.array([index for index in found if index is not None], np.int64))
+
+
+def find_classes(clips: table.ClipTable, wanted: Sequence[str]) -> list[int | None]:
+    """The class that each name means, spelt as the source or as the prompts do; None if there is none."""
+    spellings = zip(labels.match_names(wanted, clips.names), labels.match_names(wanted, clips.labels), strict=True)
+    return [by_label if by_name is None else by_name for by_name, by_label in spellings]
+
+
+def unite(tables: Sequence[table.ClipTable]) -> table.ClipTable:
+    """All clips of tables that read alike, each once, in the order of their first appearance and without labels."""
+    columns = {
+        name: np.concatenate([getattr(clips, name) for clips in tables])
+        for name in table.COLUMNS
+        if name != "label_ids"
+    }
+    first = np.sort(np.unique(np.array(columns["ids"].tolist()), return_index=True)[1])
+    columns = {name: column[first] for name, column in columns.items()}
+    unlabelled = np.full((len(first), 1), -1, np.int32)
+    return dataclasses.replace(tables[0], **columns, label_ids=unlabelled, labels=(), names=(), multi_label=False)
 
 
 def take_classes(clips: table.ClipTable, classes: np.ndarray) -> table.ClipTable:

@@ -9,6 +9,7 @@ import numpy as np
 from actionclip_jax.data import video
 
 TEXT = np.dtypes.StringDType()
+COLUMNS = ("ids", "paths", "label_ids", "starts", "ends", "frame_counts")  # of a ClipTable, a row a clip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,8 +73,7 @@ class ClipTable:
 
     def take(self, rows: np.ndarray, **changes: Any) -> "ClipTable":
         """The table of these rows [M] int, in that order; `changes` replace other fields."""
-        columns = ("ids", "paths", "label_ids", "starts", "ends", "frame_counts")
-        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in columns}, **changes)
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS}, **changes)
 
 
 def make_table(

@@ -18,18 +18,25 @@ class Labelling:
 def label_clips(
     listed: listing.Listing, chosen: classes.Classes | None, split_names: bool, found: problems.Problems
 ) -> Labelling:
-    """The classes as the label file `chosen` has them, else as the source says, else all names there are, sorted."""
+    """The classes as the label file `chosen` has them, else as the source says, else all names there are, sorted.
+
+    A label file with as many texts as there are names, none of them equal, holds other words for them, in their order.
+    """
     used = dict.fromkeys(label for entry in listed.entries for label in entry.labels)
     known = listed.known or chosen
-    if known is None:
-        if any(isinstance(label, int) for label in used):
+    names = tuple(sorted(label for label in used if isinstance(label, str)))
+    reworded = (
+        chosen and len(names) == len(used) == len(chosen.names) and set(chosen.find_all(names).values()) == {None}
+    )
+    if known is None or (not listed.known and reworded):
+        if len(names) < len(used):
             found.fail(
                 "lists of numbered labels without a label file beside them (name it with labels, --labels)", found.what
             )
-        known = classes.Classes(tuple(sorted(used)))
+        known = classes.Classes(names)
     indices = known.find_all(used)
     _report_unknown(listed, known, indices, found)
-    renamed = rename_classes(known, chosen if listed.known else None, split_names, found)
+    renamed = rename_classes(known, None if known is chosen else chosen, split_names, found)
     places = {label: None if index is None else renamed.indices[index] for label, index in indices.items()}
     return dataclasses.replace(renamed, indices=places)
 

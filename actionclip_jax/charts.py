@@ -1,0 +1,138 @@
+"""Charts (PNG) of numbers people would rather see than read."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import figure
+
+NAMED = 120  # classes that are named at most
+
+
+def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
+    """Draws loss, accuracy and learning rate over the epochs, from the rows of a metrics.jsonl."""
+    steps = [row for row in rows if "loss" in row]
+    tests = [row for row in rows if "evaluation" in row]
+    page = figure.Figure(figsize=(15, 4.2), layout="constrained")
+    loss, accuracy, rate = page.subplots(1, 3)
+    epochs = [row["epoch"] for row in steps]
+    loss.plot(epochs, [row["loss"] for row in steps])
+    loss.set_title("loss")
+    if steps:
+        for name, style in (("video_to_text", "-"), ("text_to_video", ":")):
+            if f"top1/{name}" in steps[0]:
+                label = f"within training batches, {name.replace('_', ' ')}"
+                accuracy.plot(
+                    epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label
+                )
+        for name in (name for name in steps[0] if name.startswith("learning_rate/")):
+            rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
+    for name in tests[-1]["evaluation"] if tests else ():
+        measured = [row for row in tests if name in row["evaluation"]]
+        score = next(iter(measured[-1]["evaluation"][name]))
+        values = [row["evaluation"][name][score] for row in measured]
+        accuracy.plot([row["epoch"] for row in measured], values, "o-", label=f"{name}, {score.replace('_', ' ')}")
+    accuracy.set(title="accuracy", ylim=(0, 1.02))
+    rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
+    for chart in (loss, accuracy, rate):
+        chart.set_xlabel("epoch")
+        chart.grid(alpha=0.3)
+        if chart.get_legend_handles_labels()[0]:
+            chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)
+
+
+def confusion_matrix(
+    path: str | os.PathLike, labels: Sequence[str], targets: np.ndarray, predicted: np.ndarray
+) -> None:
+    """Draws which class [N] clips of each class [N] are taken for, as shares of the clips of the class."""
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, (targets, predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 4 + 0.16 * len(labels)
+    page = figure.Figure(figsize=(side + 1, side), layout="constrained")
+    chart = page.subplots()
+    image = chart.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    page.colorbar(image, ax=chart, shrink=0.5, label="share of the clips of a class")
+    if len(labels) <= NAMED:
+        chart.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+        chart.set_yticks(range(len(labels)), labels, fontsize=7)
+    accuracy = float((targets == predicted).mean()) if len(targets) else float("nan")
+    chart.set(title=f"{accuracy:.1%} of {len(targets)} clips right", xlabel="predicted", ylabel="true")
+    page.savefig(path, dpi=100)
+
+
+def class_bars(path: str | os.PathLike, labels: Sequence[str], values: np.ndarray, title: str) -> None:
+    """Draws a score [C] of each class, the best on top; classes without one (NaN) are left out."""
+    order = [index for index in np.argsort(-values, kind="stable") if not np.isnan(values[index])]
+    page = figure.Figure(figsize=(9, 1.5 + 0.16 * len(order)), layout="constrained")
+    chart = page.subplots()
+    chart.barh(range(len(order)), values[order], color="steelblue")
+    if len(order) <= 4 * NAMED:
+        chart.set_yticks(range(len(order)), [labels[index] for index in order], fontsize=7)
+    mean = float(values[order].mean()) if order else float("nan")
+    chart.axvline(mean, color="black", linewidth=0.8)
+    chart.set(title=f"{title}, mean {mean:.1%}", xlim=(0, 1))
+    chart.margins(y=0.01)
+    chart.invert_yaxis()
+    page.savefig(path, dpi=100)
+
+
+def coverage_curve(
+    path: str | os.PathLike, thresholds: np.ndarray, coverage: np.ndarray, accuracy: np.ndarray, threshold: float | None
+) -> None:
+    """Draws the accuracy of the clips that get an answer over their share [N], and the threshold chosen, if one is."""
+    page = figure.Figure(figsize=(7, 5), layout="constrained")
+    chart = page.subplots()
+    chart.plot(coverage, accuracy, label="accuracy of the answers")
+    chart.plot(coverage, thresholds, color="lightsteelblue", label="least probability answered")
+    if threshold is not None:
+        chart.axvline(float((thresholds >= threshold).mean()), color="black", linewidth=0.8, label=f"{threshold:g}")
+    chart.set(title='"none of these" below a threshold', xlabel="share of clips answered", xlim=(0, 1), ylim=(0, 1.02))
+    chart.grid(alpha=0.3)
+    chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)
+
+
+def shots_curve(
+    path: str | os.PathLike,
+    shots: Sequence[int],
+    means: Sequence[float],
+    deviations: Sequence[float],
+    published_shots: Sequence[int],
+    published: Mapping[str, Sequence[float]],
+) -> None:
+    """Draws accuracy (0 to 1) over clips of a class, and published curves (percent) by method."""
+    page = figure.Figure(figsize=(8, 5.5), layout="constrained")
+    chart = page.subplots()
+    chart.errorbar(shots, means, deviations, fmt="o-", capsize=3, linewidth=2, label="this model")
+    for method, values in published.items():
+        chart.plot(published_shots, np.asarray(values) / 100, "s--", alpha=0.7, label=method)
+    chart.set_xscale("log", base=2)
+    chart.set_xticks(list(shots), [str(shot) for shot in shots])
+    chart.set(title="few-shot top-1", xlabel="training clips of a class", ylim=(0, 1.02))
+    chart.grid(alpha=0.3)
+    chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)
+
+
+def interpolation_curve(
+    path: str | os.PathLike, shares: Sequence[float], scores: Mapping[str, Sequence[float]]
+) -> None:
+    """Draws the score of each data set over the share of the second weights and, of two sets, one over the other."""
+    page = figure.Figure(figsize=(12 if len(scores) == 2 else 7, 5), layout="constrained")
+    charts = page.subplots(1, 2 if len(scores) == 2 else 1, squeeze=False)[0]
+    for name, values in scores.items():
+        charts[0].plot(shares, values, "o-", label=name)
+    charts[0].set(title="weights between two checkpoints", xlabel="share of the second", ylabel="score")
+    charts[0].legend(fontsize=8)
+    if len(scores) == 2:
+        (first, firsts), (second, seconds) = scores.items()
+        charts[1].plot(firsts, seconds, "o-")
+        for share, *point in zip(shares, firsts, seconds, strict=True):
+            charts[1].annotate(f"{share:g}", point, textcoords="offset points", xytext=(4, 4), fontsize=8)
+        charts[1].set(title="one against the other", xlabel=first, ylabel=second)
+    for chart in charts:
+        chart.grid(alpha=0.3)
+    page.savefig(path, dpi=100)

@@ -1,0 +1,222 @@
+"""`actionclip evaluate`."""
+
+import argparse
+import pathlib
+from typing import Any
+
+import rich.table
+
+from actionclip_jax import config
+from actionclip_jax.cli import checkpoints, processes, source, terminal
+
+PROTOCOLS = ("full", "splits", "half", "k600", "multi-label", "few-shot", "base-to-novel")
+TRAINING = PROTOCOLS[-2:]
+
+
+def add(commands: Any) -> None:
+    """actionclip evaluate MODEL --data SOURCE"""
+    parser = commands.add_parser(
+        "evaluate",
+        usage="actionclip evaluate MODEL --data SOURCE [--protocol NAME] [options]\n       "
+        "actionclip evaluate MODEL --protocol few-shot --config FILE [--config.part.field=value ...]\n       "
+        "actionclip evaluate MODEL --interpolate 0:1:0.1 --from MODEL --data SOURCE [options]",
+        help="how good a model is, by the protocols of the field",
+        description="Measures a model on a list of clips and writes a report that says all a number depends on. "
+        "Goes on where it was interrupted.",
+        epilog="Exit code: 0 done, 1 some clips could not be decoded, 2 nothing done.",
+    )
+    parser.set_defaults(execute=execute, takes_settings=True)
+    parser.add_argument(
+        "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
+    )
+    add = parser.add_argument
+    add("--protocol", choices=PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="DIR",
+        default=pathlib.Path("outputs/evaluation"),
+        help="(default: %(default)s)",
+    )
+    add("--class-lists", nargs="+", type=pathlib.Path, default=[], metavar="FILE", help="of the protocol k600")
+    group = parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing")
+    group.add_argument("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
+    numbers = {"nargs": "+", "metavar": "N", "type": terminal.positive}
+    group.add_argument("--clips-per-class", default=None, help="training clips (default: 2 4 8 16, or 16)", **numbers)
+    numbers["type"] = terminal.natural
+    group.add_argument("--seeds", default=[0, 1, 2], help="a run each (default: 0 1 2)", **numbers)
+    group = parser.add_argument_group("weights between two checkpoints")
+    group.add_argument("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
+    group.add_argument("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
+    group.add_argument(
+        "--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too"
+    )
+    add("--frames", type=terminal.positive, default=0, help="frames of a clip (default: the model's)")
+    add(
+        "--views", type=terminal.views, default=(1, 1), metavar="TxS", help="T clips over time x S crops (default: 1x1)"
+    )
+    add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
+    add("--prob-average", choices=("templates", "embeddings"), default="templates", help="(default: templates)")
+    add("--scores", choices=("softmax", "sigmoid"), default="softmax", help="of similarities (default: softmax)")
+    add("--seen-classes", type=pathlib.Path, metavar="FILE", help="measure once more without these classes")
+    add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
+    add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
+    add("--features", type=pathlib.Path, metavar="DIR", help="use saved features: other labels or protocols in seconds")
+    add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
+    add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
+    add("--workers", type=int, default=-1, metavar="N", help="decoding processes (default: one a CPU core)")
+    add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
+    add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
+    add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
+    checkpoints.add_options(parser)
+    source.add_options(parser, flag="--data")
+    processes.add_options(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Does what the protocol asks for."""
+    check_options(options)
+    if options.protocol in TRAINING:
+        return train_and_test(options)
+    if options.dry_run:
+        from actionclip_jax import protocols
+
+        clips = source.read_options(options)
+        print_trials(protocols.plan(options.protocol, clips, options.class_lists, check_files=False))
+        return 0
+    terminal.set_up_jax()
+    processes.join(options)
+    return interpolate(options) if options.interpolate else measure(options)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that the protocol does not know, or misses."""
+    trains, found = options.protocol in TRAINING, []
+    if trains != bool(options.config):
+        found.append(
+            f"--config FILE {'is missing: it' if trains else 'is for few-shot and base-to-novel:'} says how to train"
+        )
+    if trains == bool(options.path):
+        found.append(f"--data SOURCE {'is told by --config' if trains else 'is missing'}")
+    if options.settings and not trains:
+        found.append(f"{options.settings[0]} is not understood")
+    if options.clips_per_class and not trains:
+        found.append("--clips-per-class is for few-shot and base-to-novel")
+    if bool(options.interpolate) != bool(options.first):
+        found.append("--interpolate SHARES and --from MODEL go together")
+    if options.interpolate and options.protocol != "full":
+        found.append("--interpolate goes with the protocol full")
+    if options.seen_data and not options.interpolate:
+        found.append("--seen-data goes with --interpolate")
+    if options.protocol == "base-to-novel" and len(options.clips_per_class or [1]) > 1:
+        found.append("--clips-per-class is one number for base-to-novel")
+    if found:
+        raise ValueError("\n  ".join(["the options do not go together:", *found] if len(found) > 1 else found))
+
+
+def read_settings(options: argparse.Namespace) -> Any:
+    """The options as `evaluate.Settings`."""
+    import jax
+
+    from actionclip_jax import evaluate
+
+    compute = {name: getattr(options, name) for name in ("dtype", "attention", "interpolate_positions")}
+    batch_size = options.batch_size or 8 * jax.device_count()
+    same = ("out", "protocol", "frames", "views", "templates", "scores", "threshold", "features", "save_features")
+    return evaluate.Settings(
+        **{name: getattr(options, name) for name in (*same, "activation")},
+        class_lists=tuple(options.class_lists),
+        average=options.prob_average,
+        seen=options.seen_classes,
+        loader=config.LoaderConfig(batch_size=batch_size, workers=options.workers),
+        compute=config.ComputeConfig(**compute),
+    ).checked()
+
+
+def measure(options: argparse.Namespace) -> int:
+    """A protocol that needs nothing but the clips' features."""
+    from actionclip_jax import evaluate, report
+
+    settings, clips = read_settings(options), source.read_options(options)
+    with terminal.progress_line() as progress:
+        content = evaluate.evaluate(options.model, clips, settings, say=terminal.say, progress=progress)
+    if not content:  # another process reports
+        return 0
+    print_report(content, report)
+    terminal.say(f"{content['seconds']} seconds; {settings.out / 'report.md'} says what was done")
+    return terminal.EXIT_FAILED if any(trial["undecodable"] for trial in content["trials"]) else 0
+
+
+def interpolate(options: argparse.Namespace) -> int:
+    """Scores of the weights between two checkpoints."""
+    from actionclip_jax import evaluate, interpolation
+    from actionclip_jax.convert import run as convert_run
+    from actionclip_jax.data import sources
+
+    settings, shares = read_settings(options), interpolation.parse_shares(options.interpolate)
+    sets = interpolation.seen_and_unseen(source.open_table(options), settings.seen)
+    if options.seen_data:
+        seen = sources.open_source(config.SourceConfig(path=options.seen_data, split_names=options.split_names))
+        sets = {"seen data": seen, **sets}
+    first = convert_run.read_any(options.first, say=terminal.say)
+    model = evaluate.load_model(options.model, settings, terminal.say)
+    with terminal.progress_line() as progress:
+        interpolation.sweep(first, model, sets, shares, settings, terminal.say, progress)
+    terminal.say(f"wrote {settings.out / 'interpolation.json'} and interpolation.png")
+    return 0
+
+
+def train_and_test(options: argparse.Namespace) -> int:
+    """A protocol that trains."""
+    from actionclip_jax import config_file, experiments, published
+
+    overrides = [f"{config_file.PREFIX}workdir={options.out}"]
+    if options.model != "-":
+        overrides.append(f"{config_file.PREFIX}init_from={options.model}")
+    run = config_file.load(options.config, [*overrides, *options.settings])
+    terminal.set_up_jax()
+    processes.join(options)
+    with terminal.progress_line() as progress:
+        if options.protocol == "few-shot":
+            counts = options.clips_per_class or list(published.SHOTS)
+            experiments.few_shot(run, counts, options.seeds, terminal.say, progress)
+        else:
+            count = (options.clips_per_class or [experiments.BASE_SHOTS])[0]
+            experiments.base_to_novel(run, count, options.seeds, terminal.say, progress)
+    terminal.CONSOLE.print((options.out / "report.md").read_text(encoding="utf-8"), markup=False)
+    return 0
+
+
+def print_trials(trials: list) -> None:
+    """What would be measured."""
+    table = rich.table.Table("trial", "clips", "classes", "classes without clips")
+    for trial in trials:
+        used = len({label for row in trial.clips.label_ids.tolist() for label in row if label >= 0})
+        classes = len(trial.clips.labels)
+        table.add_row(trial.name, str(len(trial.clips)), str(classes), str(classes - used))
+    terminal.CONSOLE.print(table)
+
+
+def print_report(content: dict[str, Any], report: Any) -> None:
+    """The tables of report.md."""
+    columns = [name for name in report.SCORES if any(name in trial["scores"] for trial in content["trials"])]
+    table = rich.table.Table(rich.table.Column("", no_wrap=True), "classes", "scored")
+    for name in columns:
+        table.add_column(report.SCORES[name], justify="right")
+    for trial in content["trials"]:
+        cells = [f"{trial['scores'][name]:.2%}" if name in trial["scores"] else "" for name in columns]
+        table.add_row(trial["name"], str(trial["classes"]), f"{trial['scored']} of {trial['clips']}", *cells)
+        if without := trial.get("without_seen_classes"):
+            cells = [f"{without['scores'][name]:.2%}" if name in without["scores"] else "" for name in columns]
+            table.add_row(
+                "  unseen only", str(without["classes"]), f"{without['scored']} of {without['clips']}", *cells
+            )
+    if summary := content.get("summary"):
+        cells = [f"{x['mean']:.2%} ±{x['deviation']:.2%}" if (x := summary.get(name)) else "" for name in columns]
+        table.add_row("mean ±", "", "", *cells)
+    for row in content["published"]:
+        deviation = "" if row["deviation"] is None else f" ± {row['deviation']}"
+        table.add_row(f"published: {row['method']}", "", row["note"], f"{row['value']}{deviation}%")
+    terminal.CONSOLE.print(table)
+    for name, value in report.what_was_done(content).items():
+        terminal.say(f"{name}: {value}")

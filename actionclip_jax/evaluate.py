@@ -1,0 +1,253 @@
+"""Measuring a trained model by a protocol of the field, from a list of clips to a report."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from actionclip_jax import (
+    checkpoint,
+    config,
+    evaluation,
+    features,
+    metrics,
+    protocols,
+    report,
+    run_setup,
+    sharding,
+    text,
+)
+from actionclip_jax.convert import run as convert_run
+from actionclip_jax.data import subsets
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int, str], None]  # told what is being done, how far it is, of how much, and a comment
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a model is measured."""
+
+    out: pathlib.Path  # where the report goes
+    protocol: str = "full"
+    class_lists: tuple[pathlib.Path, ...] = ()  # of the protocol k600
+    frames: int = 0  # 0: the model's own number
+    views: tuple[int, int] = (1, 1)  # clips over time, crops
+    templates: str = "actionclip"
+    average: str = "templates"  # or embeddings: see metrics.class_scores
+    scores: str = "softmax"  # or sigmoid
+    seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
+    threshold: float | None = None  # below it the answer is "none of these"
+    features: pathlib.Path | None = None  # saved ones, instead of decoding
+    save_features: bool = False
+    loader: config.LoaderConfig = config.LoaderConfig(batch_size=8)
+    compute: config.ComputeConfig = config.ComputeConfig()
+    activation: str | None = None
+
+    def checked(self) -> "Settings":
+        """The settings, or a ConfigError listing all that is impossible."""
+        found = [] if self.protocol in protocols.SCORING else [f"protocol is {self.protocol!r}"]
+        for name, known in (("average", metrics.AVERAGES), ("scores", metrics.KINDS)):
+            if (value := getattr(self, name)) not in known:
+                found.append(f"{name} is {value!r}: expected one of {', '.join(known)}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            found.append(f"threshold is {self.threshold}: expected 0 to 1")
+        if self.features and self.save_features:
+            found.append("features are read from a directory, so there is nothing to save")
+        found += config.data_problems(self.loader)
+        if found:
+            raise config.ConfigError(found)
+        return self
+
+
+class Model:
+    """A model's weights on every device of a mesh, ready to encode."""
+
+    def __init__(self, weights: checkpoint.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
+        config.checked(weights.model, compute)
+        self.config, self.compute, self.mesh = weights.model, compute, mesh
+        self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
+        self.params = sharding.replicate(weights.params, mesh)
+        self._encode_texts = evaluation.text_encoder(weights.model, compute, mesh)
+
+    def encode_labels(
+        self, labels: Sequence[str], templates: str, params: Mapping[str, jax.Array] | None = None
+    ) -> np.ndarray:
+        """Label texts in prompt templates -> unit-norm [C, P, E], with the model's own or other parameters."""
+        tokens = text.token_table(self.tokenizer, labels, text.load_templates(templates))
+        return np.asarray(self._encode_texts(params or self.params, text.cut_padding(tokens)))
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of all weights, and of those that encode videos."""
+        whole, video = checkpoint.digest(self.params), checkpoint.digest(self.params, "image", "temporal")
+        return {"weights": whole, "video": video}
+
+
+def load_model(name: str, settings: Settings, say: Say) -> Model:
+    """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
+    weights = convert_run.read_any(name, activation=settings.activation, frames=settings.frames or None, say=say)
+    return Model(weights, settings.compute, sharding.make_mesh())
+
+
+def evaluate(
+    name: str,
+    source: config.SourceConfig,
+    settings: Settings,
+    *,
+    say: Say = lambda line: None,
+    progress: Progress = lambda task, done, total, line: None,
+) -> dict[str, Any]:
+    """Measures a model and writes the report into settings.out; every process of a run makes the same call.
+
+    Features of the clips are kept below settings.out until all is done, so a call that was killed goes on.
+
+    Args:
+        name: model directory, PyTorch checkpoint or hub name.
+        source: the clips to test with.
+        settings: the protocol, and how clips and labels are encoded.
+        say: told what people should know, a line each.
+        progress: told how far it is.
+
+    Returns:
+        What report.json holds.
+
+    Raises:
+        ValueError: settings, a model or data that cannot work.
+    """
+    begin = time.perf_counter()
+    settings.checked()
+    if jax.process_index():  # one process speaks for all
+        say, progress = lambda line: None, lambda task, done, total, line: None
+    trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=settings.features is None)
+    for trial in trials:
+        say(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
+    model = load_model(name, settings, say)
+    found, sample = clip_features(model, trials, settings, say, progress)
+    measured = measure_trials(model, trials, found, settings)
+    described = {
+        "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
+        "model": describe_model(name, model),
+        "data": describe_data(trials, source),
+        "settings": describe_settings(settings, sample, source),
+        "devices": f"{jax.device_count()} of {jax.process_count()} processes, {jax.devices()[0].device_kind}",
+    }
+    content = {}
+    if jax.process_index() == 0:
+        content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
+        if not (settings.save_features or settings.features):
+            shutil.rmtree(settings.out / "features")
+    return content
+
+
+def clip_features(
+    model: Model, trials: Sequence[protocols.Trial], settings: Settings, say: Say, progress: Progress
+) -> tuple[features.Features, dict[str, Any]]:
+    """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
+    if settings.features:
+        made_from, found = features.load(settings.features)
+        if made_from["video"] != model.digests["video"]:
+            raise ValueError(f"{settings.features}: features of other weights ({made_from['model']})")
+        sample = made_from["sample"]
+        say(f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views")
+        return found, sample
+    clips = subsets.unite([trial.clips for trial in trials])
+    sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
+    made_from = {
+        "model": model.provenance.get("source", ""),
+        "video": model.digests["video"],
+        "sample": config.to_dict(sample),
+        "dtype": model.compute.dtype,
+        "batch_size": settings.loader.batch_size,
+        "paths": hashlib.sha256("\n".join(clips.paths.tolist()).encode()).hexdigest(),
+    }
+    store = features.Store(settings.out / "features", made_from, clips.ids)
+    report_file = run_setup.bad_clips_file(settings.out, "evaluation")
+    if not store.read():
+        report_file.unlink(missing_ok=True)
+    encoder = features.Encoder(
+        clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
+    )
+    done = 0
+
+    def count(some: int) -> None:
+        nonlocal done
+        done += some
+        progress("encoding clips", done, len(clips), "")
+
+    with jax.set_mesh(model.mesh):
+        return encoder(model.params, count, store), made_from["sample"]
+
+
+def measure_trials(
+    model: Model, trials: Sequence[protocols.Trial], found: features.Features, settings: Settings
+) -> list[report.Measured]:
+    """Scores of every trial and, if classes were seen in training, of what is left without them."""
+    labels = sorted({label for trial in trials for label in trial.clips.labels})
+    encoded = dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
+
+    def score(trial: protocols.Trial) -> evaluation.Scores:
+        classes = np.stack([encoded[label] for label in trial.clips.labels])
+        options = {"average": settings.average, "kind": settings.scores}
+        return evaluation.score(trial.clips, found.of(trial.clips.ids), classes, **options)
+
+    measured = []
+    for trial in trials:
+        left = protocols.without_classes(trial, settings.seen) if settings.seen else None
+        measured.append(report.Measured(trial.name, score(trial), score(left) if left else None))
+    return measured
+
+
+def describe_model(name: str, model: Model) -> dict[str, Any]:
+    """Which weights were measured."""
+    return {
+        "source": name,
+        "size": config.size_name(model.config),
+        "temporal_head": model.config.temporal.head,
+        "weights_sha256": model.digests["weights"],
+        "provenance": {key: value for key, value in model.provenance.items() if key != "dtypes"},
+    }
+
+
+def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig) -> dict[str, Any]:
+    """Which lists and label texts were used, and what is missing from the lists; every list by its SHA-256."""
+    origins = [trial.clips.origin for trial in trials]
+    texts = sorted({label for trial in trials for label in trial.clips.labels})
+    return {
+        **{key: value for key, value in config.to_dict(source).items() if key in ("path", "videos", "labels", "split")},
+        "kind": origins[0]["kind"],
+        "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
+        "missing": max(origin.get("missing", 0) or 0 for origin in origins),
+        "left_out_when_prepared": origins[0].get("prepared", {}).get("bad", 0),
+        "label_texts_sha256": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
+    }
+
+
+def describe_settings(settings: Settings, sample: dict[str, Any], source: config.SourceConfig) -> dict[str, Any]:
+    """Everything that accuracies silently depend on."""
+    return {
+        "protocol": settings.protocol,
+        "about": protocols.ABOUT[settings.protocol],
+        "frames": sample["frames"],
+        "views": f"{sample['views_time']}x{sample['views_space']}",
+        "templates": settings.templates,
+        "template_texts": list(text.load_templates(settings.templates)),
+        "split_names": source.split_names,
+        "prob_average": settings.average,
+        "scores": settings.scores,
+        "scale": metrics.SCALE,
+        "dtype": settings.compute.dtype,
+        "class_lists": [str(file) for file in settings.class_lists],
+        "seen_classes": str(settings.seen or ""),
+        "threshold": settings.threshold,
+        "features": str(settings.features or ""),
+    }

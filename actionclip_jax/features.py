@@ -1,0 +1,178 @@
+"""Features of all clips of a data set: each clip encoded once, on all devices and hosts, and kept as it is done."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from actionclip_jax import compiler, config, sharding
+from actionclip_jax.data import order, pipeline, table
+from actionclip_jax.models import action_clip
+
+PART_CLIPS = 128  # a part is written after so many: what a kill costs at most
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """What a model makes of clips before any label is looked at."""
+
+    ids: np.ndarray  # [N] text
+    values: np.ndarray  # [N, V, E] float32 of unit norm by view; zero for clips that cannot be decoded
+    decoded: np.ndarray  # [N] bool
+
+    def of(self, ids: np.ndarray) -> "Features":
+        """Those of these clips [M], in that order. Raises ValueError naming clips without features."""
+        places = {name: row for row, name in enumerate(self.ids.tolist())}
+        if missing := [name for name in ids.tolist() if name not in places]:
+            shown = ", ".join(map(repr, missing[:5]))
+            raise ValueError(f"{len(missing)} of {len(ids)} clips have no saved features, such as {shown}")
+        rows = np.array([places[name] for name in ids.tolist()], np.int64)
+        return Features(self.ids[rows], self.values[rows], self.decoded[rows])
+
+
+class Encoder:
+    """Encodes one data set, again and again as the parameters change; compiles once."""
+
+    def __init__(
+        self,
+        clips: table.ClipTable,
+        model: config.ModelConfig,
+        compute: config.ComputeConfig,
+        sample: config.SampleConfig,
+        loader: config.LoaderConfig,
+        *,
+        mesh: Mesh,
+        report: pathlib.Path | None = None,
+    ) -> None:
+        """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
+        sharding.check_rows(loader.batch_size, mesh)
+        self.clips, self.mesh, self.batch_size = clips, mesh, loader.batch_size
+        self.batches = pipeline.eval_batches(
+            clips, sample, loader, host=order.Host(jax.process_index(), jax.process_count()), report=report
+        )
+
+        def encode(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            features = encode_views(action_clip.from_params(model, compute, params), batch["video"])
+            return {"features": features, "clip": batch["clip"], "mask": batch["mask"]}
+
+        # what goes in spread over devices and hosts comes out whole on each of them
+        options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": compiler.options(compute.dtype)}
+        self._encode = jax.jit(encode, **options)
+
+    def __call__(
+        self,
+        params: Mapping[str, jax.Array],
+        progress: Callable[[int], None] = lambda clips: None,
+        store: "Store | None" = None,
+    ) -> Features:
+        """Features of all clips but for those in the `store` already; `progress` is told of clips that are done."""
+        parts = store.read() if store else []
+        position = sum(part["batches"].item() for part in parts)
+        progress(sum(int((part["clip"] >= 0).sum()) for part in parts))
+        self.batches.restore(self.batches.state() | {"position": position})
+        waiting: list[dict[str, np.ndarray]] = []
+        for batch in self.batches:
+            placed = {name: batch[name] for name in ("video", "clip", "mask")}
+            encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
+            waiting.append({name: np.asarray(value) for name, value in encoded.items()})
+            progress(int((waiting[-1]["clip"] >= 0).sum()))
+            if store and len(waiting) * self.batch_size >= PART_CLIPS:
+                parts.append(store.add(len(parts), join(waiting)))
+                waiting = []
+        if waiting:
+            parts.append(store.add(len(parts), join(waiting)) if store else join(waiting))
+        return in_order(self.clips.ids, parts)
+
+
+def join(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Batches -> a part, which knows how many they were."""
+    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return joined | {"batches": np.int64(len(batches))}
+
+
+class Store:
+    """Features in a directory, in parts that are there whole or not at all; the first process writes."""
+
+    def __init__(self, directory: pathlib.Path, described: Mapping[str, Any], ids: np.ndarray) -> None:
+        """`described` (JSON) says what the features are made from: those of anything else make way."""
+        self.directory = directory
+        content = {**described, "ids": ids.tolist()}
+        if jax.process_index() == 0 and read_json(directory / "features.json") != content:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            (directory / "features.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def read(self) -> list[dict[str, np.ndarray]]:
+        """The parts written so far; all processes take the same ones."""
+        count = 0
+        while part_file(self.directory, count).is_file():
+            count += 1
+        if jax.process_count() > 1:
+            count = int(multihost_utils.broadcast_one_to_all(np.int32(count)))
+        return [dict(np.load(part_file(self.directory, number))) for number in range(count)]
+
+    def add(self, number: int, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Writes a part, and returns it."""
+        if jax.process_index() == 0:
+            file = part_file(self.directory, number)
+            partial = file.with_suffix(".partial")
+            with partial.open("wb") as opened:
+                np.savez(opened, **part)
+            partial.replace(file)
+        return part
+
+
+def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
+    """What the features of a directory are made from, and the features.
+
+    Raises:
+        ValueError: there are none, or not yet all of them.
+    """
+    described = read_json(directory / "features.json")
+    if described is None:
+        raise ValueError(f"{directory}: there are no saved features (features.json is missing or damaged)")
+    ids = np.array(described.pop("ids"), table.TEXT)
+    parts = []
+    while (file := part_file(directory, len(parts))).is_file():
+        parts.append(dict(np.load(file)))
+    there = sum(int((part["clip"] >= 0).sum()) for part in parts)
+    if there < len(ids):
+        raise ValueError(
+            f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
+        )
+    return described, in_order(ids, parts)
+
+
+def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
+    """Parts -> the features of all clips in the order of the table."""
+    values = np.zeros((len(ids), *parts[0]["features"].shape[1:]), np.float32)
+    decoded = np.zeros(len(ids), bool)
+    for part in parts:
+        good = part["mask"]
+        values[part["clip"][good]], decoded[part["clip"][good]] = part["features"][good], True
+    return Features(ids, values, decoded)
+
+
+def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:
+    """Where a part is."""
+    return directory / f"part-{number:06d}.npz"
+
+
+def read_json(file: pathlib.Path) -> Any:
+    """The content of a JSON file; None where there is none, or a damaged one."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
+    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
+    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)

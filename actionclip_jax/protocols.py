@@ -1,0 +1,96 @@
+"""How accuracy is measured: a protocol is a list of trials, and a trial a table of clips among its own classes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from actionclip_jax import config
+from actionclip_jax.data import sources, subsets, table
+
+HALVES = 10  # draws of the `half` protocol, with the seeds 0 to 9
+FOLDS = (1, 2, 3)
+SCORING = ("full", "splits", "half", "k600", "multi-label")  # what features of the clips are enough for
+TRAINING = ("few-shot", "base-to-novel")
+ABOUT = {
+    "full": "every class, every clip of the list",
+    "splits": "the three official test splits of UCF101 or HMDB51",
+    "half": f"{HALVES} halves of the classes, numpy.random.RandomState(seed).permutation(C)[: C // 2] for seeds 0 to 9",
+    "k600": "the classes of each of several class lists, such as the three draws of 160 new Kinetics-600 classes",
+    "multi-label": "several labels a clip: mean average precision over the whole list",
+    "few-shot": "training on K clips a class for several K and seeds, tested on all clips of the test list",
+    "base-to-novel": "training on K clips of every base class, tested on base and on novel classes, for several seeds",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """One measurement."""
+
+    name: str
+    clips: table.ClipTable
+
+
+def plan(
+    protocol: str, source: config.SourceConfig, class_lists: Sequence[pathlib.Path] = (), *, check_files: bool = True
+) -> list[Trial]:
+    """The trials of a protocol of SCORING.
+
+    Raises:
+        ValueError: a data set that the protocol is not for.
+    """
+    if (protocol == "k600") != bool(class_lists):
+        needs = "needs class lists" if protocol == "k600" else "has no class lists"
+        raise ValueError(f"protocol {protocol!r} {needs} (--class-lists FILE ...): k600 restricts the classes to each")
+    if protocol == "splits":
+        trials = plan_splits(source, check_files)
+    else:
+        clips = sources.open_source(source, check_files=check_files)
+        trials = {"half": plan_halves, "k600": plan_lists}.get(protocol, plan_all)(clips, class_lists)
+    for trial in trials:
+        if trial.clips.multi_label != (protocol == "multi-label"):
+            has = "several labels" if trial.clips.multi_label else "one label"
+            raise ValueError(f"a clip of {source.path} has {has}, which protocol {protocol!r} is not for")
+        if unlabelled := int((trial.clips.label_ids[:, 0] < 0).sum()) * (not trial.clips.multi_label):
+            raise ValueError(f"{unlabelled} clips of {source.path} have no label: they can be predicted, not evaluated")
+    return trials
+
+
+def plan_all(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
+    """The list as it is."""
+    return [Trial("all", clips)]
+
+
+def plan_splits(source: config.SourceConfig, check_files: bool) -> list[Trial]:
+    """The test split of each fold."""
+    trials = []
+    for fold in FOLDS:
+        one = dataclasses.replace(source, fold=fold, split=source.split or "test")
+        clips = sources.open_source(one, check_files=check_files)
+        if clips.origin["kind"] not in sources.USED_BY["fold"]:
+            raise ValueError(
+                f"protocol 'splits' is for {' and '.join(sources.USED_BY['fold'])}, and {source.path} is of the kind "
+                f"{clips.origin['kind']!r}: give the directory of the official lists, with --videos that of the files"
+            )
+        trials.append(Trial(f"split {fold}", clips))
+    return trials
+
+
+def plan_halves(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
+    """Halves of the classes."""
+    if len(clips.labels) < 2:
+        raise ValueError("a single class cannot be halved")
+    halves = [subsets.draw_half(len(clips.labels), seed) for seed in range(HALVES)]
+    return [Trial(f"half {seed}", subsets.take_classes(clips, half)) for seed, half in enumerate(halves)]
+
+
+def plan_lists(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
+    """The classes that each list names."""
+    return [Trial(file.stem, subsets.take_classes(clips, subsets.named_classes(clips, file))) for file in class_lists]
+
+
+def without_classes(trial: Trial, seen: pathlib.Path) -> Trial | None:
+    """The trial without clips and classes named in a file of classes seen in training; None if nothing is left."""
+    left = np.setdiff1d(np.arange(len(trial.clips.labels)), subsets.known_classes(trial.clips, seen))
+    return Trial(trial.name, subsets.take_classes(trial.clips, left)) if len(left) else None
