@@ -94,6 +94,15 @@ class ComputeConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TimelineConfig:
+    """How windows slide over a long video, and what makes a segment of it."""
+
+    window: float = 10.0  # seconds: the length of Kinetics' clips
+    hop: float | None = None  # seconds from window to window; by default a quarter of the window
+    threshold: float = 0.5  # probability that the best label needs
+
+
+@dataclasses.dataclass(frozen=True)
 class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 

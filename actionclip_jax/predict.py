@@ -81,6 +81,8 @@ class Predictor:
         options = compiler.options(compute.dtype)
         self._encode_video = jax.jit(lambda module, frames: module.encode_video(frames), compiler_options=options)
         self._encode_text = jax.jit(lambda module, tokens: module.encode_text(tokens), compiler_options=options)
+        self._encode_frames = jax.jit(lambda module, frames: module.encode_frames(frames), compiler_options=options)
+        self._join_frames = jax.jit(lambda module, features: module.join_frames(features), compiler_options=options)
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """uint8 RGB [B, T, S, S, 3] at the model's size S -> float32 [B, E] of unit norm.
@@ -88,12 +90,35 @@ class Predictor:
         Raises:
             ValueError: another dtype or shape, or more frames than the model has positions for.
         """
+        self._check_pixels(frames)
+        return np.asarray(self._encode_video(self.module, frames))
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 RGB [B, T, S, S, 3] -> float32 features of single frames [B, T, E], each its own whatever the others.
+
+        Raises:
+            ValueError: another dtype or shape, or a model whose frames mix before they are features.
+        """
+        self.check_frames_apart()
+        self._check_pixels(frames)
+        return np.asarray(self._encode_frames(self.module, frames))
+
+    def join_frames(self, features: np.ndarray) -> np.ndarray:
+        """Features [B, T, E] of single frames -> float32 [B, E] of unit norm: `encode_video` in two halves."""
+        return np.asarray(self._join_frames(self.module, features))
+
+    def check_frames_apart(self) -> None:
+        """Raises ValueError if the image tower mixes the frames of a clip."""
+        if self.config.shift or self.config.joint:
+            name = "shift" if self.config.shift else "joint"
+            raise ValueError(f"the model's image tower mixes frames ({name}): there are no features of single ones")
+
+    def _check_pixels(self, frames: np.ndarray) -> None:
         size, shape = self.config.image.size, np.shape(frames)
         wrong_shape = len(shape) != 5 or shape[2:] != (size, size, 3) or 0 in shape
         if getattr(frames, "dtype", None) != np.uint8 or wrong_shape:
             found = f"{getattr(frames, 'dtype', type(frames).__name__)} {shape}"
             raise ValueError(f"frames are {found}: expected uint8 (clips, frames, {size}, {size}, 3)")
-        return np.asarray(self._encode_video(self.module, frames))
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Plain strings -> float32 [N, E] of unit norm.
@@ -113,8 +138,13 @@ class Predictor:
             batches.append(np.asarray(self._encode_text(self.module, padded))[: len(batch)])
         return np.concatenate(batches)
 
-    def encode_classes(self, labels: Sequence[str], templates: Sequence[str]) -> np.ndarray:
-        """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known."""
+    def encode_classes(self, labels: Sequence[str], templates: str | Sequence[str]) -> np.ndarray:
+        """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known.
+
+        `templates` is a name in `text.TEMPLATES`, a file with one a line, or the templates.
+        """
+        is_name = isinstance(templates, str | os.PathLike)
+        templates = text.load_templates(templates) if is_name else text.checked_templates(templates)
         made_from = {
             "weights": self._text_digest,
             "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
@@ -181,8 +211,6 @@ class Predictor:
             A Prediction or, for a video that cannot be used, the VideoError that says why.
         """
         labels = checked_labels(labels)
-        is_name = isinstance(templates, str | os.PathLike)
-        templates = text.load_templates(templates) if is_name else text.checked_templates(templates)
         videos, frames = [os.fspath(path) for path in videos], self.config.frames if frames is None else frames
         if min(*views, frames, batch_size) < 1:
             raise ValueError(f"views {views}, frames {frames} and batch size {batch_size} must all be at least 1")

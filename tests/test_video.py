@@ -113,7 +113,7 @@ def test_chosen_frames_equal_a_full_decode(name, tmp_path):
 def test_only_the_groups_of_wanted_frames_are_decoded(name, tmp_path, monkeypatch):
     path = write_stream(name, tmp_path)
     monkeypatch.setattr(video, "_decode_all", None)
-    with video._open(video.Source(path)) as (container, stream):
+    with video.open_stream(video.Source(path)) as (container, stream):
         index = video_index.read_index(container, stream)
     assert len(index.groups) - 1 >= 4
     assert videos.read_number(video.read_frames(path, choose(17), keep).images[0]) == 17
@@ -127,7 +127,7 @@ def test_files_too_large_to_hold_are_read_once_more_and_give_the_same(name, tmp_
     monkeypatch.setattr(video, "_decode_all", None)
     again = video.read_frames(path, choose(17, 3, 30), videos.read_number)
     assert again.images == expected.images == [17, 3, 30]
-    with video._open(video.Source(path)) as (container, stream):
+    with video.open_stream(video.Source(path)) as (container, stream):
         assert video_index.read_index(container, stream).kept is None
 
 

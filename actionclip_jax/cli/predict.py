@@ -4,13 +4,15 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rich.cells
 
 from actionclip_jax import config
-from actionclip_jax.cli import checkpoints, terminal
+from actionclip_jax.cli import checkpoints, terminal, timelines
+
+TOP = 5  # labels shown
 
 
 def add(commands: Any) -> None:
@@ -38,11 +40,16 @@ def add(commands: Any) -> None:
         metavar="TxS",
         help="T clips over time x S crops, averaged (default: 1x1)",
     )
-    parser.add_argument("--top", type=terminal.positive, default=5, help="labels shown for each video (default: 5)")
+    parser.add_argument(
+        "--top",
+        type=terminal.positive,
+        help=f"labels shown for each video (default: {TOP}; drawn over time: {timelines.TOP})",
+    )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all probabilities here (- for stdout)")
     parser.add_argument(
         "--sheet", type=pathlib.Path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
     )
+    timelines.add_options(parser)
     parser.add_argument("--batch-size", type=terminal.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     checkpoints.add_options(parser)
@@ -63,6 +70,7 @@ def execute(options: argparse.Namespace) -> int:
     from actionclip_jax.data import video
 
     terminal.set_up_jax()
+    timelines.check(options)
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
@@ -80,6 +88,24 @@ def execute(options: argparse.Namespace) -> int:
         attention=options.attention,
         interpolate_positions=options.interpolate_positions,
     )
+    with terminal.progress_bar(2 if options.timeline else len(videos)) as progress:
+        done = []
+        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, labels, progress)
+        try:
+            for result in results:
+                done.append(result)
+                print_result(result, options, quiet=str(options.json) == "-")
+        except KeyboardInterrupt:
+            terminal.tell(f"stopped after {len(done)} of {len(videos)} videos")
+            report(options, model, labels, done)
+            raise
+    return report(options, model, labels, done)
+
+
+def predict_each(
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], labels: Sequence[str], progress: Any
+) -> Iterator[Any]:
+    """A Prediction or VideoError of each video; the progress bar counts videos."""
     results = model.predict_each(
         videos,
         labels,
@@ -89,21 +115,11 @@ def execute(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         keep_images=bool(options.sheet),
     )
-    with terminal.progress_bar(len(videos)) as progress:
-        done = []
-        try:
-            for result in progress.track(results, total=len(videos), description="predicting"):
-                done.append(result)
-                print_result(result, options.top, quiet=str(options.json) == "-")
-        except KeyboardInterrupt:
-            terminal.tell(f"stopped after {len(done)} of {len(videos)} videos")
-            report(options, model, labels, done)
-            raise
-    return report(options, model, labels, done)
+    return progress.track(results, total=len(videos), description="predicting")
 
 
-def print_result(result: Any, top: int, quiet: bool) -> None:
-    """One video's ranked labels, or why there are none."""
+def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:
+    """What is said of one video, or why it cannot be used."""
     if isinstance(result, ValueError):
         terminal.tell(f"[bold red]failed:[/] {terminal.escape(result)}")
         return
@@ -112,11 +128,13 @@ def print_result(result: Any, top: int, quiet: bool) -> None:
     if quiet:
         return
     terminal.CONSOLE.print(terminal.escape(result.path), style="bold")
-    width = max(rich.cells.cell_len(label) for label, _ in result.top(top))
-    for label, probability in result.top(top):
-        bar = "━" * round(30 * probability)
-        cell = terminal.escape(rich.cells.set_cell_size(label, width))
-        terminal.CONSOLE.print(f"  {cell}  {probability:7.2%}  [cyan]{bar}[/]")
+    if options.timeline:
+        timelines.print_segments(result)
+        return
+    ranked = result.top(options.top or TOP)
+    width = max(rich.cells.cell_len(label) for label, _ in ranked)
+    for label, probability in ranked:
+        terminal.CONSOLE.print(f"  {terminal.bar(label, width, probability)}")
 
 
 def report(options: argparse.Namespace, model: Any, labels: Sequence[str], results: list) -> int:
@@ -126,11 +144,11 @@ def report(options: argparse.Namespace, model: Any, labels: Sequence[str], resul
         content = {
             "model": options.model,
             "frames": options.frames or model.config.frames,
-            "views": list(options.views),
+            **(timelines.settings(options) if options.timeline else {"views": list(options.views)}),
             "templates": options.templates,
             "dtype": options.dtype,
             "labels": list(labels),
-            "results": [as_json(result) for result in results],
+            "results": [as_json(result, options.timeline) for result in results],
         }
         dumped = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         if str(options.json) == "-":
@@ -141,7 +159,11 @@ def report(options: argparse.Namespace, model: Any, labels: Sequence[str], resul
     if options.sheet and good:
         from actionclip_jax import draw
 
-        for page in draw.prediction_sheets(options.sheet, good, options.top):
+        if options.timeline:
+            pages = draw.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
+        else:
+            pages = draw.prediction_sheets(options.sheet, good, options.top or TOP)
+        for page in pages:
             terminal.say(f"wrote {page}")
     if len(good) < len(results):
         terminal.tell(f"[bold red]{len(results) - len(good)} of {len(results)} videos could not be used[/]")
@@ -149,10 +171,12 @@ def report(options: argparse.Namespace, model: Any, labels: Sequence[str], resul
     return 0
 
 
-def as_json(result: Any) -> dict[str, Any]:
-    """A prediction or an error as JSON."""
+def as_json(result: Any, is_timeline: bool) -> dict[str, Any]:
+    """A prediction, a timeline or an error as JSON."""
     if isinstance(result, ValueError):
         return {"video": result.path, "error": result.reason}
+    if is_timeline:
+        return timelines.as_json(result)
     return {
         "video": result.path,
         "probabilities": {label: round(value, 6) for label, value in result.top(len(result.labels))},

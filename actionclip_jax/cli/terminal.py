@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import rich.cells
 import rich.console
 import rich.markup
 import rich.progress
@@ -30,6 +32,12 @@ def escape(message: object) -> str:
 def say(line: str) -> None:
     """A plain message."""
     tell(escape(line))
+
+
+def bar(label: str, width: int, probability: float) -> str:
+    """Markup of a label in `width` columns with its probability as a bar."""
+    cell = escape(rich.cells.set_cell_size(label, width))
+    return f"{cell}  {probability:7.2%}  [cyan]{'━' * round(30 * probability)}[/]"
 
 
 def progress_bar(total: int, *columns: str) -> rich.progress.Progress:
@@ -68,6 +76,17 @@ def positive(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 1")
     return int(value)
+
+
+def above_zero(value: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
+    return number
 
 
 def natural(value: str) -> int:

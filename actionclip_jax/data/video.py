@@ -133,13 +133,13 @@ def read_frames(
     """
     source = source if isinstance(source, Source) else Source(source)
     try:
-        with _open(source) as (container, stream):
+        with open_stream(source) as (container, stream):
             index = video_index.read_index(container, stream)
             if index.exact:
                 seconds = (index.pts - index.pts[0]) * float(stream.time_base)
                 wanted = _Wanted(source, seconds, choose, transform)
                 if _decode_groups(source, stream, index, wanted):
-                    return wanted.frames(seconds, _describe_loss(index, len(index.pts), None))
+                    return wanted.frames(seconds, describe_loss(index.packets, index.declared, len(index.pts), None))
         return _read_sequentially(source, index, choose, transform)
     except av.error.FFmpegError as error:
         raise VideoError(source.path, error.strerror) from error
@@ -156,13 +156,13 @@ def _read_sequentially(
     seconds = np.zeros(max(index.packets, 1)) if everything else None
     while True:
         wanted = _Wanted(source, seconds, choose, transform)
-        with _open(source) as (container, stream):
+        with open_stream(source) as (container, stream):
             times, fault = _decode_all(container, stream, wanted)
             if not times:
-                raise VideoError(source.path, f"no frame decodes ({fault or 'the stream is empty'})")
+                raise no_frame_decodes(source.path, fault)
             seconds = _seconds(stream, times)
         if wanted.window == _find_window(source, seconds):
-            return wanted.frames(seconds, _describe_loss(index, len(times), fault))
+            return wanted.frames(seconds, describe_loss(index.packets, index.declared, len(times), fault))
 
 
 def _find_window(source: Source, seconds: np.ndarray) -> tuple[int, int]:
@@ -194,7 +194,7 @@ class _Wanted:
 
     def add(self, number: int, frame: av.VideoFrame) -> None:
         if number in self.images:
-            self.images[number] = self.transform(_to_upright_rgb(frame, self.short_side))
+            self.images[number] = self.transform(to_upright_rgb(frame, self.short_side))
 
     def frames(self, seconds: np.ndarray, note: str | None) -> Frames:
         images = [self.images[number] for number in self.indices.tolist()]
@@ -210,7 +210,8 @@ def checked_choice(indices: np.ndarray, length: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _open(source: Source) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def open_stream(source: Source) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """An open file and the video in it. Raises VideoError where there is none."""
     try:
         container = av.open(_find_file(source.path))
     except av.error.FFmpegError as error:
@@ -247,7 +248,7 @@ def _decode_groups(source: Source, stream: av.VideoStream, index: video_index.In
     """
     if index.kept is not None:
         return _decode_wanted(stream.codec_context, iter(index.kept), index, wanted)
-    with _open(source) as (container, stream):
+    with open_stream(source) as (container, stream):
         return _decode_wanted(stream.codec_context, video_index.read_packets(container, stream), index, wanted)
 
 
@@ -285,39 +286,57 @@ def _decode_all(
     container: av.container.InputContainer, stream: av.VideoStream, wanted: _Wanted
 ) -> tuple[list[int | None], str | None]:
     """Decodes past damage to the end. Returns the times of all frames and what the first damage was."""
-    times, fault = [], None
-    packets = itertools.chain(video_index.read_packets(container, stream), [None])
+    times, faults = [], []
+    for frame in decode_past_damage(video_index.read_packets(container, stream), stream, faults):
+        wanted.add(len(times), frame)
+        times.append(frame.pts)
+    return times, faults[0] if faults else None
+
+
+def decode_past_damage(
+    packets: Iterator[av.Packet], stream: av.VideoStream, faults: list[str]
+) -> Iterator[av.VideoFrame]:
+    """Every frame that decodes, in the order they are shown; what the damage was is added to `faults`."""
+    packets = itertools.chain(packets, [None])  # None drains the decoder
     while True:
         try:
             packet = next(packets)
             frames = stream.codec_context.decode(packet)
         except StopIteration:
-            return times, fault
+            return
         except av.error.FFmpegError as error:
-            fault = fault or error.strerror
+            faults.append(error.strerror)
             continue
-        for frame in frames:
-            wanted.add(len(times), frame)
-            times.append(frame.pts)
+        yield from frames
 
 
 def _seconds(stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
     """[N] float64 since the first frame; by the frame rate where times are missing or do not rise (AVI's guesses)."""
     if None not in times and all(a < b for a, b in itertools.pairwise(times)):
         return (np.array(times, np.int64) - times[0]) * float(stream.time_base)
-    rate = stream.average_rate or stream.guessed_rate or 25  # 25 is FFmpeg's own default for a stream without times
-    return np.arange(len(times)) / float(rate)
+    return np.arange(len(times)) / frame_rate(stream)
 
 
-def _describe_loss(index: video_index.Index, decoded: int, fault: str | None) -> str | None:
-    if index.packets < index.declared and decoded < index.declared:
-        return f"truncated: {decoded} of {index.declared} frames decode; those were used"
+def frame_rate(stream: av.VideoStream) -> float:
+    """Frames a second, as far as the file says it."""
+    return float(stream.average_rate or stream.guessed_rate or 25)  # FFmpeg's own default for a stream without times
+
+
+def describe_loss(packets: int, declared: int, decoded: int, fault: str | None) -> str | None:
+    """What is wrong with a file of which so many packets, frames promised and frames decoded are known, if anything."""
+    if packets < declared and decoded < declared:
+        return f"truncated: {decoded} of {declared} frames decode; those were used"
     if fault is not None:
-        return f"damaged ({fault}): {decoded} of {index.packets} frames decode; those were used"
+        return f"damaged ({fault}): {decoded} of {packets} frames decode; those were used"
     return None
 
 
-def _to_upright_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
+def no_frame_decodes(path: str | os.PathLike, fault: str | None) -> VideoError:
+    """The error of a video without a single frame."""
+    return VideoError(path, f"no frame decodes ({fault or 'the stream is empty'})")
+
+
+def to_upright_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
     """[H, W, 3] uint8, turned and mirrored by multiples of 90 degrees as the file's display matrix says."""
     shrink = {}
     if short_side and min(frame.height, frame.width) > short_side:

@@ -55,9 +55,7 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
     except av.error.FFmpegError:
         faults += 1
     shown = sum(not discard for _, _, discard, _ in packets)
-    # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
-    declared = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
-    declared -= len(packets) - shown
+    declared = count_declared(container, stream) - (len(packets) - shown)
     groups = _find_closed_groups(packets) if not faults and _is_simple(container, stream, packets) else []
     if not groups:
         nothing = np.empty(0, np.int64)
@@ -65,6 +63,12 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
     pts = np.sort(np.array([pts for pts, *_ in packets], np.int64))
     bounds = np.array([*groups, len(packets)], np.int64)
     return Index(pts, bounds, shown, declared, exact=True, kept=kept if room >= 0 else None)
+
+
+def count_declared(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """Frames that the file promises, those never shown among them; 0 where it does not say."""
+    # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
+    return len(stream.index_entries) if "mp4" in container.format.name else stream.frames
 
 
 def _is_simple(container: av.container.InputContainer, stream: av.VideoStream, packets: list[tuple]) -> bool:

@@ -49,7 +49,11 @@ class ActionClip(nnx.Module):
     def encode_video(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """uint8 [B, T, S, S, 3] -> float32 [B, E] of unit norm."""
         keys = (None, None) if key is None else jax.random.split(key)
-        return unit_norm(self.encode_clip(self.encode_frames(frames, keys[0]), keys[1]))
+        return self.join_frames(self.encode_frames(frames, keys[0]), keys[1])
+
+    def join_frames(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Frame features [B, T, E] -> float32 [B, E] of unit norm."""
+        return unit_norm(self.encode_clip(features, key))
 
     def encode_text(self, tokens: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Token ids [N, L] -> float32 [N, E] of unit norm."""

@@ -1,0 +1,129 @@
+"""`actionclip predict --timeline`: what happens when in long videos."""
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import rich.cells
+
+from actionclip_jax import config
+from actionclip_jax.cli import terminal
+
+TOP = 10  # labels drawn
+FIELDS = tuple(field.name for field in dataclasses.fields(config.TimelineConfig))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """--timeline and what belongs to it."""
+    default = config.TimelineConfig()
+    group = parser.add_argument_group(
+        "timelines", "what happens when: windows of --frames frames slide over each video"
+    )
+    group.add_argument(
+        "--timeline", action="store_true", help="print segments; --json and --sheet get the probabilities over time"
+    )
+    belongs = "belongs to --timeline"
+    group.add_argument(
+        "--window",
+        type=terminal.above_zero,
+        metavar="SECONDS",
+        help=f"length of a window (default: {default.window:g}; {belongs})",
+    )
+    group.add_argument(
+        "--hop",
+        type=terminal.above_zero,
+        metavar="SECONDS",
+        help=f"from window to window, rounded to whole distances of frames (default: a quarter window; {belongs})",
+    )
+    group.add_argument(
+        "--threshold",
+        type=terminal.above_zero,
+        metavar="P",
+        help="a segment is a run of windows with the same best label of at least this probability "
+        f"(default: {default.threshold:g}; {belongs})",
+    )
+
+
+def given(options: argparse.Namespace) -> dict[str, float]:
+    """The fields of `config.TimelineConfig` that were given."""
+    return {name: value for name in FIELDS if (value := vars(options)[name]) is not None}
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that do not go together."""
+    if not options.timeline:
+        if alone := given(options):
+            raise ValueError(f"{', '.join(f'--{name}' for name in alone)}: only with --timeline")
+        return
+    from actionclip_jax import timeline  # brings JAX, which takes seconds
+
+    timeline.checked(config.TimelineConfig(**given(options)))
+    if options.views != (1, 1):
+        views = "x".join(map(str, options.views))
+        raise ValueError(f"--views {views}: with --timeline every window is one view (1x1)")
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """All fields of `config.TimelineConfig`, as JSON."""
+    return config.to_dict(config.TimelineConfig(**given(options)))
+
+
+def follow(
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], labels: Sequence[str], progress: Any
+) -> Iterator[Any]:
+    """A Timeline or VideoError of each video; the progress bar shows the position in the one being followed."""
+    from actionclip_jax import timeline
+
+    task = progress.add_task("", total=None)
+
+    def show(path: str, seconds: float, length: float | None) -> None:
+        total = None if length is None else round(length)
+        name = terminal.escape(pathlib.Path(path).name)
+        progress.update(task, description=f"{name} (seconds)", completed=round(seconds), total=total)
+
+    yield from timeline.follow_each(
+        model,
+        videos,
+        labels,
+        templates=options.templates,
+        frames=options.frames,
+        batch_size=options.batch_size,
+        progress=show,
+        **given(options),
+    )
+
+
+def print_segments(result: Any) -> None:
+    """A line for each segment: when, what, and how probable."""
+    from actionclip_jax import timeline
+
+    if not result.segments:
+        terminal.CONSOLE.print(f"  no label is the best with a probability of {result.threshold:g} in any window")
+        return
+    spans = [f"{timeline.clock(part.start)} - {timeline.clock(part.end)}" for part in result.segments]
+    width = max(rich.cells.cell_len(part.label) for part in result.segments)
+    for span, part in zip(spans, result.segments, strict=True):
+        bar = terminal.bar(part.label, width, part.score)
+        terminal.CONSOLE.print(f"  {span:>{max(map(len, spans))}}  {bar}")
+
+
+def as_json(result: Any) -> dict[str, Any]:
+    """A timeline as JSON."""
+    columns = result.probabilities.round(6).T.tolist()
+    return {
+        "video": result.path,
+        "windows": result.times.round(4).tolist(),
+        "probabilities": dict(zip(result.labels, columns, strict=True)),
+        "segments": [
+            {
+                "start": round(part.start, 4),
+                "end": round(part.end, 4),
+                "label": part.label,
+                "score": round(part.score, 6),
+            }
+            for part in result.segments
+        ],
+        "note": result.note,
+    }
