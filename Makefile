@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves; only Python >= 3.11 must be there.
 PYTHON ?= python3
 EXTRAS ?=
+JOBS ?= 2
 VENV := .venv
 comma := ,
 
@@ -9,8 +10,9 @@ comma := ,
 demo: $(VENV)/installed
 	$(VENV)/bin/actionclip demo
 
+# a file of tests stays with one process, which then makes its data and compiles its models once
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m "slow or not slow"

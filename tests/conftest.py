@@ -9,13 +9,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).pa
 
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
-import datasets
+import clip_sets
 import pytest
 
 
 @pytest.fixture(scope="session")
 def video_directory(tmp_path_factory):
-    """The videos of `datasets.make_clips`, written once."""
+    """The videos of `clip_sets.make_clips`, written once."""
     directory = tmp_path_factory.mktemp("videos")
-    datasets.make_clips(directory)
+    clip_sets.make_clips(directory)
     return directory

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-import datasets
+import clip_sets
 import numpy as np
 import pytest
 import videos
@@ -19,7 +19,7 @@ def run(*arguments):
 @pytest.fixture
 def folders(video_directory, tmp_path):
     """A directory of videos by class: 8 of ApplyEyeMakeup, 7 of YoYo and 7 of TaiChi."""
-    for clip in datasets.make_clips(video_directory):
+    for clip in clip_sets.make_clips(video_directory):
         folder = tmp_path / "videos" / ("ApplyEyeMakeup", "YoYo", "TaiChi")[clip.labels[0]]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip.path, folder)

@@ -1,8 +1,6 @@
 """mteb runs a zero-shot task on a model and finds what the model itself says of the same files."""
 
 import json
-import pathlib
-import sys
 
 import numpy as np
 import pytest
@@ -19,11 +17,7 @@ COUNT = 5
 
 @pytest.fixture(scope="module")
 def mteb():
-    """mteb, which needs the package `datasets`: here `datasets.py` of the tests stands before it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [path for path in sys.path if pathlib.Path(path) != pathlib.Path(__file__).parent])
-        patch.delitem(sys.modules, "datasets", raising=False)
-        yield pytest.importorskip("mteb", reason="mteb is not installed: pip install '.[mteb]'")
+    return pytest.importorskip("mteb", reason="mteb is not installed: pip install '.[mteb]'")
 
 
 @pytest.fixture

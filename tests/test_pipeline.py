@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-import datasets
+import clip_sets
 import hypothesis
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ LOADER = config.LoaderConfig(batch_size=8, workers=0, seed=7)
 
 @pytest.fixture(scope="module")
 def data(video_directory):
-    return datasets.make_table(datasets.make_clips(video_directory))
+    return clip_sets.make_table(clip_sets.make_clips(video_directory))
 
 
 def take(batches, count):
@@ -75,8 +75,8 @@ def test_hosts_share_every_batch_and_together_see_each_clip_once_an_epoch(hosts,
     together = join_hosts(shares)
     assert_equal(together, train(data, count))
     rows = np.concatenate([batch["clip"] for batch in together])
-    epochs = [rows[start : start + datasets.CLIPS].tolist() for start in (0, datasets.CLIPS)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(datasets.CLIPS))
+    epochs = [rows[start : start + clip_sets.CLIPS].tolist() for start in (0, clip_sets.CLIPS)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(clip_sets.CLIPS))
     assert epochs[0] != epochs[1] and epochs[0] != sorted(epochs[0]), "shuffled, and anew each epoch"
 
 
@@ -132,7 +132,7 @@ def test_restoring_in_the_middle_of_a_run_stops_what_was_read_ahead(data):
 )
 def test_a_position_in_other_data_is_refused(change, message, data):
     state = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER).state()
-    rows = np.arange(change.pop("clips", datasets.CLIPS))
+    rows = np.arange(change.pop("clips", clip_sets.CLIPS))
     rows = rows[::-1] if change.pop("order", False) else rows
     other = pipeline.train_batches(data.take(rows), SAMPLE, AUGMENT, dataclasses.replace(LOADER, **change))
     with pytest.raises(ValueError, match=f"the saved position belongs to other data:\n(.*\n)*  {message}"):
@@ -153,7 +153,7 @@ def test_another_seed_gives_another_order_and_other_augmentation(data):
 def test_bad_videos_are_replaced_the_same_way_on_any_number_of_hosts_counted_and_listed(
     workers, video_directory, tmp_path
 ):
-    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     loader = dataclasses.replace(LOADER, workers=workers, max_bad_fraction=0.3)
     batches = pipeline.train_batches(damaged, SAMPLE, AUGMENT, loader, report=tmp_path / "bad_clips.jsonl")
     got = take(batches, 6)
@@ -173,7 +173,7 @@ def test_bad_videos_are_replaced_the_same_way_on_any_number_of_hosts_counted_and
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_many_bad_videos_stop_the_run_with_their_reasons(workers, video_directory, tmp_path):
-    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     loader = dataclasses.replace(LOADER, workers=workers, max_bad_fraction=0.1)  # 2.2 clips
     report = tmp_path / "bad_clips.jsonl"
     with pytest.raises(bad_clips.TooManyBadClips) as error:
@@ -186,7 +186,7 @@ def test_too_many_bad_videos_stop_the_run_with_their_reasons(workers, video_dire
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_data_set_that_is_gone_stops_the_run_at_once(workers, tmp_path):
-    gone = datasets.make_table([table.Clip(str(i), str(tmp_path / f"{i}.mp4"), (0,)) for i in range(100)])
+    gone = clip_sets.make_table([table.Clip(str(i), str(tmp_path / f"{i}.mp4"), (0,)) for i in range(100)])
     with pytest.raises(
         bad_clips.TooManyBadClips, match=r"20 clips in a row cannot be decoded; the last: .*no such file"
     ):
@@ -290,7 +290,7 @@ def test_views_are_temporal_clips_times_crops(data):
 
 
 def test_evaluation_masks_and_names_what_cannot_be_decoded_and_goes_on(video_directory, tmp_path):
-    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     batches = pipeline.eval_batches(damaged, SAMPLE, LOADER, report=tmp_path / "bad.jsonl")
     got = list(batches)
     rows, mask = (np.concatenate([batch[name] for batch in got]) for name in ("clip", "mask"))
@@ -326,12 +326,12 @@ def test_evaluation_goes_on_where_it_was_saved(data):
 
 
 def test_multi_label_targets_are_ones_and_zeros(video_directory):
-    rows = datasets.make_clips(video_directory)[:8]
+    rows = clip_sets.make_clips(video_directory)[:8]
     rows = [
         dataclasses.replace(clip, labels=labels)
         for clip, labels in zip(rows, [(0, 2), (), (1,), (2,)] * 2, strict=True)
     ]
-    multi = table.make_table(rows, datasets.LABELS, readers.VideoFiles(), multi_label=True)
+    multi = table.make_table(rows, clip_sets.LABELS, readers.VideoFiles(), multi_label=True)
     [batch] = evaluate(multi)
     assert batch["label"].dtype == np.uint8
     assert batch["label"].tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 1]] * 2
@@ -343,7 +343,7 @@ def test_multi_label_targets_are_ones_and_zeros(video_directory):
 
 def test_clips_without_label_can_be_evaluated_but_not_trained_with(data):
     rows = [dataclasses.replace(data[row], labels=() if row == 3 else (0,)) for row in range(8)]
-    unlabelled = datasets.make_table(rows)
+    unlabelled = clip_sets.make_table(rows)
     assert evaluate(unlabelled)[0]["label"].tolist() == [0, 0, 0, -1, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="1 clips have no label"):
         train(unlabelled, 1)
@@ -440,16 +440,17 @@ def test_no_more_is_read_ahead_than_promised(workers, data, tmp_path):
 
 SCRIPT = """
 import os, pathlib, signal, subprocess, sys, time
-import datasets
+import clip_sets
 from actionclip_jax import config
 from actionclip_jax.data import pipeline
 
 def main(directory, victim):
-    data = datasets.make_table(datasets.make_clips(pathlib.Path(directory)))
+    data = clip_sets.make_table(clip_sets.make_clips(pathlib.Path(directory)))
     loader = config.LoaderConfig(batch_size=8, workers=2)
     batches = pipeline.train_batches(data, config.SampleConfig(frames=4, size=32), config.AugmentConfig(), loader)
     next(batches)
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    listed = subprocess.run(command, capture_output=True, text=True)
     workers = [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
     print(*workers, flush=True)
     os.kill(workers[1] if victim == "worker" else os.getpid(), signal.SIGKILL)

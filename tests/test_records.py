@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent import futures
 
-import datasets
+import clip_sets
 import filelock
 import numpy as np
 import pytest
@@ -37,24 +37,24 @@ def contents(directory):
 
 @pytest.fixture(scope="module")
 def data(video_directory):
-    return datasets.make_table(
-        datasets.make_clips(video_directory), origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano")
+    return clip_sets.make_table(
+        clip_sets.make_clips(video_directory), origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano")
     )
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_records_give_back_what_was_put_in(storage, data, tmp_path):
     outcome = write(data, tmp_path / "out", settings={"storage": storage})
-    assert (outcome.clips, outcome.bad, outcome.kept_shards) == (datasets.CLIPS, 0, 0)
+    assert (outcome.clips, outcome.bad, outcome.kept_shards) == (clip_sets.CLIPS, 0, 0)
     stored = records.open_records(tmp_path / "out")
-    assert len(stored) == datasets.CLIPS and stored.labels == data.labels and stored.origin == {"kind": "test"}
+    assert len(stored) == clip_sets.CLIPS and stored.labels == data.labels and stored.origin == {"kind": "test"}
     assert stored.names == ("Archery", "Surfing", "PlayingPiano")
     kept = np.arange(12) if storage == "video" else sampling.segment_middles(12, 8)
-    for number in range(datasets.CLIPS):
+    for number in range(clip_sets.CLIPS):
         clip, original = stored[number], data[number]
         assert (clip.id, clip.labels, clip.frames) == (original.id, original.labels, len(kept))
         frames = stored.reader.read(clip, np.arange, videos.read_number)
-        assert frames.images == (number * datasets.FRAMES + kept).tolist()
+        assert frames.images == (number * clip_sets.FRAMES + kept).tolist()
         np.testing.assert_allclose(frames.timestamps, kept / 25, atol=1e-3)
 
 
@@ -123,18 +123,18 @@ def test_a_stopped_run_goes_on_at_the_first_unfinished_shard(data, tmp_path):
         records.open_records(tmp_path / "out")
     steps = []
     assert write(data, tmp_path / "out", progress=steps.append).kept_shards == 2
-    assert sum(steps) == datasets.CLIPS, "kept clips count as progress too"
+    assert sum(steps) == clip_sets.CLIPS, "kept clips count as progress too"
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
 
 
 SCRIPT = """
 import pathlib, sys
-import datasets
+import clip_sets
 from actionclip_jax import config
 from actionclip_jax.data import prepare
 if __name__ == "__main__":
-    clips = datasets.make_clips(pathlib.Path(sys.argv[1]))
-    data = datasets.make_table(clips, origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano"))
+    clips = clip_sets.make_clips(pathlib.Path(sys.argv[1]))
+    data = clip_sets.make_table(clips, origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano"))
     settings = config.RecordConfig(frames=8, shard_clips=2, quality=95, crf=10)
     prepare.prepare(data, sys.argv[2], settings, processes=2, progress=lambda n: print(n, flush=True))
 """
@@ -155,7 +155,7 @@ def test_a_run_killed_hard_leaves_no_workers_and_goes_on(data, video_directory, 
             time.sleep(0.05)
         assert not any_alive(process.pid), "workers outlived their parent"
     outcome = write(data, tmp_path / "out", settings={"shard_clips": 2})
-    assert outcome.clips == datasets.CLIPS and outcome.kept_shards >= 2
+    assert outcome.clips == clip_sets.CLIPS and outcome.kept_shards >= 2
     write(data, tmp_path / "unbroken", settings={"shard_clips": 2})
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken"), "half-written files are gone too"
 
@@ -170,10 +170,10 @@ def any_alive(group):
 
 
 def test_bad_videos_are_listed_with_reasons_and_the_others_stored(video_directory, tmp_path):
-    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     steps = []
     outcome = write(damaged, tmp_path / "out", progress=steps.append)
-    assert (outcome.clips, outcome.bad, sum(steps)) == (datasets.CLIPS - 5, 5, datasets.CLIPS)
+    assert (outcome.clips, outcome.bad, sum(steps)) == (clip_sets.CLIPS - 5, 5, clip_sets.CLIPS)
     lines = [json.loads(line) for line in (tmp_path / "out" / "bad_clips.jsonl").read_text().splitlines()]
     assert [entry["id"] for entry in lines] == ["01", "05", "09", "13", "20"]
     reasons = [entry["reason"] for entry in lines]
@@ -183,7 +183,7 @@ def test_bad_videos_are_listed_with_reasons_and_the_others_stored(video_director
     for number in range(len(stored)):
         clip = stored[number]
         frames = stored.reader.read(clip, lambda n: np.array([0]), videos.read_number)
-        assert frames.images[0] // datasets.FRAMES == int(clip.id)
+        assert frames.images[0] // clip_sets.FRAMES == int(clip.id)
 
 
 def test_another_list_or_other_settings_are_refused_unless_replacing_is_asked_for(data, tmp_path):
@@ -226,7 +226,7 @@ def test_a_flipped_byte_is_found_by_reading_and_by_verifying(offset, data, tmp_p
     for number in range(len(stored)):
         try:
             frames = stored.reader.read(stored[number], np.arange, videos.read_number)
-            assert frames.images[0] // datasets.FRAMES == number
+            assert frames.images[0] // clip_sets.FRAMES == number
         except video.VideoError as error:
             failed += 1
             assert "the record cannot be read" in str(error)
@@ -271,12 +271,12 @@ def test_a_directory_that_lost_its_shards_or_was_being_replaced_is_made_again(da
 
 
 def test_clips_that_were_repaired_are_tried_again_on_request(video_directory, tmp_path):
-    damaged = datasets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
+    damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     write(damaged, tmp_path / "out")
     shutil.copy(video_directory / "05.mp4", tmp_path / "videos" / "05.mp4")
     assert write(damaged, tmp_path / "out").bad == 5
     outcome = write(damaged, tmp_path / "out", retry_bad=True)
-    assert (outcome.bad, outcome.clips, outcome.kept_shards) == (4, datasets.CLIPS - 4, 0)
+    assert (outcome.bad, outcome.clips, outcome.kept_shards) == (4, clip_sets.CLIPS - 4, 0)
     assert "05" in records.open_records(tmp_path / "out").ids
 
 
@@ -316,13 +316,13 @@ def test_a_full_disk_is_said_and_nothing_is_lost(data, tmp_path, monkeypatch):
         patch.setattr(prepare.array_record_module, "ArrayRecordWriter", FullWriter)
         with pytest.raises(OSError, match="No space left on device; the same command goes on where it stopped"):
             write(data, tmp_path / "out")
-    assert write(data, tmp_path / "out").clips == datasets.CLIPS
+    assert write(data, tmp_path / "out").clips == clip_sets.CLIPS
 
 
 def test_intervals_are_honoured(video_directory, tmp_path):
     for storage in STORAGES:
         clip = table.Clip("part", str(video_directory / "02.mp4"), (2,), start=0.12, end=0.28)
-        write(datasets.make_table([clip]), tmp_path / storage, settings={"storage": storage})
+        write(clip_sets.make_table([clip]), tmp_path / storage, settings={"storage": storage})
         stored = records.open_records(tmp_path / storage)
         frames = stored.reader.read(stored[0], np.arange, videos.read_number)
         assert frames.images == [24 + number for number in (3, 4, 5, 6)]
@@ -392,7 +392,7 @@ def test_impossible_settings_are_refused_together(data, tmp_path):
 
 def test_damaged_videos_keep_their_note(tmp_path):
     path = videos.write(tmp_path / "cut.mp4", 40, mux={"movflags": "faststart"})
-    data = datasets.make_table([table.Clip("cut", str(videos.cut(path, 0.6)), (0,))])
+    data = clip_sets.make_table([table.Clip("cut", str(videos.cut(path, 0.6)), (0,))])
     write(data, tmp_path / "out")
     [entry] = json.loads(records.shard_file(tmp_path / "out", 0, "json").read_text())["clips"]
     assert entry["note"].startswith("truncated")
@@ -406,6 +406,6 @@ def test_multi_label_data_sets_keep_all_labels(video_directory, tmp_path):
         table.Clip("a", str(video_directory / "00.mp4"), (0, 2)),
         table.Clip("b", str(video_directory / "01.mp4"), ()),
     ]
-    write(table.make_table(clips, datasets.LABELS, readers.VideoFiles(), multi_label=True), tmp_path / "out")
+    write(table.make_table(clips, clip_sets.LABELS, readers.VideoFiles(), multi_label=True), tmp_path / "out")
     stored = records.open_records(tmp_path / "out")
     assert stored.multi_label and [stored[row].labels for row in (0, 1)] == [(0, 2), ()]

@@ -1,4 +1,4 @@
-import datasets
+import clip_sets
 import jax
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from actionclip_jax.data import pipeline
 
 
 def test_each_device_gets_its_rows_of_a_batch_and_nothing_else(video_directory):
-    data = datasets.make_table(datasets.make_clips(video_directory))
+    data = clip_sets.make_table(clip_sets.make_clips(video_directory))
     loader = config.LoaderConfig(batch_size=16, workers=0)
     batches = pipeline.train_batches(data, config.SampleConfig(frames=2, size=32), config.AugmentConfig(), loader)
     batch = next(batches)
