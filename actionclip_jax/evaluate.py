@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -79,12 +79,10 @@ class Model:
         self.params = sharding.replicate(weights.params, mesh)
         self._encode_texts = evaluation.text_encoder(weights.model, compute, mesh)
 
-    def encode_labels(
-        self, labels: Sequence[str], templates: str, params: Mapping[str, jax.Array] | None = None
-    ) -> np.ndarray:
-        """Label texts in prompt templates -> unit-norm [C, P, E], with the model's own or other parameters."""
+    def encode_labels(self, labels: Sequence[str], templates: str) -> np.ndarray:
+        """Label texts in prompt templates -> unit-norm [C, P, E]."""
         tokens = text.token_table(self.tokenizer, labels, text.load_templates(templates))
-        return np.asarray(self._encode_texts(params or self.params, text.cut_padding(tokens)))
+        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
 
     @functools.cached_property
     def digests(self) -> dict[str, str]:

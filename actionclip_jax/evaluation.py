@@ -1,7 +1,6 @@
 """Scoring a model on a data set: every clip once, on all devices and hosts."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,28 +44,21 @@ class Evaluator:
 
     def __init__(
         self,
-        clips: table.ClipTable,
-        model: config.ModelConfig,
-        compute: config.ComputeConfig,
-        sample: config.SampleConfig,
-        loader: config.LoaderConfig,
-        *,
-        templates: str,
+        encoder: features.Encoder,
         tokenizer: transformers.PreTrainedTokenizerBase,
-        mesh: Mesh,
-        report: pathlib.Path | None = None,
+        templates: str,
+        **options: str,
     ) -> None:
-        """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
-        self.clips = clips
-        self.encoder = features.Encoder(clips, model, compute, sample, loader, mesh=mesh, report=report)
-        self.encode_texts = text_encoder(model, compute, mesh)
-        tokens = text.token_table(tokenizer, clips.labels, text.load_templates(templates))
+        """`options` are those of `score`. Raises ValueError for templates or labels that cannot be encoded."""
+        self.encoder, self.clips, self.options = encoder, encoder.clips, options
+        self.encode_texts = text_encoder(encoder.model, encoder.compute, encoder.mesh)
+        tokens = text.token_table(tokenizer, self.clips.labels, text.load_templates(templates))
         self.tokens = text.cut_padding(tokens)  # [C, P, L]
 
     def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:
         """Scores the parameters; `progress` is told of clips as they are done."""
         classes = np.asarray(self.encode_texts(params, self.tokens))
-        return score(self.clips, self.encoder(params, progress), classes)
+        return score(self.clips, self.encoder(params, progress), classes, **self.options)
 
 
 def score(

@@ -53,7 +53,8 @@ class Encoder:
     ) -> None:
         """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
         sharding.check_rows(loader.batch_size, mesh)
-        self.clips, self.mesh, self.batch_size = clips, mesh, loader.batch_size
+        self.clips, self.model, self.compute = clips, model, compute
+        self.mesh, self.batch_size = mesh, loader.batch_size
         self.batches = pipeline.eval_batches(
             clips, sample, loader, host=order.Host(jax.process_index(), jax.process_count()), report=report
         )

@@ -1,9 +1,8 @@
 """Scores of the weights between two checkpoints: what training gained on classes seen, and lost on others."""
 
-import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -70,7 +69,11 @@ def sweep(
     if wrong := sorted(path for path, value in begin.items() if value.shape != model.params[path].shape):
         raise ValueError(f"the models differ in the shapes of {len(wrong)} parameters: {', '.join(wrong[:5])}")
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
-    scorers = {name: Scorer(model, clips, sample, settings) for name, clips in sets.items()}
+    evaluators = {}
+    for name, clips in sets.items():
+        encoder = features.Encoder(clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh)
+        how = {"average": settings.average, "kind": settings.scores}
+        evaluators[name] = evaluation.Evaluator(encoder, model.tokenizer, settings.templates, **how)
     described = {
         "first": checkpoint.digest(begin),
         "second": model.digests["weights"],
@@ -85,10 +88,10 @@ def sweep(
     mix = jax.jit(lambda start, end, share: optim.interpolate(start, end, 1 - share))
     for share in shares:
         found = done.setdefault(str(share), {})
-        for name, scorer in scorers.items():
+        for name, evaluator in evaluators.items():
             if name not in found:
                 with jax.set_mesh(model.mesh):
-                    found[name] = scorer(mix(start, end, share), lambda *how_far, name=name: progress(name, *how_far))
+                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}", progress)
                 write_done(file, described, done)
         say(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
     if jax.process_index() == 0:
@@ -98,32 +101,21 @@ def sweep(
     return {**described, "scores": done}
 
 
-@dataclasses.dataclass
-class Scorer:
-    """Scores one data set for one set of parameters after the other."""
+def score(
+    evaluator: evaluation.Evaluator,
+    params: Mapping[str, jax.Array],
+    name: str,
+    progress: evaluate.Progress,
+) -> float:
+    """Top-1 accuracy or, with several labels, mean average precision of a data set."""
+    done = 0
 
-    model: evaluate.Model
-    clips: table.ClipTable
-    sample: config.SampleConfig
-    settings: evaluate.Settings
+    def count(clips: int) -> None:
+        nonlocal done
+        done += clips
+        progress(name, done, len(evaluator.clips), "")
 
-    def __post_init__(self) -> None:
-        model, loader = self.model, self.settings.loader
-        self.encoder = features.Encoder(self.clips, model.config, model.compute, self.sample, loader, mesh=model.mesh)
-
-    def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int, int, str], None]) -> float:
-        """Top-1 accuracy or, with several labels, mean average precision."""
-        done = 0
-
-        def count(clips: int) -> None:
-            nonlocal done
-            done += clips
-            progress(done, len(self.clips), "")
-
-        found = self.encoder(params, count)
-        classes = self.model.encode_labels(self.clips.labels, self.settings.templates, params)
-        how = {"average": self.settings.average, "kind": self.settings.scores}
-        return evaluation.score(self.clips, found, classes, **how).headline
+    return evaluator(params, count).headline
 
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 import transformers
 from jax.sharding import Mesh, NamedSharding
 
-from actionclip_jax import config, evaluation, initial, optim, run_config, sharding, text, training
+from actionclip_jax import config, evaluation, features, initial, optim, run_config, sharding, text, training
 from actionclip_jax.data import order, pipeline, sources, table
 
 Say = Callable[[str], None]
@@ -153,19 +153,10 @@ def evaluators(
     """One for each data set to be tested with."""
     data = run.data
     loader = dataclasses.replace(data.loader, batch_size=data.eval_batch_size or data.loader.batch_size)
-    sharding.check_rows(loader.batch_size, mesh)
-    return {
-        name: evaluation.Evaluator(
-            clips,
-            run.model,
-            run.compute,
-            data.sample,
-            loader,
-            templates=run.objective.templates,
-            tokenizer=tokenizer,
-            mesh=mesh,
-            report=bad_clips_file(workdir, name),
-        )
-        for name, clips in tables.items()
-        if name != "train"
-    }
+    found = {}
+    for name, clips in tables.items():
+        if name != "train":
+            report = bad_clips_file(workdir, name)
+            encoder = features.Encoder(clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report)
+            found[name] = evaluation.Evaluator(encoder, tokenizer, run.objective.templates)
+    return found

@@ -168,6 +168,12 @@ def test_a_long_video_is_never_held_as_a_whole(model, tmp_path, monkeypatch):
     assert len(found.times) == 397 and len(most) == 400 and max(most) <= (timeline.AHEAD + 2) * 8
 
 
+def test_a_time_beyond_all_bounds_is_an_error_rather_than_endless_memory(clip_file, monkeypatch):
+    monkeypatch.setattr(stream, "LONGEST", 10)
+    with pytest.raises(video.VideoError, match="comes after 3 seconds: a damaged time"):
+        list(stream.Grid(clip_file, 0.25))
+
+
 def test_a_bad_file_is_named_and_a_damaged_one_noted(model, clip_file, tmp_path):
     cut = videos.cut(videos.write(tmp_path / "half.mp4", frames=60, mux={"movflags": "faststart"}))
     (tmp_path / "empty.mp4").touch()

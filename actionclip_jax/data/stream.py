@@ -11,6 +11,7 @@ import numpy as np
 
 from actionclip_jax.data import video, video_index
 
+LONGEST = 10**7  # cells: 58 days of two frames a second; a damaged time would make memory grow without end
 ROUNDING = 1e-6  # seconds: times are sums and products of fractions
 
 
@@ -53,6 +54,10 @@ class Grid:
             step = 1 / video.frame_rate(stream)
             read = count(video_index.read_packets(container, stream))
             for seconds, frame in tell_times(video.decode_past_damage(read, stream, faults), stream):
+                if seconds > LONGEST * self.spacing:
+                    raise video.VideoError(
+                        self.path, f"a frame says it comes after {seconds:.0f} seconds: a damaged time?"
+                    )
                 if decoded and (cells := self._cells_before(seconds + step / 2) - given):
                     yield self._transformed(shown), cells
                     given += cells
