@@ -34,10 +34,10 @@ def few_shot(
             trials.append(train_and_test(variant(run, out / name, seed, count), say, progress)["test"])
         rows.append({"shots": count, "trials": trials, "summary": metrics.mean_and_deviation(trials)})
     known = published.FEW_SHOT.get(run.data.train.kind, {})
-    lines = [f"| training clips of a class | top-1 | {' | '.join(known)} |", "|---" * (2 + len(known)) + "|"]
+    lines = [table_row("training clips of a class", "top-1", *known), "|---" * (2 + len(known)) + "|"]
     for row in rows:
         theirs = (dict(zip(published.SHOTS, values, strict=True)).get(row["shots"], "") for values in known.values())
-        lines.append(f"| {row['shots']} | {spread(row['summary']['top1'])} | {' | '.join(map(str, theirs))} |")
+        lines.append(table_row(row["shots"], spread(row["summary"]["top1"]), *theirs))
     content = {
         **describe("few-shot", run, seeds),
         "results": rows,
@@ -76,11 +76,11 @@ def base_to_novel(
         base, novel = scores["test"]["top1"], scores["zero_shot"]["top1"]
         trials.append({"base": base, "novel": novel, "harmonic mean": metrics.harmonic_mean(base, novel)})
     summary, known = metrics.mean_and_deviation(trials), published.beside("base-to-novel", run.data.train.kind)
-    lines = ["| seed | base | novel | harmonic mean |", "|---|---|---|---|"]
+    lines = [table_row("seed", *summary), "|---" * 4 + "|"]
     for seed, trial in zip(seeds, trials, strict=True):
-        lines.append(f"| {seed} | {' | '.join(f'{value:.2%}' for value in trial.values())} |")
-    lines.append(f"| mean ± deviation | {' | '.join(spread(numbers) for numbers in summary.values())} |")
-    lines += [f"| published: {row.method} | | | {row.value}% |" for row in known]
+        lines.append(table_row(seed, *(f"{value:.2%}" for value in trial.values())))
+    lines.append(table_row("mean ± deviation", *map(spread, summary.values())))
+    lines += [table_row(f"published: {row.method}", "", "", f"{row.value}%") for row in known]
     content = {**describe("base-to-novel", run, seeds), "shots": shots, "trials": trials, "summary": summary}
     content["published"] = [dataclasses.asdict(row) for row in known]
     if jax.process_index() == 0:
@@ -149,6 +149,11 @@ def describe(protocol: str, run: run_config.TrainConfig, seeds: Sequence[int]) -
         "seeds": list(seeds),
         "config": config.to_dict(run),
     }
+
+
+def table_row(*cells: Any) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def spread(numbers: Mapping[str, Any]) -> str:

@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8, help="clips encoded at once")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=-1, help="decoding processes; 0: threads")
     parser.add_argument("--dtype", default="float32", choices=config.DTYPES)
     parser.add_argument("--json", type=pathlib.Path, help="write the measurements here as well")
     options = parser.parse_args()
@@ -81,7 +82,7 @@ def main() -> None:
     data = config.SourceConfig(path=options.videos)
     clips = sources.open_source(data)
     sample = config.SampleConfig(options.frames, model.image.size)
-    loader = config.LoaderConfig(batch_size=options.batch)
+    loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
     encoder = features.Encoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)
     module = torch_video.TorchVideo(source, getattr(torch, options.dtype)).to(rivals.torch_device())
@@ -123,7 +124,7 @@ def measure_swap(
     """
     with tempfile.TemporaryDirectory() as directory:
         weights = checkpoint.Weights(model, params, text.default_tokenizer(), {}, {})
-        loader = config.LoaderConfig(batch_size=options.batch)
+        loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
         compute = config.ComputeConfig(dtype=options.dtype)
         settings = evaluate.Settings(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
         loaded = evaluate.Model(weights, compute, sharding.make_mesh())

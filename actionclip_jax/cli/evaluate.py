@@ -64,7 +64,12 @@ def add(commands: Any) -> None:
     add("--features", type=pathlib.Path, metavar="DIR", help="use saved features: other labels or protocols in seconds")
     add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
     add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
-    add("--workers", type=int, default=-1, metavar="N", help="decoding processes (default: one a CPU core)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="decoding processes; -1: one a CPU core; 0: threads (default: by the device)",
+    )
     add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
     add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
     add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
@@ -121,14 +126,17 @@ def read_settings(options: argparse.Namespace) -> Any:
     from actionclip_jax import evaluate
 
     compute = {name: getattr(options, name) for name in ("dtype", "attention", "interpolate_positions")}
-    batch_size = options.batch_size or 8 * jax.device_count()
+    batch_size, workers = options.batch_size or 8 * jax.device_count(), options.workers
+    if workers is None:
+        # where the CPU computes as well, processes gain nothing over threads and take seconds to start
+        workers = 0 if jax.default_backend() == "cpu" else -1
     same = ("out", "protocol", "frames", "views", "templates", "scores", "threshold", "features", "save_features")
     return evaluate.Settings(
         **{name: getattr(options, name) for name in (*same, "activation")},
         class_lists=tuple(options.class_lists),
         average=options.prob_average,
         seen=options.seen_classes,
-        loader=config.LoaderConfig(batch_size=batch_size, workers=options.workers),
+        loader=config.LoaderConfig(batch_size=batch_size, workers=workers),
         compute=config.ComputeConfig(**compute),
     ).checked()
 
