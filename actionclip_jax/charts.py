@@ -88,7 +88,9 @@ def coverage_curve(
     chart.plot(coverage, accuracy, label="accuracy of the answers")
     chart.plot(coverage, thresholds, color="lightsteelblue", label="least probability answered")
     if threshold is not None:
-        chart.axvline(float((thresholds >= threshold).mean()), color="black", linewidth=0.8, label=f"{threshold:g}")
+        chart.axvline(
+            float((thresholds >= threshold).mean()), color="black", linewidth=0.8, label=f"threshold {threshold:g}"
+        )
     chart.set(title='"none of these" below a threshold', xlabel="share of clips answered", xlim=(0, 1), ylim=(0, 1.02))
     chart.grid(alpha=0.3)
     chart.legend(fontsize=8)
