@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -63,6 +63,8 @@ class Settings:
             found.append(f"threshold is {self.threshold}: expected 0 to 1")
         if self.features and self.save_features:
             found.append("features are read from a directory, so there is nothing to save")
+        if self.features and (self.frames or self.views != (1, 1)):
+            found.append("saved features have frames and views of their own: leave frames and views out")
         found += config.data_problems(self.loader)
         if found:
             raise config.ConfigError(found)
@@ -127,11 +129,14 @@ def evaluate(
     if jax.process_index():  # one process speaks for all
         say, progress = lambda line: None, lambda task, done, total, line: None
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=settings.features is None)
+    left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
         say(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
     model = load_model(name, settings, say)
+    classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
     found, sample = clip_features(model, trials, settings, say, progress)
-    measured = measure_trials(model, trials, found, settings)
+    scores, unseen = (score_trials(some, classes, found, settings) for some in (trials, left))
+    measured = [report.Measured(trial.name, *pair) for trial, *pair in zip(trials, scores, unseen, strict=True)]
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
         "model": describe_model(name, model),
@@ -186,23 +191,28 @@ def clip_features(
         return encoder(model.params, count, store), made_from["sample"]
 
 
-def measure_trials(
-    model: Model, trials: Sequence[protocols.Trial], found: features.Features, settings: Settings
-) -> list[report.Measured]:
-    """Scores of every trial and, if classes were seen in training, of what is left without them."""
+def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:
+    """Label text -> unit-norm [P, E] of all labels of the trials."""
     labels = sorted({label for trial in trials for label in trial.clips.labels})
-    encoded = dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
+    return dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
 
-    def score(trial: protocols.Trial) -> evaluation.Scores:
-        classes = np.stack([encoded[label] for label in trial.clips.labels])
-        options = {"average": settings.average, "kind": settings.scores}
-        return evaluation.score(trial.clips, found.of(trial.clips.ids), classes, **options)
 
-    measured = []
+def score_trials(
+    trials: Sequence[protocols.Trial | None],
+    labels: Mapping[str, np.ndarray],
+    found: features.Features,
+    settings: Settings,
+) -> list[evaluation.Scores | None]:
+    """The scores of every trial; None for none."""
+    how = {"average": settings.average, "kind": settings.scores}
+    scores = []
     for trial in trials:
-        left = protocols.without_classes(trial, settings.seen) if settings.seen else None
-        measured.append(report.Measured(trial.name, score(trial), score(left) if left else None))
-    return measured
+        if trial is None:
+            scores.append(None)
+            continue
+        classes = np.stack([labels[label] for label in trial.clips.labels])
+        scores.append(evaluation.score(trial.clips, found.of(trial.clips.ids), classes, **how))
+    return scores
 
 
 def describe_model(name: str, model: Model) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Store:
             count += 1
         if jax.process_count() > 1:
             count = int(multihost_utils.broadcast_one_to_all(np.int32(count)))
-        return [dict(np.load(part_file(self.directory, number))) for number in range(count)]
+        return [read_part(part_file(self.directory, number)) for number in range(count)]
 
     def add(self, number: int, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes a part, and returns it."""
@@ -142,7 +142,7 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     ids = np.array(described.pop("ids"), table.TEXT)
     parts = []
     while (file := part_file(directory, len(parts))).is_file():
-        parts.append(dict(np.load(file)))
+        parts.append(read_part(file))
     there = sum(int((part["clip"] >= 0).sum()) for part in parts)
     if there < len(ids):
         raise ValueError(
@@ -159,6 +159,14 @@ def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
         good = part["mask"]
         values[part["clip"][good]], decoded[part["clip"][good]] = part["features"][good], True
     return Features(ids, values, decoded)
+
+
+def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a part. Raises ValueError for a damaged one."""
+    try:
+        return dict(np.load(file))
+    except Exception as error:  # zipfile and numpy raise many kinds
+        raise ValueError(f"{file}: damaged ({error}); remove {file.parent} to encode the clips again") from None
 
 
 def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:

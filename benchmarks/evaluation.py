@@ -129,10 +129,13 @@ def measure_swap(
         settings = evaluate.Settings(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
         loaded = evaluate.Model(weights, compute, sharding.make_mesh())
         trials = evaluate.protocols.plan("full", data)
-        nothing = lambda *_: None  # noqa: E731
-        evaluate.measure_trials(
-            loaded, trials, evaluate.clip_features(loaded, trials, settings, nothing, nothing)[0], settings
-        )
+
+        def run(trials: list, how: evaluate.Settings) -> None:
+            classes = evaluate.label_features(loaded, trials, how)
+            found, _ = evaluate.clip_features(loaded, trials, how, lambda line: None, lambda *how_far: None)
+            evaluate.score_trials(trials, classes, found, how)
+
+        run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]
         taken = []
         for change in (
@@ -140,9 +143,7 @@ def measure_swap(
             {"features": settings.out / "features", "save_features": False},
         ):
             start = time.perf_counter()
-            how = dataclasses.replace(settings, **change)
-            found, _ = evaluate.clip_features(loaded, other, how, nothing, nothing)
-            evaluate.measure_trials(loaded, other, found, how)
+            run(other, dataclasses.replace(settings, **change))
             taken.append(time.perf_counter() - start)
         return taken[0], taken[1]
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -222,6 +223,17 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
         found.of(np.array([found.ids[0], "unknown"], table.TEXT))
     with pytest.raises(ValueError, match="there are no saved features"):
         features.load(tmp_path)
+    damaged = shutil.copytree(settings.out / "features", tmp_path / "damaged")
+    (damaged / "part-000000.npz").write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; remove .* to encode the clips again"):
+        features.load(damaged)
+
+
+@pytest.mark.parametrize("change", ["templates", "seen"])
+def test_wrong_files_are_found_before_a_clip_is_decoded(change, model, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.Encoder, "__call__", None)
+    with pytest.raises((ValueError, OSError), match=r"missing\.txt"):
+        evaluate.evaluate(model, source, make_settings(tmp_path / "out", **{change: tmp_path / "missing.txt"}))
 
 
 class Killed(Exception):
@@ -317,6 +329,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
         (["--data", "x", "--frobnicate"], "--frobnicate is not understood"),
         (["--data", "x", "--threshold", "1.5"], "threshold is 1.5: expected 0 to 1"),
         (["--data", "x", "--features", "f", "--save-features"], "nothing to save"),
+        (["--data", "x", "--features", "f", "--views", "2x1"], "frames and views of their own"),
         (["--data", "/no/such/place"], "no such file or directory"),
     ],
 )
