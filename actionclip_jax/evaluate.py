@@ -29,6 +29,8 @@ from actionclip_jax import (
 from actionclip_jax.convert import run as convert_run
 from actionclip_jax.data import subsets
 
+UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
+
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int, str], None]  # told what is being done, how far it is, of how much, and a comment
 
@@ -129,6 +131,8 @@ def evaluate(
     if jax.process_index():  # one process speaks for all
         say, progress = lambda line: None, lambda task, done, total, line: None
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=settings.features is None)
+    if settings.seen:
+        protocols.check_seen(trials, settings.seen)
     left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
         say(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
@@ -147,8 +151,7 @@ def evaluate(
     content = {}
     if jax.process_index() == 0:
         content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
-        if not (settings.save_features or settings.features):
-            shutil.rmtree(settings.out / "features")
+        shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     return content
 
 
@@ -162,7 +165,7 @@ def clip_features(
             raise ValueError(f"{settings.features}: features of other weights ({made_from['model']})")
         sample = made_from["sample"]
         say(f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views")
-        return found, sample
+        return found, {**sample, "dtype": made_from["dtype"]}
     clips = subsets.unite([trial.clips for trial in trials])
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
     made_from = {
@@ -173,7 +176,8 @@ def clip_features(
         "batch_size": settings.loader.batch_size,
         "paths": text_digest(clips.paths.tolist()),
     }
-    store = features.Store(settings.out / "features", made_from, clips.ids)
+    directory = settings.out / ("features" if settings.save_features else UNFINISHED)
+    store = features.Store(directory, made_from, clips.ids, replace=not settings.save_features)
     report_file = run_setup.bad_clips_file(settings.out, "evaluation")
     if not store.read():
         report_file.unlink(missing_ok=True)
@@ -188,7 +192,7 @@ def clip_features(
         progress("encoding clips", done, len(clips), "")
 
     with jax.set_mesh(model.mesh):
-        return encoder(model.params, count, store), made_from["sample"]
+        return encoder(model.params, count, store), {**config.to_dict(sample), "dtype": model.compute.dtype}
 
 
 def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:
@@ -255,7 +259,7 @@ def describe_settings(settings: Settings, sample: dict[str, Any], source: config
         "prob_average": settings.average,
         "scores": settings.scores,
         "scale": metrics.SCALE,
-        "dtype": settings.compute.dtype,
+        "dtype": sample["dtype"],
         "class_lists": [str(file) for file in settings.class_lists],
         "seen_classes": str(settings.seen or ""),
         "threshold": settings.threshold,

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,14 +100,27 @@ def join(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 class Store:
     """Features in a directory, in parts that are there whole or not at all; the first process writes."""
 
-    def __init__(self, directory: pathlib.Path, described: Mapping[str, Any], ids: np.ndarray) -> None:
-        """`described` (JSON) says what the features are made from: those of anything else make way."""
+    def __init__(
+        self, directory: pathlib.Path, described: Mapping[str, Any], ids: np.ndarray, *, replace: bool = True
+    ) -> None:
+        """`described` (JSON) says what the features are made from: with `replace`, those of anything else make way.
+
+        Raises:
+            ValueError: a directory that holds something else, which is not touched.
+        """
         self.directory = directory
         content = {**described, "ids": ids.tolist()}
-        if jax.process_index() == 0 and read_json(directory / "features.json") != content:
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir(parents=True)
-            (directory / "features.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        known = read_json(directory / "features.json")
+        if jax.process_index() or known == content:
+            return
+        there = list(directory.glob("*"))
+        ours = [file for file in there if file.name.startswith(("features.json", "part-"))]
+        if len(ours) < len(there) or (known is not None and not replace):
+            raise ValueError(f"{directory} holds something else, or features of other settings: choose another --out")
+        for file in ours:
+            file.unlink()
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "features.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def read(self) -> list[dict[str, np.ndarray]]:
         """The parts written so far; all processes take the same ones."""
@@ -166,7 +178,7 @@ def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return dict(np.load(file))
     except Exception as error:  # zipfile and numpy raise many kinds
-        raise ValueError(f"{file}: damaged ({error}); remove {file.parent} to encode the clips again") from None
+        raise ValueError(f"{file}: damaged ({error}); encode the clips again, with {file.parent} removed") from None
 
 
 def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:

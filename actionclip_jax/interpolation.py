@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import charts, checkpoint, config, evaluate, evaluation, features, optim, sharding
+from actionclip_jax import charts, checkpoint, config, evaluate, evaluation, features, optim, run_setup, sharding, text
 from actionclip_jax.data import subsets, table
 
 
@@ -19,9 +19,14 @@ def parse_shares(text: str) -> list[float]:
             shares = [float(share) for share in text.split(",")]
         else:
             first, last, step = map(float, text.split(":"))
-            shares = [first + index * step for index in range(round((last - first) / step) + 1)]
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is not of the form 0:1:0.1 (first, last, step) or 0,0.5,1") from None
+            steps = round((last - first) / step)
+            if not 0 <= steps <= 1000 or abs(first + steps * step - last) > 1e-6:
+                raise ValueError
+            shares = [first + index * step for index in range(steps + 1)]
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(
+            f"{text!r} is not of the form 0:1:0.1 (first, last, a step that divides them, at most 1000) or 0,0.5,1"
+        ) from None
     if not shares or not all(0 <= share <= 1 + 1e-9 for share in shares):
         raise ValueError(f"{text!r}: expected shares from 0 to 1")
     return [round(share, 6) for share in shares]
@@ -71,16 +76,21 @@ def sweep(
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
     evaluators = {}
     for name, clips in sets.items():
-        encoder = features.Encoder(clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh)
+        report = run_setup.bad_clips_file(settings.out, name.replace(" ", "_"))
+        encoder = features.Encoder(
+            clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
+        )
         how = {"average": settings.average, "kind": settings.scores}
         evaluators[name] = evaluation.Evaluator(encoder, model.tokenizer, settings.templates, **how)
     described = {
         "first": checkpoint.digest(begin),
         "second": model.digests["weights"],
-        "sets": {name: {"clips": len(clips), "classes": len(clips.labels)} for name, clips in sets.items()},
+        "sets": {name: describe_set(clips) for name, clips in sets.items()},
         "sample": config.to_dict(sample),
-        "templates": settings.templates,
+        "templates": list(text.load_templates(settings.templates)),
         "average": settings.average,
+        "kind": settings.scores,
+        "dtype": model.compute.dtype,
     }
     file = settings.out / "interpolation.json"
     done = read_done(file, described)
@@ -99,6 +109,13 @@ def sweep(
             settings.out / "interpolation.png", shares, {name: [done[str(x)][name] for x in shares] for name in sets}
         )
     return {**described, "scores": done}
+
+
+def describe_set(clips: table.ClipTable) -> dict[str, Any]:
+    """What a data set's score depends on; JSON."""
+    rows = zip(clips.ids.tolist(), clips.paths.tolist(), clips.label_ids.tolist(), strict=True)
+    digest = evaluate.text_digest([*map(str, rows), *clips.labels])
+    return {"clips": len(clips), "classes": len(clips.labels), "sha256": digest}
 
 
 def score(

@@ -94,3 +94,12 @@ def without_classes(trial: Trial, seen: pathlib.Path) -> Trial | None:
     """The trial without clips and classes named in a file of classes seen in training; None if nothing is left."""
     left = np.setdiff1d(np.arange(len(trial.clips.labels)), subsets.known_classes(trial.clips, seen))
     return Trial(trial.name, subsets.take_classes(trial.clips, left)) if len(left) else None
+
+
+def check_seen(trials: Sequence[Trial], seen: pathlib.Path) -> None:
+    """Raises ValueError for a file that names no class of any trial, or all classes of each: a misspelt one, say."""
+    left = [len(trial.clips.labels) - len(subsets.known_classes(trial.clips, seen)) for trial in trials]
+    if not any(left):
+        raise ValueError(f"{seen} (--seen-classes) names every class of the data set: nothing is left without them")
+    if left == [len(trial.clips.labels) for trial in trials]:
+        raise ValueError(f"{seen} (--seen-classes) names no class of the data set")

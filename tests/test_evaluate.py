@@ -225,7 +225,7 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
         features.load(tmp_path)
     damaged = shutil.copytree(settings.out / "features", tmp_path / "damaged")
     (damaged / "part-000000.npz").write_bytes(b"PK damaged")
-    with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; remove .* to encode the clips again"):
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; encode the clips again"):
         features.load(damaged)
 
 
@@ -256,11 +256,26 @@ def test_a_killed_evaluation_goes_on_where_it_was(whole, model, source, tmp_path
     content = evaluate.evaluate(model, source, settings, progress=lambda task, done, *_: shown.append(done))
     assert shown == [16, 32, 48]
     assert without_times(content) == without_times(whole[1])
-    # another model does not go on with these
-    shown.clear()
-    other = save_model(tmp_path / "other", seed=1)
-    evaluate.evaluate(other, source, settings, progress=lambda task, done, *_: shown.append(done))
-    assert shown == [0, 16, 32, 48]
+    # another model neither goes on with these nor removes them
+    with pytest.raises(ValueError, match="features of other settings"):
+        evaluate.evaluate(save_model(tmp_path / "other", seed=1), source, settings)
+    assert len(features.load(settings.out / "features")[1].ids) == CLASSES
+
+
+def test_a_directory_of_somebody_else_is_not_touched(model, source, tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="holds something else"):
+        evaluate.evaluate(model, source, make_settings(tmp_path, save_features=True))
+    assert (tmp_path / "features" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("names", "said"), [("nothing known", "names no class"), (None, "names every class")])
+def test_a_file_of_seen_classes_that_changes_nothing_or_all_is_refused(names, said, model, source, tmp_path):
+    file = tmp_path / "seen.txt"
+    file.write_text(names or "\n".join(sources.open_source(source).labels))
+    with pytest.raises(ValueError, match=said):
+        evaluate.evaluate(model, source, make_settings(tmp_path / "out", seen=file))
 
 
 def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
@@ -294,7 +309,7 @@ def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample
     assert trial["per_class"]["third class"] is None
     (named,) = [json.loads(line) for line in (out / "bad_clips_evaluation.jsonl").read_text().splitlines()]
     assert named["id"] == "third class/bad.mp4"
-    assert "2 of 3" in capsys.readouterr().out and not (out / "features").exists()
+    assert "2 of 3" in capsys.readouterr().out and not (out / evaluate.UNFINISHED).exists()
 
 
 def test_labels_that_become_equal_are_refused(model, sample, tmp_path):
@@ -374,7 +389,7 @@ def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
 def test_shares():
     assert interpolation.parse_shares("0:1:0.25") == [0, 0.25, 0.5, 0.75, 1]
     assert interpolation.parse_shares("0,1") == [0, 1]
-    for wrong in ("0:1", "0:1:0", "-1,0", "0:2:0.5", "half", ""):
+    for wrong in ("0:1", "0:1:0", "-1,0", "0:2:0.5", "0:1:0.3", "0:1:1e-9", "0:inf:1", "half", ""):
         with pytest.raises(ValueError, match=r"expected shares|not of the form"):
             interpolation.parse_shares(wrong)
 

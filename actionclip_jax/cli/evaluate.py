@@ -111,6 +111,8 @@ def check_options(options: argparse.Namespace) -> None:
         found.append("--interpolate SHARES and --from MODEL go together")
     if options.interpolate and options.protocol != "full":
         found.append("--interpolate goes with the protocol full")
+    if options.interpolate and (options.features or options.save_features or options.threshold is not None):
+        found.append("--features, --save-features and --threshold do not go with --interpolate")
     if options.seen_data and not options.interpolate:
         found.append("--seen-data goes with --interpolate")
     if options.protocol == "base-to-novel" and len(options.clips_per_class or [1]) > 1:
@@ -171,6 +173,9 @@ def interpolate(options: argparse.Namespace) -> int:
     with terminal.progress_line() as progress:
         interpolation.sweep(first, model, sets, shares, settings, terminal.say, progress)
     terminal.say(f"wrote {settings.out / 'interpolation.json'} and interpolation.png")
+    if bad := sorted(settings.out.glob("bad_clips_*.jsonl")):
+        terminal.tell(f"[bold red]some clips could not be decoded:[/] {', '.join(file.name for file in bad)}")
+        return terminal.EXIT_FAILED
     return 0
 
 
