@@ -240,7 +240,6 @@ def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig
         "kind": origins[0]["kind"],
         "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
         "missing": max(origin.get("missing", 0) or 0 for origin in origins),
-        "left_out_when_prepared": origins[0].get("prepared", {}).get("bad", 0),
         "clip_ids_sha256": text_digest(ids),
         "label_texts_sha256": text_digest(texts),
     }

@@ -245,9 +245,7 @@ def what_was_done(content: dict[str, Any]) -> dict[str, Any]:
         "lists": ", ".join(f"{pathlib.Path(file).name} `{digest[:16]}`" for file, digest in data["files"].items())
         or f"{data['kind']}, clips `{data['clip_ids_sha256'][:16]}`",
         "clips of the list whose file is missing": data["missing"],
-        "clips that cannot be decoded, over all trials": f"{undecodable} (bad_clips_evaluation.jsonl)"
-        if undecodable
-        else 0,
+        "clips that cannot be decoded, over all trials": undecodable,
         "frames, views": f"{settings['frames']}, {settings['views']}",
         "templates": f"{settings['templates']} ({len(settings['template_texts'])})",
         "class names split into words": "yes" if settings["split_names"] else "no",
