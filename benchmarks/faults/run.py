@@ -10,13 +10,19 @@ import sys
 import tempfile
 import time
 
+import checkpoints
 import harness
+import peers
 import rich.console
 import rich.markup
 import rich.table
 import runs
 
-GROUPS: dict[str, list[harness.Fault]] = {"runs": runs.FAULTS}
+GROUPS: dict[str, list[harness.Fault]] = {
+    "runs": runs.FAULTS,
+    "checkpoints": checkpoints.FAULTS,
+    "peers": peers.FAULTS,
+}
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
 
