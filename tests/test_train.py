@@ -5,6 +5,9 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
@@ -20,8 +23,10 @@ from actionclip_jax import (
     run_checkpoints,
     run_config,
     run_log,
+    run_setup,
     sharding,
     train,
+    watchdog,
 )
 from actionclip_jax.data import sample_set
 
@@ -206,17 +211,127 @@ def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished
     np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
 
 
-def test_ctrl_c_ends_after_the_step_and_the_same_call_goes_on(make_run):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run):
     run, told = make_run(), []
 
     def progress(task, done, total, line):
         if task == "training" and done == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
-    outcome = train.train(run, say=told.append, progress=progress)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        outcome = train.train(run, say=told.append, progress=progress)
+        after = signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert outcome.step == 2 and outcome.model is None and final_state(run)[0] == 2
+    assert outcome.signal == number and after == (signal.SIG_IGN if number == signal.SIGTERM else before)
     assert told[-1] == f"stopped after step 2 of {STEPS}; the same command goes on from there"
     assert train.train(run).step == STEPS
+
+
+def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(make_run, finished):
+    run = make_run(tests=True, **{"data.eval_batch_size": 1})
+    asked = []
+
+    def progress(task, done, total, line):
+        if task == "evaluating test" and done == 3 and not asked:
+            asked.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcome = train.train(run, progress=progress)
+    rows = run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")
+    assert outcome.step == STEPS and outcome.model is None and not any("evaluation" in row for row in rows)
+    told = []
+    assert train.train(run, say=told.append).scores["test"].values == finished.outcome.scores["test"].values
+    assert f"goes on from step {STEPS} of {run.workdir}" in told
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_gives_the_same_end(make_run, finished):
+    run = make_run(tests=True)
+    train.train(run)
+    workdir = pathlib.Path(run.workdir)
+    (workdir / "checkpoints" / str(STEPS) / "_CHECKPOINT_METADATA").write_text("{}")
+    told = []
+    train.train(run, say=told.append)
+    assert any(f"the checkpoint of step {STEPS} is damaged" in line for line in told)
+    assert (workdir / "damaged_checkpoints" / str(STEPS)).is_dir()
+    assert run_state(run) == run_state(finished.run) and losses(run) == losses(finished.run)
+
+
+def run_state(run):
+    """Digests of all arrays of the newest checkpoint."""
+    return final_state(run)[1]["arrays"]
+
+
+def test_two_runs_do_not_write_one_workdir(make_run):
+    run = make_run()
+    with (
+        run_setup.hold(pathlib.Path(run.workdir)),
+        pytest.raises(ValueError, match=r"run: another run is using it; wait for its end, or give another --workdir"),
+    ):
+        train.train(run)
+    assert not (pathlib.Path(run.workdir) / "checkpoints").exists()
+
+
+def test_time_is_accounted_for_over_restarts(make_run):
+    run, begin = make_run(), time.time()
+    with pytest.raises(Killed):
+        train.train(run, progress=kill_after(5))  # after the checkpoint of step 3
+    time.sleep(1)
+    outcome = train.train(run)
+    spent = json.loads((pathlib.Path(run.workdir) / "time.json").read_text())
+    assert spent["starts"] == 2 and spent["seconds"]["lost"] > 0 and spent["seconds"]["down"] > 1
+    assert spent["last"] - spent["first"] == pytest.approx(time.time() - begin, rel=0.02)
+    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=0.01)
+    assert 0 < outcome.clock.goodput() < 1
+
+
+def test_a_full_disk_stops_the_run_and_names_the_last_good_checkpoint(make_run, monkeypatch):
+    run = make_run(**{"checkpoint.every_epochs": 0.17})
+    save = run_checkpoints.RunCheckpoints.save
+
+    def fill(checkpoints, step, *rest):
+        if step == 4:
+            raise run_checkpoints.SaveError("a checkpoint could not be written (No space left on device)")
+        save(checkpoints, step, *rest)
+
+    monkeypatch.setattr(run_checkpoints.RunCheckpoints, "save", fill)
+    with pytest.raises(
+        train.TrainingError, match=r"step 4: .*No space left.*; last good checkpoint: .*/checkpoints/3$"
+    ):
+        train.train(run)
+
+
+def test_a_hang_prints_where_and_ends_the_process():
+    script = """
+import time
+from actionclip_jax import watchdog
+
+def stand_still():
+    time.sleep(60)
+
+with watchdog.Watchdog(0.2) as dog:
+    for _ in range(3):
+        dog.step()
+    stand_still()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1 and "stand_still" in ended.stderr and "most recent call first" in ended.stderr
+
+
+def test_what_takes_long_in_order_is_no_hang():
+    allowed = []
+    dog = watchdog.Watchdog(0.05)
+    dog._allow = allowed.append
+    dog.other()
+    for pause in (0.0, 0.02, 0.0):
+        time.sleep(pause)
+        dog.step()
+    assert allowed[0] == 0.5 and allowed[1] == 0.05  # nothing is known of a first step
+    assert allowed[2] >= watchdog.FACTOR * 0.02 and allowed[3] == allowed[2]
+    watchdog.Watchdog(0).step()  # never
 
 
 def test_a_dry_run_computes_a_step_and_leaves_nothing(make_run):

@@ -1,6 +1,7 @@
 """The training step: equal to PyTorch's, on any number of devices, and in all its ways of saving work and memory."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -203,6 +204,26 @@ def test_a_step_without_a_finite_loss_changes_nothing_but_the_counters():
             np.testing.assert_array_equal(state.params[path], value)
         moments = next(part for part in state.opt_state if hasattr(part, "mu"))
         assert int(moments.count) == 0 and not any(np.any(value) for value in moments.mu.values())
+
+
+def test_what_is_not_finite_on_one_of_eight_devices_is_skipped_on_all_and_counted():
+    spec = change(make_spec(), "objective", text="frozen")
+    texts = np.random.default_rng(3).normal(size=(training_runs.CLASSES, 1, spec.model.embed_width))
+    texts = (texts / np.linalg.norm(texts, axis=-1, keepdims=True)).astype(np.float32)
+    texts[4] = np.nan
+    batches = [make_batch(number) for number in range(4)]
+    for batch in batches:
+        batch["label"] %= 4
+    batches[1]["label"][5] = 4  # of 16 rows over 8 devices: the third device alone sees it
+    run = functools.partial(training_runs.run, spec, 4, texts=texts, batches=batches)
+    one, eight = run(), run(mesh=sharding.make_mesh())
+    assert [int(metrics["skipped"]) for metrics in eight[1]] == [0, 1, 1, 1]
+    assert [int(metrics["skipped_in_row"]) for metrics in eight[1]] == [0, 1, 0, 0]
+    assert all(np.isfinite(value).all() for value in eight[0].params.values())
+    for ours, theirs in zip(eight[1], one[1], strict=True):
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+    for path, value in one[0].params.items():
+        assert_close(path, eight[0].params[path], value, 1e-5)
 
 
 def test_a_skipped_step_is_made_good_by_the_next_one():
