@@ -22,7 +22,7 @@ from actionclip_jax.convert import errors, files
 from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
-VERSION = 1
+VERSION = 2  # 1 had no digests
 
 
 class ModelDirectoryError(ValueError):
@@ -64,7 +64,13 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
             safetensors.numpy.save_file(unused, partial / "unused.safetensors")
-        described = {"format": FORMAT, "version": VERSION, "model": config.to_dict(weights.model)}
+        digests = {path: digest({path: array}) for path, array in sorted(weights.params.items())}
+        described = {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": config.to_dict(weights.model),
+            "digests": digests,
+        }
         for name, content in (("provenance", weights.provenance), ("config", described)):
             (partial / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         if final.exists():
@@ -118,9 +124,11 @@ def load(directory: str | os.PathLike) -> Weights:
     """
     path = pathlib.Path(directory).expanduser().absolute()
     model, unused = load_config(path), path / "unused.safetensors"
+    params = load_params(path / "params", action_clip.param_shapes(model))
+    check_digests(path, params)
     return Weights(
         model,
-        load_params(path / "params", action_clip.param_shapes(model)),
+        params,
         text.load_tokenizer(path / "tokenizer", model.text.vocabulary),
         read_json(path / "provenance.json"),
         files.read_safetensors(unused) if unused.is_file() else {},
@@ -147,6 +155,15 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
     except Exception as error:
         raise ModelDirectoryError(f"{path}: weights damaged ({errors.first_line(error)})") from None
     return traverse_util.flatten_dict(params, sep="/")
+
+
+def check_digests(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
+    """Raises ModelDirectoryError if a parameter is not what was saved: Orbax restores a changed byte without a word."""
+    saved = read_json(directory / "config.json").get("digests")
+    saved = saved if isinstance(saved, dict) else {}
+    changed = [name for name, array in params.items() if digest({name: array}) != saved.get(name)]
+    if changed:
+        raise ModelDirectoryError(f"{directory}: changed since it was written: {', '.join(changed)}")
 
 
 def digest(params: Mapping[str, np.ndarray | jax.Array], *parts: str) -> str:

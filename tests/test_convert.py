@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import pathlib
 import pickle
 import shutil
 import sys
@@ -217,7 +218,22 @@ def test_a_tokenizer_that_does_not_fit_the_text_tower_is_refused(tmp_path):
         text.load_tokenizer(None, 1000)
 
 
-@pytest.mark.parametrize("damage", ["delete", "truncate"])
+def flip_bits(file):
+    """One in every thousand bytes, and at least one."""
+    data = bytearray(file.read_bytes())
+    for place in range(len(data) // 2 % 1000, len(data), 1000):
+        data[place] ^= 4
+    file.write_bytes(data)
+
+
+DAMAGES = {
+    "delete": pathlib.Path.unlink,
+    "truncate": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "flip": flip_bits,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_weights_of_a_model_directory_are_an_error_not_a_traceback(damage, tmp_path):
     torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
     checkpoint.save(tmp_path / "model", run.read_any(tmp_path / "hugging"))
@@ -230,7 +246,7 @@ def test_damaged_weights_of_a_model_directory_are_an_error_not_a_traceback(damag
         broken = tmp_path / f"broken-{number}"
         shutil.copytree(tmp_path / "model", broken)
         victim = broken / path.relative_to(tmp_path / "model")
-        victim.unlink() if damage == "delete" else victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+        DAMAGES[damage](victim)
         try:
             again = checkpoint.load(broken).params
         except checkpoint.ModelDirectoryError:
@@ -526,8 +542,8 @@ def test_model_directories_are_whole_or_refused(tmp_path):
     other.write_text(other.read_text().replace('"depth": 2', '"depth": 3'))
     with pytest.raises(checkpoint.ModelDirectoryError, match="do not fit the configuration"):
         checkpoint.load(tmp_path / "model")
-    other.write_text(other.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(checkpoint.ModelDirectoryError, match="version 2"):
+    other.write_text(other.read_text().replace('"version": 2', '"version": 3'))
+    with pytest.raises(checkpoint.ModelDirectoryError, match="version 3"):
         checkpoint.load(tmp_path / "model")
     other.unlink()
     with pytest.raises(checkpoint.ModelDirectoryError, match="not a whole model directory"):
