@@ -28,7 +28,7 @@ ask() { # SIGNAL: tells the processes; scripts whose processes are elsewhere hav
 trap 'asked=TERM; ask TERM' TERM HUP
 trap 'asked=INT; ask INT' INT
 
-# Waits for all of `pids`; its exit code is theirs. When one fails the others cannot go on. After a crash they are
+# Waits for all of `pids`; its exit code is that of the first that fails. When one does, the others cannot go on. After a crash they are
 # killed, for they wait for it in vain; else they are about to end too, perhaps saving, and have a minute.
 finish() {
     local code=0 ended alive pid deadline=
@@ -41,10 +41,11 @@ finish() {
             fi
             wait "$pid"
             ended=$?
+            code=$((code ? code : ended)) # of the first that fails: the others fail because it does
             case $ended in
             0) ;;
-            2 | 3 | 75 | 130) code=$ended deadline=${deadline:-$((SECONDS + 60))} ;;
-            *) code=$((code ? code : ended)) deadline=${deadline:-$((SECONDS + 2))} ;;
+            2 | 3 | 75 | 130) deadline=${deadline:-$((SECONDS + 60))} ;;
+            *) deadline=${deadline:-$((SECONDS + 2))} ;;
             esac
         done
         pids=("${alive[@]}")

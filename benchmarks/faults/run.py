@@ -11,11 +11,12 @@ import tempfile
 import time
 
 import harness
+import launchers
 import rich.console
 import rich.markup
 import rich.table
 
-GROUPS: dict[str, list[harness.Fault]] = {}
+GROUPS: dict[str, list[harness.Fault]] = {"launchers": launchers.LAUNCHERS}
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
 
