@@ -31,16 +31,16 @@ def by_path(tree: Any) -> dict[str, Any]:
 
 
 def sums(tree: Any) -> Any:
-    """Arrays -> uint32 [2] each: its elements' bits, each times an odd number of its own, summed modulo 2^32.
+    """Arrays -> uint32 [2] each: sums modulo 2^32 of a number for each element that stands for its bits and its place.
 
-    An odd factor can be undone modulo 2^32, so a change to any one element always changes both sums; of other changes
-    one in 2^64 goes unnoticed. Integer sums do not depend on their order, so any spreading gives the same.
+    Another value at a place has another number, so a change to any one element always changes both sums; of other
+    changes one in 2^64 goes unnoticed. Integer sums do not depend on their order, so any spreading gives the same.
     """
-    return jax.tree.map(lambda array: jnp.stack([weighted_sum(array, seed) for seed in SEEDS]), tree)
+    return jax.tree.map(lambda array: jnp.stack([scrambled_sum(array, seed) for seed in SEEDS]), tree)
 
 
-def weighted_sum(array: jax.Array, seed: int) -> jax.Array:
-    """uint32: the sum of the elements' bits times odd numbers drawn from `seed` and the place of the element."""
+def scrambled_sum(array: jax.Array, seed: int) -> jax.Array:
+    """uint32: the sum of the elements' bits, each scrambled in its own way, which depends on `seed` as well."""
     if array.dtype == jnp.bool_:
         array = array.astype(jnp.uint8)
     bits = jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}").astype(jnp.uint32)
@@ -48,7 +48,7 @@ def weighted_sum(array: jax.Array, seed: int) -> jax.Array:
     for axis in reversed(range(array.ndim)):
         place += jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis) * jnp.uint32(stride % 2**32)
         stride *= array.shape[axis]
-    return jnp.sum(bits * (scramble(place) | 1), dtype=jnp.uint32)
+    return jnp.sum(scramble(bits ^ scramble(place)), dtype=jnp.uint32)
 
 
 def scramble(x: jax.Array) -> jax.Array:

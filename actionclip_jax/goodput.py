@@ -42,10 +42,12 @@ class Clock:
         before = last or saved
         if before is None:
             return
-        kept = saved["seconds"] if saved else dict.fromkeys(self.seconds, 0.0)
-        for bucket, seconds in kept.items():
-            self.seconds[bucket] += seconds
-        self.seconds["lost"] += max(0.0, sum(before["seconds"].values()) - sum(kept.values()))
+        then, now = (state["seconds"] if state else dict.fromkeys(self.seconds, 0.0) for state in (saved, before))
+        for bucket in BUCKETS:
+            self.seconds[bucket] += then[bucket]
+            self.seconds["lost"] += now[bucket] - then[bucket]
+        for bucket in AFTER_RESTARTS:
+            self.seconds[bucket] += now[bucket]
         self.seconds["down"] += max(0.0, self._began - before["last"])
         self.starts = before["starts"] + 1
         self._first = before["first"]

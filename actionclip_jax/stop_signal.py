@@ -37,7 +37,9 @@ class StopSignal:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # a process that was told to end does so in order, however often it is told
+            last = number == signal.SIGTERM == self.received
+            signal.signal(number, signal.SIG_IGN if last else handler)
 
     def check(self) -> None:
         """Raises Stopped if the run was asked to stop. All processes call it equally often, and it raises in all."""

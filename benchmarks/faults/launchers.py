@@ -19,7 +19,7 @@ import slurm
 import tiny
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
-STEPS = 60
+STEPS = 40
 PROCESSES = 2
 
 

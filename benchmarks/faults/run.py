@@ -10,13 +10,21 @@ import sys
 import tempfile
 import time
 
+import checkpoints
 import harness
 import launchers
+import peers
 import rich.console
 import rich.markup
 import rich.table
+import runs
 
-GROUPS: dict[str, list[harness.Fault]] = {"launchers": launchers.LAUNCHERS}
+GROUPS: dict[str, list[harness.Fault]] = {
+    "runs": runs.FAULTS,
+    "checkpoints": checkpoints.FAULTS,
+    "peers": peers.FAULTS,
+    "launchers": launchers.LAUNCHERS,
+}
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
 
@@ -60,7 +68,12 @@ def inject(group: str, fault: harness.Fault) -> dict[str, object]:
     seconds = round(time.perf_counter() - begin, 1)
     CONSOLE.print(f"{'pass' if passed else 'FAIL'}  {group}: {fault.name}  ({seconds} s)", markup=False)
     named = {"group": group, "fault": fault.name, "expected": fault.expected}
-    return {**named, "happened": happened, "seconds": seconds, "passed": passed}
+    return {**named, "happened": shorten(happened), "seconds": seconds, "passed": passed}
+
+
+def shorten(text: str) -> str:
+    """At most 500 characters, the last ones of what is longer."""
+    return text if len(text) <= 500 else f"... {text[-500:]}"
 
 
 if __name__ == "__main__":
