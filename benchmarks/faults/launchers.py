@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 
@@ -108,7 +107,7 @@ class Launched(tiny.Run):
 @functools.cache
 def undisturbed() -> tiny.Run:
     """The same run without a script and without a fault."""
-    run = tiny.Run(pathlib.Path(tempfile.mkdtemp(prefix="actionclip-undisturbed-")), "plain", optim__steps=STEPS)
+    run = tiny.Run(tiny.config_file().parent, "not-launched", optim__steps=STEPS)
     run.finish(PROCESSES)
     return run
 

@@ -100,4 +100,10 @@ def cluster(folder: pathlib.Path, environment: Mapping[str, str]) -> Iterator[Sl
         while "idle" not in (said := slurm("sinfo", "--noheader", "--format=%T")):
             harness.expect(time.monotonic() < end, f"the node is {said or 'not there'}, not idle")
             time.sleep(0.2)
-        yield slurm
+        try:
+            yield slurm
+        finally:  # the tasks of a job outlive the daemons
+            slurm("scancel", "--partition=all")
+            end = time.monotonic() + 60
+            while slurm("squeue", "--noheader") and time.monotonic() < end:
+                time.sleep(0.2)
