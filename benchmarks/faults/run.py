@@ -12,6 +12,7 @@ import time
 
 import checkpoints
 import harness
+import launchers
 import peers
 import rich.console
 import rich.markup
@@ -22,6 +23,7 @@ GROUPS: dict[str, list[harness.Fault]] = {
     "runs": runs.FAULTS,
     "checkpoints": checkpoints.FAULTS,
     "peers": peers.FAULTS,
+    "launchers": launchers.LAUNCHERS,
 }
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
