@@ -9,20 +9,30 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+MAX_BYTES = 1 << 28  # the largest lists in circulation, Kinetics-700 as JSON, have half as many
 BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters that no text has
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # those, and what a terminal takes for orders
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a text after all, though with zero bytes
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A UTF-8 text file; a byte order mark is dropped."""
+    """A UTF-8 text file; a byte order mark is dropped. Raises ValueError for one too large or not of text alone."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise ValueError(f"{path}: not a file")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, and a text file may have {MAX_BYTES}")
     data = path.read_bytes()
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if BINARY.search(data[:8192]) and not data.startswith(UTF16):
             raise ValueError(f"{path}: not a text file but a binary one") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+    if control := CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        raise ValueError(f"{path}, line {line}: holds {control[0]!r}, which no text has")
+    return text
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
@@ -41,7 +51,7 @@ def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
     try:
         return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
-        raise ValueError(f"{path}: not a CSV file ({error})") from None
+        raise ValueError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -49,7 +59,7 @@ def read_json(path: pathlib.Path) -> Any:
     text = read_text(path)
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 

@@ -27,7 +27,7 @@ HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
 def same_bits(first, second):
     """Whether two nested dicts hold the same arrays, bit for bit."""
-    first, second = dict(formats.flatten(first)), dict(formats.flatten(second))
+    first, second = dict(files.flatten(first)), dict(files.flatten(second))
     assert first.keys() == second.keys()
     for name, array in first.items():
         assert (array.dtype, array.shape) == (second[name].dtype, second[name].shape), name
