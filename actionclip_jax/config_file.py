@@ -105,6 +105,6 @@ def parse(text: str, usual: object) -> object:
     text = {"true": "True", "false": "False"}.get(text.lower(), text)
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two where it nests too deeply
         raise ValueError(f"expected {type(usual).__name__}") from None
     return value

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_BYTES = 1 << 28  # the largest lists in circulation, Kinetics-700 as JSON, have half as many
+MAX_LINES = 1 << 22  # a clip of a list takes 1 kB of memory; HowTo100M has 1.2 million videos
 BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters that no text has
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # those, and what a terminal takes for orders
+LONGEST_LABEL = 1000  # characters: more never fit CLIP's 77 tokens, and messages and charts show whole labels
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a text after all, though with zero bytes
 
 
@@ -32,7 +34,14 @@ def read_text(path: pathlib.Path) -> str:
     if control := CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
         raise ValueError(f"{path}, line {line}: holds {control[0]!r}, which no text has")
+    if text.count("\n") > MAX_LINES:
+        raise ValueError(f"{path}: {text.count(chr(10))} lines, and a text file may have {MAX_LINES}")
     return text
+
+
+def shorten(text: str) -> str:
+    """The text as a message quotes it: it may have millions of characters."""
+    return repr(text) if len(text) <= LONGEST_LABEL else f"{text[:100]!r} ..."
 
 
 def read_lines(path: pathlib.Path) -> list[str]:

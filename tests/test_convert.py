@@ -20,7 +20,7 @@ import torch_reference
 from huggingface_hub import errors as hub_errors
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import errors, files, formats, run, verify
+from actionclip_jax.convert import errors, files, run, verify
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 

@@ -323,7 +323,7 @@ def test_one_id_names_one_clip(tmp_path):
     assert "ids given to two clips: 1\n    line 3: 1, as line 2" in error_of(listed)
 
 
-@pytest.mark.parametrize("folder", ["x" * 300, "nul\0", "loop", "a.mp4"])
+@pytest.mark.parametrize("folder", ["x" * 300, "loop", "a.mp4"])
 def test_folders_that_cannot_be_there_are_missing(folder, tmp_path):
     touch(tmp_path, "a.mp4")
     (tmp_path / "loop").symlink_to("loop")

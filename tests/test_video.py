@@ -221,7 +221,11 @@ def blank_all_pictures(path):
         (lambda path: path.mkdir(), "a.mp4", "is a directory"),
         (lambda path: path.touch(), "a.mp4", "the file is empty"),
         (lambda path: path.write_text("label\n" * 99), "a.mp4", "cannot be opened as a video (Invalid data found"),
-        (lambda path: path.write_text("label\n" * 99), "a.txt", "has no video stream"),
+        (
+            lambda path: path.write_text("label\n" * 99),
+            "a.txt",
+            "cannot be opened as a video (not a format that is read here)",
+        ),
         (lambda path: videos.cut(videos.write(path)), "a.mp4", "cannot be opened as a video (Invalid data found"),
         (videos.write_audio_only, "a.mp4", "has no video stream"),
         (videos.write_audio_with_cover, "a.mp3", "has no video stream"),
