@@ -32,7 +32,7 @@ def escape(message: object) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with control characters spelt out: labels and names of files come from anywhere, and a terminal obeys."""
+    """The text with control characters spelt out: labels and file names come from anywhere, and a terminal obeys."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 

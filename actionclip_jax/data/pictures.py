@@ -49,9 +49,10 @@ def decode_picture(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as header:  # reads no more than that; OpenCV would take up to 3 GB for it
             width, height = header.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        bomb = isinstance(error, Image.DecompressionBombError)
-        raise ValueError(str(error) if bomb else "not a picture") from None
+    except Image.DecompressionBombError:  # whose own limit is higher
+        raise ValueError(f"more than {video.MAX_PIXELS} pixels") from None
+    except (OSError, ValueError, SyntaxError):
+        raise ValueError("not a picture") from None
     if problem := video.describe_excess(height, width):
         raise ValueError(problem)
     try:

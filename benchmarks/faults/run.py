@@ -14,8 +14,11 @@ import harness
 import rich.console
 import rich.markup
 import rich.table
+import untrusted
 
-GROUPS: dict[str, list[harness.Fault]] = {}
+GROUPS: dict[str, list[harness.Fault]] = {
+    "videos": untrusted.VIDEOS,
+}
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
 
