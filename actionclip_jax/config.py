@@ -317,7 +317,8 @@ def data_problems(part: Any) -> list[str]:
         if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
             found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
     if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
-        found.append(f"the views of a clip have {clip_bytes(part)} bytes: expected at most {CLIP_BYTES}")
+        views = f"{part.views_time} x {part.views_space}"
+        found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
     if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
         found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
     return found

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import pathlib
 import runpy
+import textwrap
 import traceback
 from collections.abc import Sequence
 
@@ -86,7 +87,7 @@ def apply(settings: ml_collections.ConfigDict, overrides: Sequence[str]) -> list
         try:
             settings.update_from_flattened_dict({path: parse(text, known[path])})
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            found.append(f"{PREFIX}{path}={text}: {error}")
+            found.append(f"{PREFIX}{path}={textwrap.shorten(text, 100)}: {error}")
     return found
 
 

@@ -13,6 +13,7 @@ UNREADABLE = (
     zlib.error,
     RuntimeError,
     MemoryError,
+    AssertionError,
     EOFError,
     OSError,
     ValueError,

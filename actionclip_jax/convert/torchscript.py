@@ -120,6 +120,6 @@ def rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tupl
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
     if offset < 0 or min((0, *strides)) < 0 or min((1, *shape)) < 0 or max(last + 1, math.prod(shape)) > storage.size:
-        raise errors.CheckpointError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
+        raise ValueError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

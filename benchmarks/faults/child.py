@@ -13,7 +13,13 @@ import harness
 
 SECONDS, MEGABYTES = 60, 2000  # what nothing untrusted may take more than
 MARKER = "code-ran"  # the file that hostile code would make in the folder of the fault
-LIBRARIES = ["actionclip_jax.predict", "actionclip_jax.data.sources", "actionclip_jax.config_file", "torch"]
+LIBRARIES = [
+    "actionclip_jax.predict",
+    "actionclip_jax.features",
+    "actionclip_jax.data.sources",
+    "actionclip_jax.config_file",
+    "torch",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Outcome:
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Outcome:
-    """What `function(*arguments)`, which must be importable, does. Raises Unexpected when it hangs or takes too much."""
+    """What the importable `function(*arguments)` does. Raises Unexpected when it hangs or takes too much."""
     context = multiprocessing.get_context("forkserver")  # forks of a process that has the libraries, and no threads
     context.set_forkserver_preload(LIBRARIES)
     receiver, sender = context.Pipe(duplex=False)

@@ -17,7 +17,10 @@ import rich.table
 import untrusted
 
 GROUPS: dict[str, list[harness.Fault]] = {
+    "checkpoints": untrusted.CHECKPOINTS,
     "videos": untrusted.VIDEOS,
+    "lists": untrusted.LISTS,
+    "configs": untrusted.CONFIGS,
 }
 CONSOLE = rich.console.Console(width=160, highlight=False)
 
