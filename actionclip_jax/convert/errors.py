@@ -13,7 +13,6 @@ UNREADABLE = (
     zlib.error,
     RuntimeError,
     MemoryError,
-    AssertionError,
     EOFError,
     OSError,
     ValueError,

@@ -186,7 +186,7 @@ def read_torch(path: pathlib.Path) -> dict[str, Any]:
             return arrays(loaded)
     except pickle.UnpicklingError as error:
         errors.refuse(path, str(error))
-    except errors.UNREADABLE as error:
+    except Exception as error:  # of damaged files PyTorch raises anything, struct.error and AssertionError among it
         raise errors.CheckpointError(
             f"{path}: not a readable PyTorch file, or cut short ({errors.first_line(error)})"
         ) from None
