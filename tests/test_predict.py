@@ -299,7 +299,7 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
     assert read("c.csv", "0,archery\n1,surfing\n") == ["archery", "surfing"]
     assert read("d.csv", "archery\nsurfing\n") == ["archery", "surfing"]
-    with pytest.raises(ValueError, match=r"g\.csv: not a CSV file"):
+    with pytest.raises(ValueError, match=r"g\.csv, line 2: not a CSV file"):
         read("g.csv", 'name\n"never closed\n')
     with pytest.raises(ValueError, match=r"rows \[2\] have no column 2"):
         read("e.csv", "0,archery\nsurfing\n")
