@@ -10,12 +10,12 @@ from matplotlib import figure
 NAMED = 120  # classes that are named at most
 
 
-def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
-    """Draws loss, accuracy and learning rate over the epochs, from the rows of a metrics.jsonl."""
+def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]], seconds: Mapping[str, float]) -> None:
+    """Draws loss, accuracy and learning rate over the epochs, from the rows of a metrics.jsonl, and where time went."""
     steps = [row for row in rows if "loss" in row]
     tests = [row for row in rows if "evaluation" in row]
-    page = figure.Figure(figsize=(15, 4.2), layout="constrained")
-    loss, accuracy, rate = page.subplots(1, 3)
+    page = figure.Figure(figsize=(19, 4.2), layout="constrained")
+    loss, accuracy, rate, time = page.subplots(1, 4)
     epochs = [row["epoch"] for row in steps]
     loss.plot(epochs, [row["loss"] for row in steps])
     loss.set_title("loss")
@@ -35,6 +35,11 @@ def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> 
         accuracy.plot([row["epoch"] for row in measured], values, "o-", label=f"{name}, {score.replace('_', ' ')}")
     accuracy.set(title="accuracy", ylim=(0, 1.02))
     rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
+    bars = time.barh([name.replace("_", " ") for name in seconds], list(seconds.values()), color="steelblue")
+    time.bar_label(bars, [f"{value / max(sum(seconds.values()), 1e-9):.1%}" for value in seconds.values()], padding=3)
+    time.set(title="where the time went", xlabel="seconds")
+    time.margins(x=0.15)
+    time.invert_yaxis()
     for chart in (loss, accuracy, rate):
         chart.set_xlabel("epoch")
         chart.grid(alpha=0.3)

@@ -1,73 +1,235 @@
-"""The state of a run on disk: everything needed to go on as if nothing had happened, in one atomic Orbax checkpoint."""
+"""The state of a run on disk: everything needed to go on as if nothing had happened, and proof that it is unharmed.
 
+A checkpoint is one atomic Orbax checkpoint. Orbax restores a file with a changed byte, or of another dtype, without a
+word, so beside the state are kept a digest of every array and one of the description itself.
+"""
+
+import hashlib
 import json
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from actionclip_jax import config, config_file, run_config, training
+from actionclip_jax import config, config_file, digests, run_config, training
+from actionclip_jax.convert import errors
 
-SCORE = "score"  # the metric the best checkpoint is kept by
+Say = Callable[[str], None]
+
+
+class DamagedError(ValueError):
+    """A checkpoint that is not what was saved."""
+
+
+class SaveError(OSError):
+    """A checkpoint that could not be written."""
 
 
 class RunCheckpoints:
-    """WORKDIR/checkpoints/STEP: the training state, and beside it the data position, configuration and best score.
+    """WORKDIR/checkpoints/STEP: the training state, and beside it the data position, configuration and digests.
 
-    Writing goes on in the background while training does.
+    Writing goes on in the background while training does. All processes of a run make the same calls.
     """
 
-    def __init__(self, workdir: pathlib.Path, settings: run_config.CheckpointConfig) -> None:
-        self.directory = workdir.expanduser().absolute() / "checkpoints"
-        policies = ocp.training.preservation_policies
-        keep = [policies.LatestN(settings.keep_last)]
-        if settings.keep_best:
-            by_score = {"get_metric_fn": lambda metrics: metrics[SCORE], "keep_checkpoints_without_metrics": False}
-            keep.append(policies.BestN(n=settings.keep_best, **by_score))
-        self._checkpointer = ocp.training.Checkpointer(
+    def __init__(self, workdir: pathlib.Path, settings: run_config.CheckpointConfig, mesh: Mesh) -> None:
+        workdir = workdir.expanduser().absolute()
+        self.directory, self.damaged = workdir / "checkpoints", workdir / "damaged_checkpoints"
+        self.scores: dict[int, float] = {}  # by step; the caller adds them
+        self._settings, self._digest = settings, digests.Digester(mesh)
+        self._checkpointer = self._open()
+
+    def _open(self) -> ocp.training.Checkpointer:
+        return ocp.training.Checkpointer(
             self.directory,
             # this program says when to save
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.AnyPreservationPolicy(keep),
+            preservation_policy=KeepNewestAndBest(self._settings, self.scores),
             cleanup_tmp_directories=True,
         )
 
     @property
-    def latest(self) -> int | None:
-        """The step of the newest checkpoint."""
-        newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+    def steps(self) -> list[int]:
+        """The steps there are checkpoints of, ascending; one being written may be among them."""
+        return [point.step for point in self._checkpointer.checkpoints]
 
     @property
     def best(self) -> int | None:
         """The step of the checkpoint with the greatest score, the newest of equals."""
-        scored = [(point.metrics[SCORE], point.step) for point in self._checkpointer.checkpoints if point.metrics]
-        return max(scored)[1] if scored else None
+        return next(iter(best_first(self.steps, self.scores)), None)
 
-    def save(self, step: int, state: training.TrainState, described: dict[str, Any], score: float | None) -> None:
-        """Starts to write; `described` is JSON. Waits only for the checkpoint before."""
-        metrics = None if score is None else {SCORE: score}
-        self._checkpointer.save_checkpointables_async(
-            step, {"state": state}, force=True, metrics=metrics, custom_metadata=described
-        )
+    def save(self, step: int, state: training.TrainState, described: dict[str, Any]) -> None:
+        """Starts to write; `described` is JSON. Waits only for the checkpoint before.
 
-    def restore(self, step: int, like: training.TrainState) -> training.TrainState:
-        """The state of a checkpoint, spread over the devices as the one given."""
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
-        return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+        Raises:
+            SaveError: the one before could not be written.
+        """
+        described = {**described, "arrays": describe_arrays(state, self._digest(state))}
+        try:
+            self._checkpointer.save_checkpointables_async(
+                step, {"state": state}, force=True, custom_metadata=seal(described)
+            )
+        except Exception as error:  # of a full disk Orbax and its storage libraries raise anything
+            raise SaveError(f"a checkpoint could not be written ({errors.first_line(error)})") from error
+
+    def restore_newest(
+        self, like: training.TrainState, fits: Callable[[dict[str, Any]], None], say: Say
+    ) -> tuple[int, training.TrainState, dict[str, Any]] | None:
+        """Step, state and description of the newest unharmed checkpoint; None if there is none at all.
+
+        Newer ones that are damaged are set aside in WORKDIR/damaged_checkpoints, which is said.
+
+        Args:
+            like: arrays, or their shapes and dtypes, with the places where they shall live.
+            fits: given the description, raises ValueError if this run cannot go on from it.
+            say: told what was damaged.
+
+        Raises:
+            ValueError: the arrays saved are not those of this run, or none of the checkpoints is unharmed.
+        """
+        damaged: dict[int, str] = {}
+        for step in reversed(self.steps):
+            try:
+                described = self.describe(step)
+                fits(described)
+                state = self.restore(step, like, described)
+            except DamagedError as error:
+                damaged[step] = str(error)
+                continue
+            for other, why in damaged.items():
+                say(f"the checkpoint of step {other} is damaged ({why}): set aside as {self._set_aside(other)}")
+            return step, state, described
+        if damaged:
+            listed = "".join(f"\n  {step}: {why}" for step, why in damaged.items())
+            raise ValueError(
+                f"{self.directory}: every checkpoint is damaged:{listed}\nmove that directory away to start over"
+            )
+        return None
 
     def describe(self, step: int) -> dict[str, Any]:
-        """What was saved beside the state."""
-        return self._checkpointer.checkpointables_metadata(step).custom_metadata
+        """What was saved beside the state. Raises DamagedError."""
+        described, why = None, ""
+        try:
+            described = unseal(self._checkpointer.checkpointables_metadata(step).custom_metadata)
+        except Exception as error:  # of a damaged checkpoint Orbax raises anything, a bare AssertionError among it
+            why = errors.first_line(error)
+        require_everywhere(described is not None, why)
+        return described
+
+    def restore(self, step: int, like: training.TrainState, described: Mapping[str, Any]) -> training.TrainState:
+        """The state of a checkpoint, spread over the devices as `like`, on whatever devices it was saved.
+
+        Raises:
+            ValueError: it holds other arrays than `like`; all differences are listed.
+            DamagedError: it does not hold what was saved.
+        """
+        if found := differences(described["arrays"], describe_arrays(like)):
+            where = self.path(step)
+            raise ValueError("\n  ".join([f"{where} does not fit this run (saved, then expected):", *found]))
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        state, why = None, ""
+        try:
+            state = self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+        except (MemoryError, jax.errors.JaxRuntimeError):
+            raise  # nothing the checkpoint is to blame for
+        except Exception as error:
+            why = errors.first_line(error)
+        require_everywhere(state is not None, why)
+        saved, now = described["arrays"], self._digest(state)
+        changed = [path for path, digest in now.items() if digest != saved[path]["digest"]]
+        require_everywhere(not changed, f"changed since it was written: {', '.join(changed)}")
+        return state
 
     def path(self, step: int) -> pathlib.Path:
         """Where a checkpoint is."""
         return self.directory / str(step)
 
     def close(self) -> None:
-        """Waits until everything is written."""
-        self._checkpointer.close()
+        """Waits until everything is written. Raises SaveError if something could not be."""
+        try:
+            self._checkpointer.close()
+        except Exception as error:
+            raise SaveError(f"a checkpoint could not be written ({errors.first_line(error)})") from error
+
+    def where_to_go_on(self) -> str:
+        """The newest checkpoint, for messages."""
+        whole = [path for path in self.directory.iterdir() if path.name.isdecimal()] if self.directory.is_dir() else []
+        newest = max(whole, key=lambda path: int(path.name), default=None)
+        return "there is no checkpoint yet" if newest is None else f"last good checkpoint: {newest}"
+
+    def _set_aside(self, step: int) -> pathlib.Path:
+        """Moves a checkpoint out of the way."""
+        there = {path.name for path in self.damaged.iterdir()} if self.damaged.is_dir() else set()
+        names = (str(step), *(f"{step}-{number}" for number in range(2, len(there) + 3)))
+        place = self.damaged / next(name for name in names if name not in there)
+        require_everywhere(True, "")  # nobody reads it any more, and all have chosen the name
+        if not jax.process_index():
+            self.damaged.mkdir(exist_ok=True)
+            self.path(step).rename(place)
+        require_everywhere(True, "")
+        self._checkpointer.reload()
+        return place
+
+
+class KeepNewestAndBest:
+    """Which checkpoints stay, for Orbax."""
+
+    def __init__(self, settings: run_config.CheckpointConfig, scores: Mapping[int, float]) -> None:
+        self.settings, self.scores = settings, scores
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether each of them stays."""
+        steps = sorted(point.step for point in checkpoints)
+        best = best_first(steps, self.scores)[: self.settings.keep_best]
+        return [point.step in (*steps[-self.settings.keep_last :], *best) for point in checkpoints]
+
+
+def best_first(steps: Sequence[int], scores: Mapping[int, float]) -> list[int]:
+    """The steps that have a score, the best first, the newest of equals first."""
+    return sorted((step for step in steps if step in scores), key=lambda step: (scores[step], step), reverse=True)
+
+
+def describe_arrays(state: training.TrainState, digest: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """Shape, dtype and, if given, digest of every array by path; JSON."""
+    return {
+        path: {"shape": list(array.shape), "dtype": str(array.dtype), **({"digest": digest[path]} if digest else {})}
+        for path, array in digests.by_path(state).items()
+    }
+
+
+def differences(saved: Mapping[str, Mapping[str, Any]], expected: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Arrays that are missing, left over, or of another shape or dtype, a line each."""
+
+    def say(arrays: Mapping[str, Mapping[str, Any]], path: str) -> str:
+        return f"{arrays[path]['dtype']} {tuple(arrays[path]['shape'])}" if path in arrays else "nothing"
+
+    both = {path: (say(saved, path), say(expected, path)) for path in sorted(saved.keys() | expected.keys())}
+    return [f"{path}: {then}, {now}" for path, (then, now) in both.items() if then != now]
+
+
+def seal(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with a digest of itself; JSON."""
+    text = json.dumps(described, sort_keys=True)
+    return {"described": json.loads(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def unseal(sealed: Any) -> dict[str, Any]:
+    """The description. Raises ValueError if it is not what was sealed."""
+    if not isinstance(sealed, dict) or seal(sealed.get("described", {})) != sealed:
+        raise ValueError("its description has changed since it was written")
+    return sealed["described"]
+
+
+def require_everywhere(holds: bool, why: str) -> None:
+    """Raises DamagedError in all processes unless it holds in each of them."""
+    if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(holds)).all():
+        raise DamagedError(why or "another process could not read it")
+    if not holds:
+        raise DamagedError(why)
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:

@@ -120,6 +120,7 @@ class TrainConfig:
     seed: int = 0  # of new weights, templates, colours and dropping; clips and crops have data.loader.seed
     log_every: int = 10  # steps
     eval_every_epochs: float = 1.0  # 0: only at the end
+    hang_seconds: float = 180.0  # a step longer than this and than 20 of the last ones ends the run; 0: never
 
 
 BATCH_BYTES = 1 << 40  # of frames, over all hosts
@@ -140,7 +141,12 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest val
     },
     ShardingConfig: {"fsdp": (1, math.inf), "model": (1, math.inf)},
     CheckpointConfig: {"every_epochs": ABOVE_ZERO, "keep_last": (1, math.inf), "keep_best": ABOVE_ZERO},
-    TrainConfig: {"seed": ABOVE_ZERO, "log_every": (1, math.inf), "eval_every_epochs": ABOVE_ZERO},
+    TrainConfig: {
+        "seed": ABOVE_ZERO,
+        "log_every": (1, math.inf),
+        "eval_every_epochs": ABOVE_ZERO,
+        "hang_seconds": ABOVE_ZERO,
+    },
 }
 CHOICES: dict[type, dict[str, tuple[str, ...]]] = {
     ObjectiveConfig: {

@@ -1,42 +1,12 @@
-"""What a run leaves behind: metrics.jsonl, TensorBoard scalars, and where its time went."""
+"""What a run leaves behind: metrics.jsonl and TensorBoard scalars."""
 
 import contextlib
 import json
 import pathlib
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorboardX
-
-BUCKETS = ("start", "compile", "data_wait", "step", "checkpoint", "evaluation")
-
-
-class Clock:
-    """Wall time by what it was spent on. What is in no bucket is `other`."""
-
-    def __init__(self) -> None:
-        self._begin = time.perf_counter()
-        self.seconds = dict.fromkeys(BUCKETS, 0.0)
-
-    @contextlib.contextmanager
-    def measure(self, bucket: str) -> Iterator[None]:
-        """Counts the time inside the `with` for a bucket."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(bucket, time.perf_counter() - start)
-
-    def add(self, bucket: str, seconds: float) -> None:
-        """Counts seconds measured elsewhere."""
-        self.seconds[bucket] += seconds
-
-    def summary(self) -> dict[str, float]:
-        """Seconds in each bucket so far, `other` and `total`."""
-        total = time.perf_counter() - self._begin
-        other = total - sum(self.seconds.values())
-        return {name: round(value, 3) for name, value in {**self.seconds, "other": other, "total": total}.items()}
 
 
 class RunLog:
@@ -50,7 +20,7 @@ class RunLog:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_rows(self._file) if row["step"] <= start] if start else []
-        self._file.write_text("".join(f"{json.dumps(row)}\n" for row in kept), encoding="utf-8")
+        write_whole(self._file, "".join(f"{json.dumps(row)}\n" for row in kept))
         self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
@@ -89,3 +59,16 @@ def read_rows(file: pathlib.Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
     return rows
+
+
+def headlines(rows: list[dict[str, Any]]) -> dict[int, float]:
+    """The one number by step that says how good the weights were, of all evaluations: the first one in the row."""
+    found = {row["step"]: row["evaluation"] for row in rows if row.get("evaluation")}
+    return {step: next(iter(next(iter(values.values())).values())) for step, values in found.items()}
+
+
+def write_whole(file: pathlib.Path, content: str) -> None:
+    """Writes a file that at any moment is there as it was or as it shall be, even if the program is killed."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(file)

@@ -1,13 +1,16 @@
 """What a training run consists of, made from its configuration before anything compiles."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+import filelock
 import jax
 import numpy as np
 import transformers
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from actionclip_jax import config, evaluation, features, initial, optim, run_config, sharding, text, training
@@ -60,6 +63,30 @@ def after_pretraining(run: run_config.TrainConfig, towers: str) -> run_config.Tr
         pretrain=run_config.PretrainConfig(),
         interpolation=run.interpolation if towers else run_config.InterpolationConfig(),
     )
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps other runs out of the workdir. A process that dies lets go of it.
+
+    Raises:
+        ValueError: another run is there.
+    """
+    with contextlib.ExitStack() as stack:
+        free = True
+        if not jax.process_index():
+            workdir.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(filelock.FileLock(workdir / ".lock", blocking=False))
+            except filelock.Timeout:
+                free = False
+            except NotImplementedError:  # a file system without locks, as some network ones are
+                pass
+        if jax.process_count() > 1:
+            free = bool(multihost_utils.broadcast_one_to_all(np.asarray(free)))
+        if not free:
+            raise ValueError(f"{workdir}: another run is using it; wait for its end, or give another --workdir")
+        yield
 
 
 def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTable]:

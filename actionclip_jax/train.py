@@ -1,5 +1,6 @@
 """A training run, from configuration to model directory."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -17,7 +18,9 @@ from actionclip_jax import (
     config,
     evaluation,
     flops,
+    goodput,
     initial,
+    loss_spikes,
     optim,
     run_checkpoints,
     run_config,
@@ -26,6 +29,7 @@ from actionclip_jax import (
     sharding,
     stop_signal,
     training,
+    watchdog,
 )
 from actionclip_jax.models import action_clip
 
@@ -45,7 +49,8 @@ class Outcome:
     steps: int
     model: pathlib.Path | None  # the model directory, once the run came to its end
     scores: dict[str, evaluation.Scores]  # of the exported weights, by data set
-    seconds: dict[str, float]  # by run_log.BUCKETS
+    clock: goodput.Clock  # of this and all starts before
+    signal: int | None = None  # what stopped it before its end, if this process was told
 
 
 def train(
@@ -54,19 +59,24 @@ def train(
     say: Say = lambda line: None,
     progress: Progress = lambda task, done, total, line: None,
     dry_run: bool = False,
+    began: float | None = None,
 ) -> Outcome:
     """Trains, or goes on with what run.workdir holds. Every process of a run makes the same call.
+
+    SIGTERM or Ctrl-C to any of them ends the run after the step in hand, with a checkpoint.
 
     Args:
         run: the configuration.
         say: told what people should know, a line each.
         progress: told of every step.
         dry_run: compile, do one step on real data, say what it needs, and leave nothing behind.
+        began: `time.perf_counter()` when the program started, for the account of where the time went.
 
     Raises:
-        ValueError: settings or data that cannot work, before anything compiles.
-        TrainingError: the loss or the gradient is not finite any more.
+        ValueError: settings or data that cannot work, or a workdir that is in use, before anything compiles.
+        TrainingError: the loss or the gradient is not finite any more, or nothing can be written any more.
     """
+    clock = goodput.Clock(began)
     run_config.checked(run)
     if jax.process_index():  # one process speaks for all
         say, progress = lambda line: None, lambda task, done, total, line: None
@@ -74,21 +84,21 @@ def train(
         workdir = pathlib.Path(run.workdir) / "pretrain"
         if not checkpoint.is_model_directory(workdir / "model"):
             say("image-text pre-training:")
-            towers = train(run_setup.pretraining(run, workdir), say=say, progress=progress, dry_run=dry_run)
+            stills = run_setup.pretraining(run, workdir)
+            towers = train(stills, say=say, progress=progress, dry_run=dry_run, began=began)
+            clock = goodput.Clock()
             if towers.step < towers.steps and not dry_run:
                 return towers
             say("video training:")
         run = run_setup.after_pretraining(run, "" if dry_run else str(workdir / "model"))
-    clock = run_log.Clock()
-    with clock.measure("start"):
-        mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
-        flop_rate = flops.matmul_rate(run.compute.dtype) * mesh.size
+    mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
+    flop_rate = flops.matmul_rate(run.compute.dtype) * mesh.size
     with jax.set_mesh(mesh):
-        with clock.measure("start"):
-            trainer = Trainer(run, mesh, flop_rate, clock, say, progress)
-        with clock.measure("compile"):
-            step = trainer.compile()
-        return trainer.try_one_step(step) if dry_run else trainer.run_to_the_end(step)
+        trainer = Trainer(run, mesh, flop_rate, clock, say, progress)
+        if dry_run:
+            return trainer.try_one_step()
+        with run_setup.hold(trainer.workdir):
+            return trainer.run_to_the_end()
 
 
 class Trainer:
@@ -99,7 +109,7 @@ class Trainer:
         run: run_config.TrainConfig,
         mesh: jax.sharding.Mesh,
         flop_rate: float,
-        clock: run_log.Clock,
+        clock: goodput.Clock,
         say: Say,
         progress: Progress,
     ) -> None:
@@ -120,118 +130,137 @@ class Trainer:
         self.text_length = tokens.shape[-1]
         self.texts = run_setup.place_texts(self.spec, self.state.params, tokens, mesh)
         self.scores: dict[str, evaluation.Scores] = {}
+        self.spikes = loss_spikes.LossSpikes()
+        self.done = 0  # steps
+        self.saved: int | None = None  # the step of the newest checkpoint
 
     def compile(self) -> jax.stages.Compiled:
         """The step of this run; says where it runs and what it needs."""
+        self.clock.lap("start")
         data = self.run.data
         step = training.compile_step(self.spec, self.mesh, self.state, self.texts, data.sample, data.loader.batch_size)
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
         memory = compiler.describe_memory(step)
         self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {memory}")
+        self.clock.lap("compile")
         return step
 
-    def try_one_step(self, step: jax.stages.Compiled) -> Outcome:
-        """What --dry-run does once everything is compiled."""
-        try:
-            with self.clock.measure("data_wait"):
-                batch = self.next_batch()
-            with self.clock.measure("step"):
-                _, metrics = step(self.state, batch, self.texts)
-                metrics = jax.device_get(metrics)
-        finally:
-            self.batches.close()
+    def try_one_step(self) -> Outcome:
+        """What --dry-run does."""
+        step = self.compile()
+        with contextlib.closing(self.batches):
+            batch = self.next_batch()
+            self.clock.lap("data_wait")
+            _, metrics = step(self.state, batch, self.texts)
+            metrics = jax.device_get(metrics)
+            self.clock.lap("step")
         self.say(f"one of {self.spec.steps} steps done, loss {metrics['loss']:.4f}; nothing was written")
-        return Outcome(1, self.spec.steps, None, {}, self.clock.summary())
+        return Outcome(1, self.spec.steps, None, {}, self.clock)
 
-    def run_to_the_end(self, step: jax.stages.Compiled) -> Outcome:
+    def run_to_the_end(self) -> Outcome:
         """Trains from where the run stands, evaluates, saves and exports."""
-        self.checkpoints = run_checkpoints.RunCheckpoints(self.workdir, self.run.checkpoint)
-        with self.clock.measure("checkpoint"):
-            done = self.resume()
-        self.log = run_log.RunLog(self.workdir, done, writes=jax.process_index() == 0)
+        self.checkpoints = run_checkpoints.RunCheckpoints(self.workdir, self.run.checkpoint, self.mesh)
+        model = None
         try:
-            with stop_signal.StopSignal() as stop:
-                done = self.loop(step, done, stop)
-            if done < self.spec.steps:
-                self.say(f"stopped after step {done} of {self.spec.steps}; the same command goes on from there")
-                return Outcome(done, self.spec.steps, None, self.scores, self.clock.summary())
-            model = self.finish(done)
-        finally:
-            self.batches.close()
-            with self.clock.measure("checkpoint"):
-                self.checkpoints.close()
-            self.log.close()
-        seconds = self.clock.summary()
-        if jax.process_index() == 0:
-            (self.workdir / "time.json").write_text(json.dumps(seconds, indent=2) + "\n", encoding="utf-8")
-        return Outcome(done, self.spec.steps, model, self.scores, seconds)
+            with contextlib.ExitStack() as stack:
+                self.stop = stack.enter_context(stop_signal.StopSignal())
+                self.watchdog = stack.enter_context(watchdog.Watchdog(self.run.hang_seconds))
+                stack.callback(self.checkpoints.close)
+                stack.callback(self.batches.close)
+                self.resume()
+                self.log = run_log.RunLog(self.workdir, self.done, writes=jax.process_index() == 0)
+                stack.callback(self.log.close)
+                try:
+                    self.loop(self.compile())
+                    model = self.finish()
+                except stop_signal.Stopped:
+                    self.save()
+                    so_far = f"stopped after step {self.done} of {self.spec.steps}"
+                    self.say(f"{so_far}; the same command goes on from there")
+        except OSError as error:
+            raise TrainingError(f"step {self.done}: {error}; {self.checkpoints.where_to_go_on()}") from error
+        self.clock.lap("checkpoint")
+        self.write_time()
+        return Outcome(self.done, self.spec.steps, model, self.scores, self.clock, self.stop.received)
 
-    def resume(self) -> int:
-        """Goes to the newest checkpoint, if there is one; returns the steps done."""
-        latest = self.checkpoints.latest
-        if latest is None:
-            return 0
-        described = self.checkpoints.describe(latest)
-        changes = run_checkpoints.describe_changes(described["config"], self.run)
-        if models := [line for line in changes if line.startswith("model.")]:
-            raise ValueError("\n  ".join([f"{self.workdir} holds a run of another model:", *models]))
-        self.state = self.checkpoints.restore(latest, self.state)
-        self.batches.restore(described["data"])
-        self.say(f"goes on from step {latest} of {self.workdir}")
+    def resume(self) -> None:
+        """Goes to the newest unharmed checkpoint, if there is one."""
+        changes: list[str] = []
+
+        def fits(described: dict[str, Any]) -> None:
+            changes[:] = run_checkpoints.describe_changes(described["config"], self.run)
+            if models := [line for line in changes if line.startswith("model.")]:
+                raise ValueError("\n  ".join([f"{self.workdir} holds a run of another model:", *models]))
+            self.batches.restore(described["data"])
+
+        found = self.checkpoints.restore_newest(self.state, fits, self.say)
+        file, last = self.workdir / "time.json", None
+        if file.is_file():
+            with contextlib.suppress(ValueError):
+                last = json.loads(file.read_text(encoding="utf-8"))
+        self.clock.go_on(found[2]["time"] if found else None, last)
+        if found is None:
+            return
+        self.done, self.state, _ = found
+        self.saved = self.done
+        rows = run_log.read_rows(self.workdir / "metrics.jsonl")
+        self.checkpoints.scores.update(
+            (step, score) for step, score in run_log.headlines(rows).items() if step <= self.done
+        )
+        self.say(f"goes on from step {self.done} of {self.workdir}")
         if changes:
             self.say("\n  ".join(["with other settings than before:", *changes]))
-        return latest
 
     def next_batch(self) -> dict[str, jax.Array]:
         """The next batch, spread over the devices."""
         batch = next(self.batches)
         return sharding.place_batch({name: batch[name] for name in ("video", "label")}, self.mesh)
 
-    def loop(self, step: jax.stages.Compiled, done: int, stop: stop_signal.StopSignal) -> int:
-        """Steps until the end or the signal; returns how many are done."""
-        run, steps = self.run, self.spec.steps
-        save_every, evaluate_every = (
-            self.steps_in(epochs) for epochs in (run.checkpoint.every_epochs, run.eval_every_epochs)
-        )
+    def loop(self, step: jax.stages.Compiled) -> None:
+        """Steps until the end. Raises Stopped where the run is asked to stop."""
         window: list[dict[str, jax.Array]] = []  # metrics since the last row
         since = time.perf_counter()
-        while done < steps and not stop.wanted:
-            before = time.perf_counter()
+        self.evaluate_if_due()  # a run may have ended between saving and scoring
+        while self.done < self.spec.steps:
+            self.stop.check()
             batch = self.next_batch()
             # a batch that came while the devices were still busy was not waited for
-            idle = not window or window[-1]["loss"].is_ready()
-            self.clock.add("data_wait" if idle else "step", time.perf_counter() - before)
-            with self.clock.measure("step"):
-                with jax.transfer_guard("disallow"):
-                    self.state, metrics = step(self.state, batch, self.texts)
-                if window:  # at most two steps are under way, so that the host never runs far ahead
-                    window[-1]["loss"].block_until_ready()
+            self.clock.lap("data_wait" if not window or window[-1]["loss"].is_ready() else "step")
+            with jax.transfer_guard("disallow"):
+                self.state, metrics = step(self.state, batch, self.texts)
+            if window:  # at most two steps are under way, so that the host never runs far ahead
+                window[-1]["loss"].block_until_ready()
             window.append(metrics)
-            done += 1
-            if done % run.log_every == 0 or done == steps:
-                with self.clock.measure("step"):
-                    rows = jax.device_get(window)
-                self.write_row(done, rows, time.perf_counter() - since)
-                self.check_finite(done, rows[-1])
+            self.done += 1
+            if self.done % self.run.log_every == 0 or self.done == self.spec.steps:
+                rows = jax.device_get(window)
+                self.write_rows(rows, time.perf_counter() - since)
+                self.check_finite(rows[-1])
                 window, since = [], time.perf_counter()
+            self.clock.lap("step")
+            self.watchdog.step()
             pause = time.perf_counter()
-            score = None
-            if self.evaluators and (done == steps or (evaluate_every and done % evaluate_every == 0)):
-                score = self.evaluate(done)
-            if score is not None or done == steps or (save_every and done % save_every == 0):
-                self.save(done, score)
+            if self.due(self.run.checkpoint.every_epochs) or self.due(self.run.eval_every_epochs):
+                self.save()  # before evaluating, so that a machine that is taken away loses neither
+            self.evaluate_if_due()
             since += time.perf_counter() - pause
-        if stop.wanted and done < steps and self.checkpoints.latest != done:
-            self.save(done, None)
-        return done
 
-    def steps_in(self, epochs: float) -> int:
-        """Steps in so many epochs, at least one; 0 stays 0, which means never."""
-        return max(1, round(epochs * self.clips / self.run.data.loader.batch_size)) if epochs else 0
+    def due(self, epochs: float) -> bool:
+        """Whether what is done every so many epochs, and at the end, is to be done after this step."""
+        every = max(1, round(epochs * self.clips / self.run.data.loader.batch_size))
+        return self.done == self.spec.steps or bool(epochs and self.done and self.done % every == 0)
 
-    def write_row(self, done: int, window: list[dict[str, Any]], seconds: float) -> None:
-        """Logs the window: losses and accuracies are its means, the rest its last values."""
-        batch_size, run = self.run.data.loader.batch_size, self.run
+    def evaluate_if_due(self) -> None:
+        """Scores the weights where that is to be done and was not yet."""
+        if self.evaluators and self.done not in self.checkpoints.scores and self.due(self.run.eval_every_epochs):
+            self.evaluate(self.done)
+
+    def write_rows(self, window: list[dict[str, Any]], seconds: float) -> None:
+        """Logs the last steps: losses and accuracies are their means, the rest the last values."""
+        batch_size, run, done = self.run.data.loader.batch_size, self.run, self.done
+        for number, metrics in enumerate(window, done - len(window) + 1):
+            if spike := self.spikes.add(number, float(metrics["loss"])):
+                self.say(spike)
         values = {name: float(value) for name, value in window[-1].items()}
         for name in values:
             if name.startswith(("loss", "top1", "gradient_norm")):
@@ -245,22 +274,25 @@ class Trainer:
             "epoch": done * batch_size / self.clips,
             "clips_per_second": rate,
             "model_flop_utilisation": rate * work / self.flop_rate,
+            "loss_spikes": self.spikes.count,
         }
         self.log.write(done, {**values, "seconds": self.clock.summary()})
+        self.write_time()
         line = f"loss {values['loss']:.3f}, {rate:.3g} clips/s"
         self.progress("training", done, self.spec.steps, line)
 
-    def check_finite(self, done: int, metrics: dict[str, Any]) -> None:
+    def write_time(self) -> None:
+        """Notes where the time went, from which the next start goes on."""
+        if not jax.process_index():
+            run_log.write_whole(self.workdir / "time.json", json.dumps(self.clock.state(), indent=2) + "\n")
+
+    def check_finite(self, metrics: dict[str, Any]) -> None:
         """Raises TrainingError after too many steps in a row that had to be skipped."""
         in_row = int(metrics["skipped_in_row"])
         if in_row >= self.run.optim.max_skipped:
-            latest = self.checkpoints.latest
-            where = (
-                "there is no checkpoint yet" if latest is None else f"last good one: {self.checkpoints.path(latest)}"
-            )
             raise TrainingError(
-                f"step {done}: neither loss nor gradient was finite in the last {in_row} steps; {where}. "
-                "Lower optim.lr, set optim.clip_norm, or look at the data"
+                f"step {self.done}: neither loss nor gradient was finite in the last {in_row} steps; "
+                f"{self.checkpoints.where_to_go_on()}. Lower optim.lr, set optim.clip_norm, or look at the data"
             )
 
     def weights(self, state: training.TrainState) -> training.Params:
@@ -269,57 +301,65 @@ class Trainer:
         share = 1 - self.run.interpolation.export
         return optim.interpolate(state.initial, params, share) if share else params
 
-    def evaluate(self, done: int) -> float:
-        """Scores the data sets; returns the number that says which checkpoint is best."""
-        with self.clock.measure("evaluation"):
-            params, values = self.weights(self.state), {}
-            for name, evaluator in self.evaluators.items():
-                total, scored = len(evaluator.clips), 0
+    def evaluate(self, step: int) -> None:
+        """Scores the data sets with the weights, which are those of `step`. Raises Stopped like `loop`."""
+        values = {}
+        for name, evaluator in self.evaluators.items():
+            total, scored = len(evaluator.clips), 0
 
-                def count(clips: int, name: str = name, total: int = total) -> None:
-                    nonlocal scored
-                    scored += clips
-                    self.progress(f"evaluating {name}", scored, total, "")
+            def count(clips: int, name: str = name, total: int = total) -> None:
+                nonlocal scored
+                scored += clips
+                self.progress(f"evaluating {name}", scored, total, "")
+                self.watchdog.other()
+                self.stop.check()
 
-                self.scores[name] = evaluator(params, count)
-                values[name] = self.scores[name].summary()
-                numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].values.items())
-                self.say(f"step {done}, {name}: {numbers} of {self.scores[name].scored} clips")
-        self.log.write(done, {"evaluation": values, "epoch": done * self.run.data.loader.batch_size / self.clips})
-        return next(iter(self.scores.values())).headline
+            self.scores[name] = evaluator(self.weights(self.state), count)
+            values[name] = self.scores[name].summary()
+            numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].values.items())
+            self.say(f"step {step}, {name}: {numbers} of {self.scores[name].scored} clips")
+        if step not in self.checkpoints.scores:
+            self.log.write(step, {"evaluation": values, "epoch": step * self.run.data.loader.batch_size / self.clips})
+            self.checkpoints.scores[step] = next(iter(self.scores.values())).headline
+        self.clock.lap("evaluation")
+        self.write_time()
 
-    def save(self, done: int, score: float | None) -> None:
-        """Starts to write a checkpoint."""
-        described = {"config": config.to_dict(self.run), "data": self.batches.state()}
-        with self.clock.measure("checkpoint"):
-            self.checkpoints.save(done, self.state, described, score)
+    def save(self) -> None:
+        """Starts to write a checkpoint, unless there is one of this step."""
+        if self.saved == self.done:
+            return
+        self.watchdog.other()
+        self.clock.lap("step")
+        described = {"config": config.to_dict(self.run), "data": self.batches.state(), "time": self.clock.state()}
+        self.checkpoints.save(self.done, self.state, described)
+        self.saved = self.done
+        self.clock.lap("checkpoint")
 
-    def finish(self, done: int) -> pathlib.Path:
+    def finish(self) -> pathlib.Path:
         """Exports the model and draws the curves."""
-        if self.run.checkpoint.export == "best" and self.checkpoints.best not in (None, done):
-            with self.clock.measure("checkpoint"):
-                best = self.checkpoints.best
-                self.state = self.checkpoints.restore(best, self.state)
+        step, best = self.done, self.checkpoints.best
+        if self.run.checkpoint.export == "best" and best not in (None, step):
+            step, self.scores = best, {}
+            self.state = self.checkpoints.restore(best, self.state, self.checkpoints.describe(best))
             self.say(f"the best weights are those of step {best}")
-            self.scores = {}
+            self.clock.lap("checkpoint")
         if self.evaluators and not self.scores:
-            self.evaluate(done)
-        with self.clock.measure("checkpoint"):
-            model = self.export(done)
+            self.evaluate(step)
+        model = self.export()
         if jax.process_index() == 0:
             curves = self.workdir / "curves.png"
-            charts.training_curves(curves, self.log.rows())
+            charts.training_curves(curves, self.log.rows(), self.clock.seconds)
             self.say(f"wrote {model} and {curves}")
         return model
 
-    def export(self, done: int) -> pathlib.Path:
+    def export(self) -> pathlib.Path:
         """Writes the model directory, whose weights are gathered on this host one by one."""
         everywhere = sharding.everywhere(self.mesh)
         gather = jax.jit(lambda array: array, out_shardings=everywhere)
         params = {path: np.asarray(gather(array)) for path, array in self.weights(self.state).items()}
         provenance = {
             "source": "training",
-            "steps": done,
+            "steps": self.done,
             "initial": self.provenance,
             "config": config.to_dict(self.run),
         }

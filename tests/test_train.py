@@ -111,10 +111,14 @@ def kill_after(step):
     return progress
 
 
+def open_checkpoints(run):
+    return run_checkpoints.RunCheckpoints(pathlib.Path(run.workdir), run.checkpoint, sharding.make_mesh())
+
+
 def final_state(run):
     """All arrays of the newest checkpoint, and what was saved beside them."""
-    checkpoints = run_checkpoints.RunCheckpoints(pathlib.Path(run.workdir), run.checkpoint)
-    step = checkpoints.latest
+    checkpoints = open_checkpoints(run)
+    step = checkpoints.steps[-1]
     described = checkpoints.describe(step)
     arrays = checkpoints._checkpointer.load_checkpointables(step)["state"]
     checkpoints.close()
@@ -158,8 +162,9 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
         assert all(np.isfinite(row[name]) for row in steps), name
     assert steps[-1]["learning_rate/temporal"] == pytest.approx(10 * steps[-1]["learning_rate/image"])
     assert rows[-1]["evaluation"]["test"]["top1"] == outcome.scores["test"].values["top1"]
-    seconds = json.loads((workdir / "time.json").read_text())
-    assert sum(value for name, value in seconds.items() if name != "total") == pytest.approx(seconds["total"], rel=0.01)
+    spent = json.loads((workdir / "time.json").read_text())
+    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=0.01)
+    assert spent["starts"] == 1 and spent["seconds"]["lost"] == spent["seconds"]["down"] == 0
     assert any(task == "evaluating test" and done == 48 for task, done, _, _ in shown)
     # what was written is a model like any other
     weights = checkpoint.load(outcome.model)
@@ -281,7 +286,7 @@ def test_a_run_without_a_finite_loss_stops_and_names_the_last_good_checkpoint(ma
         train.train(run)
     message = str(caught.value)
     assert "neither loss nor gradient was finite in the last 2 steps" in message
-    good = pathlib.Path(message.split("last good one: ")[1].split(". Lower")[0])
+    good = pathlib.Path(message.split("last good checkpoint: ")[1].split(". Lower")[0])
     assert good.is_dir() and good.parent.name == "checkpoints"
 
 
@@ -304,13 +309,14 @@ def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_exported(m
             "optim.lr": 1e-2,
         }
     )
-    train.train(run)
-    rows = [row for row in run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl") if "evaluation" in row]
-    scores = {row["step"]: row["evaluation"]["test"]["top1"] for row in rows[:STEPS]}
+    outcome = train.train(run)
+    rows = run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")
+    scores = {row["step"]: row["evaluation"]["test"]["top1"] for row in rows if "evaluation" in row}
+    assert len(scores) == STEPS
     best = max(scores.items(), key=lambda item: (item[1], item[0]))[0]
     kept = {int(path.name) for path in (pathlib.Path(run.workdir) / "checkpoints").iterdir()}
     assert kept == {best, STEPS}
-    assert rows[-1]["evaluation"]["test"]["top1"] == scores[best]
+    assert outcome.scores["test"].values["top1"] == scores[best]
 
 
 def test_exported_weights_are_interpolated_with_the_initial_ones(make_run, finished):

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return terminal.EXIT_USAGE
     except KeyboardInterrupt:
         terminal.tell("stopped")
-        return 130
+        return terminal.EXIT_INTERRUPTED
 
 
 def quieten_libraries() -> None:

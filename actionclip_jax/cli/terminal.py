@@ -19,6 +19,9 @@ ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stde
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXIT_FAILED = 1  # something of the work asked for could not be done
 EXIT_USAGE = 2  # nothing was done: wrong arguments or unusable input
+EXIT_STUCK = 3  # a run stopped where somebody has to look; starting it again would not help
+EXIT_STOPPED = 75  # a run was asked to stop and saved its state; the same command goes on (sysexits.h: EX_TEMPFAIL)
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
 def tell(message: str) -> None:

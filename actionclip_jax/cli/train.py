@@ -1,6 +1,8 @@
 """`actionclip train`."""
 
 import argparse
+import signal
+import time
 from typing import Any
 
 from actionclip_jax.cli import processes, terminal
@@ -14,7 +16,8 @@ def add(commands: Any) -> None:
         help="train a model, or go on where training stopped",
         description="Trains what a configuration file says. The workdir then holds metrics.jsonl, TensorBoard scalars, "
         "checkpoints, curves.png and the model directory `model`. The same command goes on with an interrupted run.",
-        epilog="Exit code: 0 done, 1 stopped before the end, 2 nothing done.",
+        epilog="Exit code: 0 done; 2 nothing done; 3 stopped where somebody has to look; 75 stopped by SIGTERM and 130 "
+        "by Ctrl-C, saved; anything else: crashed. After 75 and a crash the same command goes on.",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config(); see configs/")
@@ -28,6 +31,9 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, trains with a progress line, and sums up."""
+    began = time.perf_counter()
+    import jax
+
     from actionclip_jax import config_file, run_config, train
 
     overrides = list(options.settings)
@@ -39,10 +45,17 @@ def execute(options: argparse.Namespace) -> int:
     processes.join(options)
     with terminal.progress_line() as progress:
         try:
-            outcome = train.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run)
+            outcome = train.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run, began=began)
         except train.TrainingError as error:
             terminal.tell(f"[bold red]stopped:[/] {terminal.escape(error)}")
-            return terminal.EXIT_FAILED
-    spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in outcome.seconds.items())
-    terminal.say(f"seconds: {spent}")
-    return 0 if options.dry_run or outcome.step == outcome.steps else terminal.EXIT_FAILED
+            return terminal.EXIT_STUCK
+        except jax.errors.JaxRuntimeError as error:
+            processes.give_up(error)
+    processes.part()
+    if not jax.process_index():
+        spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in outcome.clock.summary().items())
+        share = f"{outcome.clock.goodput():.0%} of the time in steps"
+        terminal.say(f"seconds: {spent}; {share}, start {outcome.clock.starts}")
+    if options.dry_run or outcome.model:
+        return 0
+    return terminal.EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else terminal.EXIT_STOPPED

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from multiprocessing import connection
@@ -18,16 +19,27 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def set_up_worker() -> None:
-    """Called first in a worker process: one thread each, Ctrl-C left to the parent, and death when the parent dies.
+GRACE_SECONDS = 60.0  # after a SIGTERM, for the parent to end in order
 
-    A parent killed hard says no goodbye, and its workers would wait for it for ever, holding memory and files.
+
+def set_up_worker() -> None:
+    """Called first in a worker process: one thread each, signals left to the parent, and death when the parent dies.
+
+    Ctrl-C and a cluster's SIGTERM reach all processes, but the parent still needs its workers to get to the end of a
+    step. A parent killed hard says no goodbye, and its workers would wait for it for ever, holding memory and files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit_later)
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_later(number: int, frame: types.FrameType | None) -> None:
+    timer = threading.Timer(GRACE_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _exit_with(sentinel: int) -> None:

@@ -10,14 +10,20 @@ import sys
 import tempfile
 import time
 
+import checkpoints
 import harness
+import peers
 import rich.console
 import rich.markup
 import rich.table
+import runs
 import untrusted
 
 GROUPS: dict[str, list[harness.Fault]] = {
-    "checkpoints": untrusted.CHECKPOINTS,
+    "runs": runs.FAULTS,
+    "checkpoints": checkpoints.FAULTS,
+    "peers": peers.FAULTS,
+    "weights": untrusted.CHECKPOINTS,
     "videos": untrusted.VIDEOS,
     "lists": untrusted.LISTS,
     "configs": untrusted.CONFIGS,
@@ -65,7 +71,12 @@ def inject(group: str, fault: harness.Fault) -> dict[str, object]:
     seconds = round(time.perf_counter() - begin, 1)
     CONSOLE.print(f"{'pass' if passed else 'FAIL'}  {group}: {fault.name}  ({seconds} s)", markup=False)
     named = {"group": group, "fault": fault.name, "expected": fault.expected}
-    return {**named, "happened": happened, "seconds": seconds, "passed": passed}
+    return {**named, "happened": shorten(happened), "seconds": seconds, "passed": passed}
+
+
+def shorten(text: str) -> str:
+    """At most 500 characters, the last ones of what is longer."""
+    return text if len(text) <= 500 else f"... {text[-500:]}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""Where the wall time of a run goes, over all its starts."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+BUCKETS = ("start", "compile", "data_wait", "step", "checkpoint", "evaluation")
+AFTER_RESTARTS = {
+    "lost": "work that had to be done again",
+    "down": "between the last sign of life and the next start",
+}
+
+
+class Clock:
+    """Wall time by what it was spent on. Every moment belongs to exactly one bucket."""
+
+    def __init__(self, began: float | None = None) -> None:
+        """`began`: `time.perf_counter()` when the program started; now by default."""
+        now = time.perf_counter()
+        self._lap = now if began is None else began
+        self._began = self._first = time.time() - (now - self._lap)
+        self.starts = 1
+        self.seconds = dict.fromkeys((*BUCKETS, *AFTER_RESTARTS), 0.0)
+
+    def lap(self, bucket: str) -> None:
+        """Counts the time since the lap before for a bucket."""
+        now = time.perf_counter()
+        self.seconds[bucket] += now - self._lap
+        self._lap = now
+
+    def state(self) -> dict[str, Any]:
+        """What the next start goes on from; JSON. Times of day are seconds since 1970."""
+        return {"first": self._first, "last": time.time(), "starts": self.starts, "seconds": dict(self.seconds)}
+
+    def go_on(self, saved: Mapping[str, Any] | None, last: Mapping[str, Any] | None) -> None:
+        """Joins this start to those before.
+
+        Args:
+            saved: the state kept with the checkpoint the run goes on from; None: from the beginning.
+            last: the last state of the start before; None: not known, so nothing counts as lost.
+        """
+        before = last or saved
+        if before is None:
+            return
+        then, now = (state["seconds"] if state else dict.fromkeys(self.seconds, 0.0) for state in (saved, before))
+        for bucket in BUCKETS:
+            self.seconds[bucket] += then[bucket]
+            self.seconds["lost"] += now[bucket] - then[bucket]
+        for bucket in AFTER_RESTARTS:
+            self.seconds[bucket] += now[bucket]
+        self.seconds["down"] += max(0.0, self._began - before["last"])
+        self.starts = before["starts"] + 1
+        self._first = before["first"]
+
+    def summary(self) -> dict[str, float]:
+        """Seconds in each bucket, and the wall time `total` from the first start until now."""
+        return {name: round(value, 3) for name, value in {**self.seconds, "total": time.time() - self._first}.items()}
+
+    def goodput(self) -> float:
+        """Share of the time that steps took, of all but what the run was down."""
+        up = sum(self.seconds.values()) - self.seconds["down"]
+        return self.seconds["step"] / up if up else 0.0
