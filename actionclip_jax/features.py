@@ -176,7 +176,10 @@ def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
 def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of a part. Raises ValueError for a damaged one."""
     try:
-        return dict(np.load(file))
+        with np.load(file) as part:
+            if sum(entry.file_size for entry in part.zip.infolist()) > file.stat().st_size:
+                raise ValueError("its arrays are larger than the file")  # compressed, which they never are here
+            return dict(part)
     except Exception as error:  # zipfile and numpy raise many kinds
         raise ValueError(f"{file}: damaged ({error}); encode the clips again, with {file.parent} removed") from None
 

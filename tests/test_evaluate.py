@@ -227,6 +227,9 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
     (damaged / "part-000000.npz").write_bytes(b"PK damaged")
     with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; encode the clips again"):
         features.load(damaged)
+    np.savez_compressed(damaged / "part-000000.npz", features=np.zeros(10**7))
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged \(its arrays are larger than the file\)"):
+        features.load(damaged)
 
 
 @pytest.mark.parametrize("change", ["templates", "seen"])
