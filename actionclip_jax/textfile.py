@@ -18,7 +18,7 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a text after all, though w
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A UTF-8 text file; a byte order mark is dropped. Raises ValueError for one too large or not of text alone."""
+    """A UTF-8 text file; a byte order mark is dropped. Raises ValueError for one that is too large, or no such text."""
     if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
         raise ValueError(f"{path}: not a file")
     if path.stat().st_size > MAX_BYTES:
@@ -31,11 +31,17 @@ def read_text(path: pathlib.Path) -> str:
             raise ValueError(f"{path}: not a text file but a binary one") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+    if text.count("\n") > MAX_LINES:
+        raise ValueError(f"{path}: {text.count(chr(10))} lines, and a text file may have {MAX_LINES}")
+    return text
+
+
+def read_plain_text(path: pathlib.Path) -> str:
+    """The same without control characters, which JSON alone can spell."""
+    text = read_text(path)
     if control := CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
         raise ValueError(f"{path}, line {line}: holds {control[0]!r}, which no text has")
-    if text.count("\n") > MAX_LINES:
-        raise ValueError(f"{path}: {text.count(chr(10))} lines, and a text file may have {MAX_LINES}")
     return text
 
 
@@ -51,12 +57,12 @@ def read_lines(path: pathlib.Path) -> list[str]:
 
 def read_numbered_lines(path: pathlib.Path) -> list[tuple[int, str]]:
     """The non-empty lines, stripped, each with its number from 1 on."""
-    return [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    return [(number, line.strip()) for number, line in enumerate(read_plain_text(path).split("\n"), 1) if line.strip()]
 
 
 def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
     """The rows of a CSV file that are not empty, each with the number of its last line; cells are stripped."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_plain_text(path), newline=""), strict=True)
     try:
         return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:

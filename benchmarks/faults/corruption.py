@@ -26,6 +26,7 @@ def try_all(file: pathlib.Path, use: Callable[[pathlib.Path], Any], target: path
             raise RuntimeError(f"damage {number}: {type(error).__name__}: {error}") from error
         if time.perf_counter() - begin > SECONDS:
             raise RuntimeError(f"damage {number} took more than {SECONDS} s")
+    file.write_bytes(data)
     return f"{results['refused']} refused, {results['read']} read"
 
 

@@ -26,6 +26,7 @@ from actionclip_jax.convert import files, formats, mapping, run
 from actionclip_jax.models import action_clip
 
 ZEROS = 3 << 30  # of a bomb: more than child.MEGABYTES
+LIST = "features.json"
 Make = Callable[[pathlib.Path], pathlib.Path]
 
 
@@ -444,7 +445,7 @@ def feature_part(save: Callable[..., None], values: Callable[[pathlib.Path], Any
     """Writes saved features whose values are something else."""
 
     def make(folder: pathlib.Path) -> pathlib.Path:
-        (folder / "features.json").write_text('{"ids": ["a"]}', encoding="utf-8")
+        (folder / LIST).write_text('{"ids": ["a"]}', encoding="utf-8")
         save(folder / "part-000000.npz", clip=np.zeros(1, int), mask=np.ones(1, bool), features=values(folder))
         return folder
 
@@ -476,6 +477,12 @@ def huge_array(_: pathlib.Path) -> bytes:
 def fuzz(path: pathlib.Path) -> str:
     """Damages a checkpoint at random."""
     return corruption.try_all(path, convert, path)
+
+
+def fuzz_features(directory: pathlib.Path) -> str:
+    """Damages saved features at random, their arrays and their list."""
+    results = (corruption.try_all(directory / name, load_features, directory) for name in ("part-000000.npz", LIST))
+    return "; ".join(results)
 
 
 def fuzz_model(file: str, use: Callable[[pathlib.Path], Any], directory: pathlib.Path) -> str:
@@ -664,6 +671,7 @@ CHECKPOINTS = [
                     model(lambda _: None),
                     functools.partial(fuzz_model, "config.json", checkpoint.load_config),
                 ),
+                ("saved features", feature_part(np.savez, lambda _: np.zeros((1, 1, 4))), fuzz_features),
                 (
                     "Hugging Face's config.json",
                     hugging_face(lambda _: None),
