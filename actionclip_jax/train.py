@@ -31,6 +31,7 @@ from actionclip_jax import (
     training,
     watchdog,
 )
+from actionclip_jax.data import bad_clips
 from actionclip_jax.models import action_clip
 
 Say = Callable[[str], None]
@@ -177,7 +178,7 @@ class Trainer:
                     self.save()
                     so_far = f"stopped after step {self.done} of {self.spec.steps}"
                     self.say(f"{so_far}; the same command goes on from there")
-        except OSError as error:
+        except (OSError, bad_clips.TooManyBadClips) as error:
             raise TrainingError(f"step {self.done}: {error}; {self.checkpoints.where_to_go_on()}") from error
         self.clock.lap("checkpoint")
         self.write_time()

@@ -23,8 +23,7 @@ def kill_again_and_again(folder: pathlib.Path) -> str:
     for _ in range(KILLS):
         (process,) = started = broken.start()
         with tiny.no_leftovers(started):
-            begin = max(broken.saved, default=0)
-            broken.wait_for_step(begin + 1, started)
+            broken.wait_for_step(max(broken.saved, default=0) + rng.randint(1, 16), started)
             time.sleep(rng.uniform(0, 0.3))
             expect(process.poll() is None, f"the run ended by itself after {len(reached)} kills: {reached}")
             process.kill()
@@ -137,11 +136,14 @@ def hang(folder: pathlib.Path) -> str:
     (process,) = started = run.start()
     with tiny.no_leftovers(started):
         run.wait_for_step(8, started)
-        for worker in loader_workers(process.pid):
+        workers, begin = loader_workers(process.pid), time.monotonic()
+        for worker in workers:
             os.kill(worker, signal.SIGSTOP)
-        begin = time.monotonic()
-        ((code, said),) = tiny.wait(started, timeout=120)
+        code = process.wait(timeout=120)
         seconds = time.monotonic() - begin
+        for worker in workers:  # stopped as they are, they could not notice that their parent has gone
+            os.kill(worker, signal.SIGKILL)
+        said, _ = process.communicate(timeout=30)
     expect(code == 1 and "most recent call first" in said, f"exit code {code}: {said[-500:]}")
     expect("next_batch" in said, f"the stacks do not show where: {said[-500:]}")
     return f"stacks of {said.count('most recent call first')} threads, exit code 1 after {seconds:.0f} s"

@@ -92,13 +92,20 @@ class Run:
         return ends[0][1]
 
     def wait_for_step(self, step: int, started: Sequence[subprocess.Popen[str]], timeout: float = 120) -> None:
-        """Until the run has logged that step."""
-        end = time.monotonic() + timeout
-        while not any(row["step"] >= step for row in run_log.read_rows(self.workdir / "metrics.jsonl")):
+        """Until a run that was started just now has logged that step."""
+        begin, end = time.time(), time.monotonic() + timeout
+        while self.last_step(begin) < step:
             dead = [process for process in started if process.poll() is not None]
             harness.expect(not dead, f"ended before step {step}: {dead[0].communicate()[0][-1500:] if dead else ''}")
             harness.expect(time.monotonic() < end, f"step {step} was not reached in {timeout:.0f} s")
             time.sleep(0.01)
+
+    def last_step(self, since: float) -> int:
+        """The last step logged, 0 if nothing was logged since that time of day."""
+        file = self.workdir / "metrics.jsonl"
+        if not file.is_file() or file.stat().st_mtime < since:
+            return 0
+        return max((row["step"] for row in run_log.read_rows(file)), default=0)
 
     @property
     def saved(self) -> list[int]:
