@@ -1,6 +1,7 @@
 """What can be chosen, with its only defaults. `problems()` lists everything wrong at once, before anything compiles."""
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -188,17 +189,29 @@ class LoaderConfig:
     seed: int = 0
 
 
+# Beyond any model there is, and small enough that a mistyped number asks for no memory before it is refused.
+MODEL_LIMITS = {
+    **dict.fromkeys(("size", "patch", "context", "frames"), 4096),
+    **dict.fromkeys(("width", "embed_width"), 16384),
+    **dict.fromkeys(("depth", "heads"), 1024),
+    "vocabulary": 1 << 20,
+    "positions": 1 << 16,
+}
+CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB
+
 NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
 
 # of the fields above by name: the least and the greatest value, and what can be chosen
 DATA_LIMITS = {
-    **dict.fromkeys(("frames", "size", "views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
-    **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "read_ahead", "short_side"), (0, None)),
+    **dict.fromkeys(("frames", "size"), (1, 1 << 16)),
+    **dict.fromkeys(("views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
+    **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "short_side"), (0, None)),
     **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
     "hue": (0, 0.5),
     "fold": (1, 3),
     "rand_magnitude": (0, 30),
-    "workers": (-1, None),
+    "workers": (-1, 1024),
+    "read_ahead": (0, 1024),
     "quality": (1, 100),
     "crf": (0, 51),
 }
@@ -258,8 +271,9 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
     for part in (model, model.image, model.text, temporal):
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
-            if type(value) is int and value < 1:
-                found.append(f"{type(part).__name__}.{field.name} is {value}: expected at least 1")
+            if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
+                expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
+                found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
     if found:
         return found
     if model.image.size % model.image.patch:
@@ -302,9 +316,17 @@ def data_problems(part: Any) -> list[str]:
             found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
         if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
             found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+    if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
+        views = f"{part.views_time} x {part.views_space}"
+        found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
     if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
         found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
     return found
+
+
+def clip_bytes(sample: SampleConfig) -> int:
+    """Bytes of all views of a clip."""
+    return 3 * sample.views_time * sample.views_space * sample.frames * sample.size**2
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -332,8 +354,9 @@ def read_dict(kind: type, values: Mapping[str, Any], where: str, found: list[str
         else:
             try:
                 fields[name] = convert(hints[name], value)
-            except TypeError:
+            except TypeError as error:
                 expected = getattr(hints[name], "__name__", "") if not typing.get_args(hints[name]) else hints[name]
+                expected = str(error) or expected
                 found.append(f"{where}.{name} is {value!r}: expected {expected}")
     return kind(**fields)
 
@@ -346,5 +369,7 @@ def convert(kind: Any, value: Any) -> Any:
         if len(members) == len(value):
             return tuple(convert(member, part) for member, part in zip(members, value, strict=True))
     elif not members and (type(value) is kind or (kind is float and type(value) is int)):
+        if kind is float and not abs(value) <= sys.float_info.max:  # catches NaN too
+            raise TypeError("a finite number")
         return kind(value)
     raise TypeError

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import pathlib
 import runpy
+import textwrap
 import traceback
 from collections.abc import Sequence
 
@@ -86,7 +87,7 @@ def apply(settings: ml_collections.ConfigDict, overrides: Sequence[str]) -> list
         try:
             settings.update_from_flattened_dict({path: parse(text, known[path])})
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            found.append(f"{PREFIX}{path}={text}: {error}")
+            found.append(f"{PREFIX}{path}={textwrap.shorten(text, 100)}: {error}")
     return found
 
 
@@ -105,6 +106,6 @@ def parse(text: str, usual: object) -> object:
     text = {"true": "True", "false": "False"}.get(text.lower(), text)
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two where it nests too deeply
         raise ValueError(f"expected {type(usual).__name__}") from None
     return value

@@ -149,18 +149,22 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
         ValueError: there are none, or not yet all of them.
     """
     described = read_json(directory / "features.json")
-    if described is None:
+    names = described.pop("ids", None) if isinstance(described, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{directory}: there are no saved features (features.json is missing or damaged)")
-    ids = np.array(described.pop("ids"), table.TEXT)
+    ids = np.array(names, table.TEXT)
     parts = []
     while (file := part_file(directory, len(parts))).is_file():
         parts.append(read_part(file))
-    there = sum(int((part["clip"] >= 0).sum()) for part in parts)
-    if there < len(ids):
+    try:
+        there, found = sum(int((part["clip"] >= 0).sum()) for part in parts), in_order(ids, parts) if parts else None
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{directory}: parts that do not belong to its list ({error!r}): encode again") from None
+    if there < len(ids) or found is None:
         raise ValueError(
             f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
         )
-    return described, in_order(ids, parts)
+    return described, found
 
 
 def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
@@ -176,7 +180,10 @@ def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
 def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of a part. Raises ValueError for a damaged one."""
     try:
-        return dict(np.load(file))
+        with np.load(file) as part:
+            if sum(entry.file_size for entry in part.zip.infolist()) > file.stat().st_size:
+                raise ValueError("its arrays are larger than the file")  # compressed, which they never are here
+            return dict(part)
     except Exception as error:  # zipfile and numpy raise many kinds
         raise ValueError(f"{file}: damaged ({error}); encode the clips again, with {file.parent} removed") from None
 
@@ -190,7 +197,7 @@ def read_json(file: pathlib.Path) -> Any:
     """The content of a JSON file; None where there is none, or a damaged one."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

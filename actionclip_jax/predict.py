@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actionclip_jax import checkpoint, compiler, config, metrics, text
+from actionclip_jax import checkpoint, compiler, config, metrics, text, textfile
 from actionclip_jax.convert import run
 from actionclip_jax.data import clips as reading
 from actionclip_jax.data import video
@@ -214,6 +214,8 @@ class Predictor:
         videos, frames = [os.fspath(path) for path in videos], self.config.frames if frames is None else frames
         if min(*views, frames, batch_size) < 1:
             raise ValueError(f"views {views}, frames {frames} and batch size {batch_size} must all be at least 1")
+        sample = config.SampleConfig(frames, self.config.image.size, *views)
+        config.check_data(sample)
         self.check_frames(frames)
         classes = self.encode_classes(labels, templates)
         clips = views[0] * views[1]
@@ -272,6 +274,7 @@ def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"labels are the single text {labels!r}: expected a list of texts")
     stripped = tuple(label.strip() for label in labels)
     found = ["there are none"] if not stripped else []
+    found += [f"too long: {textfile.shorten(label)}" for label in stripped if len(label) > textfile.LONGEST_LABEL][:5]
     if empty := [index + 1 for index, label in enumerate(stripped) if not label]:
         found.append(f"empty at position {', '.join(map(str, empty))}")
     if twice := [label for label, count in collections.Counter(stripped).items() if count > 1]:

@@ -123,6 +123,7 @@ class TrainConfig:
     hang_seconds: float = 180.0  # a step longer than this and than 20 of the last ones ends the run; 0: never
 
 
+BATCH_BYTES = 1 << 40  # of frames, over all hosts
 ABOVE_ZERO = (0.0, math.inf)
 LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest value
     DataConfig: {"eval_batch_size": ABOVE_ZERO},
@@ -136,7 +137,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest val
     InterpolationConfig: {"export": (0, 1), "strength": ABOVE_ZERO, "greatest": (0, 0.99)},
     PretrainConfig: {
         **dict.fromkeys(("epochs", "warmup_epochs", "lr"), ABOVE_ZERO),
-        "batch_size": (1, math.inf),
+        "batch_size": (1, 1 << 20),
     },
     ShardingConfig: {"fsdp": (1, math.inf), "model": (1, math.inf)},
     CheckpointConfig: {"every_epochs": ABOVE_ZERO, "keep_last": (1, math.inf), "keep_best": ABOVE_ZERO},
@@ -186,6 +187,9 @@ def data_problems(run: TrainConfig) -> list[str]:
     data, found = run.data, []
     for name, part in (("sample", data.sample), ("augment", data.augment), ("loader", data.loader)):
         found += [f"data.{name}.{problem}" for problem in config.data_problems(part)]
+    for name, batch in (("loader.batch_size", data.loader.batch_size), ("eval_batch_size", data.eval_batch_size)):
+        if batch * config.clip_bytes(data.sample) > BATCH_BYTES:
+            found.append(f"data.{name} is {batch}: a batch of more than {BATCH_BYTES} bytes")
     if not data.train.path:
         found.append("data.train.path is empty: expected a list, a directory or the name of a TFDS data set")
     if run.pretrain.epochs and not run.pretrain.source.path:

@@ -106,7 +106,11 @@ def tokenize(
     if not texts:
         return np.zeros((0, context), np.int32)
     ids = tokenizer([clean(text) for text in texts], verbose=False)["input_ids"]
-    if long := [f"  {text!r} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > context]:
+    if long := [
+        f"  {textfile.shorten(text)} needs {len(row)}"
+        for text, row in zip(texts, ids, strict=True)
+        if len(row) > context
+    ]:
         raise ValueError("\n".join([f"a text may have at most {context} tokens, start and end included:", *long]))
     table = np.zeros((len(texts), context), np.int32)
     for row, tokens in zip(table, ids, strict=True):
@@ -174,9 +178,9 @@ class TextCache:
         """The array in the cache file `name`, written first if it is missing or damaged."""
         path = self.directory / name
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that promises too much is an error
             if array.shape == shape:
-                return array
+                return np.array(array)
         except (OSError, ValueError, EOFError):
             pass
         array = make()

@@ -128,6 +128,14 @@ def test_a_file_may_take_an_argument(write):
         (["--config.optim.ema=1.0"], "ema is 1.0"),
         (["--config.data.augment.hue=2.0"], "data.augment.hue is 2.0: expected 0 to 0.5"),
         (["--config.init_from=x", "--config.pretrain.epochs=1.0"], "exclude each other"),
+        (["--config.optim.lr=1e999"], "optim.lr is inf: expected a finite number"),
+        (["--config.optim.lr=" + "-" * 100_000 + "1"], "--config.optim.lr=[...]: expected float"),
+        (["--config.data.loader.batch_size=1000000000000"], "batch_size is 1000000000000: a batch of more than"),
+        (["--config.data.eval_batch_size=1000000000000"], "eval_batch_size is 1000000000000: a batch of more than"),
+        (["--config.model.image.width=1000000000"], "ImageConfig.width is 1000000000: expected at most 16384"),
+        (["--config.model.frames=1000000000"], "ModelConfig.frames is 1000000000: expected at most 4096"),
+        (["--config.data.sample.views_time=1000000"], "views_time x views_space is 1000000 x 1: a clip of more than"),
+        (["--config.data.loader.workers=1000000"], "workers is 1000000: expected -1 to 1024"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(write, overrides, expected):

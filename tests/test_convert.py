@@ -21,14 +21,14 @@ import torch_reference
 from huggingface_hub import errors as hub_errors
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import errors, files, formats, run, verify
+from actionclip_jax.convert import errors, files, mapping, run, verify
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
 
 def same_bits(first, second):
     """Whether two nested dicts hold the same arrays, bit for bit."""
-    first, second = dict(formats.flatten(first)), dict(formats.flatten(second))
+    first, second = dict(files.flatten(first)), dict(files.flatten(second))
     assert first.keys() == second.keys()
     for name, array in first.items():
         assert (array.dtype, array.shape) == (second[name].dtype, second[name].shape), name
@@ -419,6 +419,67 @@ def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp
             run.read_any(path)
 
 
+@pytest.mark.parametrize(
+    ("pickled", "message"),
+    [
+        (b"\x80\x02]r\xff\xff\xff\x7f.", "memo number 2147483647"),  # Python would make room for 2^31 places
+        (b"\x80\x04\x8e" + (10**13).to_bytes(8, "little") + b"a.", "only 2 remain"),
+    ],
+)
+def test_a_pickle_is_not_given_the_memory_it_asks_for(pickled, message, tmp_path):
+    hostile_archive(tmp_path / "x.pt", pickled)
+    with pytest.raises(errors.CheckpointError, match=rf"x\.pt: not a readable.*{message}"):
+        files.read(tmp_path / "x.pt")
+
+
+def test_archives_that_hold_more_than_their_bytes_are_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    for change, message in (
+        (lambda entry: setattr(entry, "file_size", 1 << 40), "larger than the file"),
+        (lambda entry: setattr(entry, "compress_type", zipfile.ZIP_DEFLATED), "compressed"),
+    ):
+        torch.save({"weight": torch.ones(2)}, path)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("archive/more", "")
+            change(archive.filelist[0])
+        with pytest.raises(errors.CheckpointError, match=rf"x\.pt: refused: .*{message}"):
+            files.read(path)
+
+
+def test_tensors_and_dictionaries_larger_than_their_file_are_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save({"weight": torch.ones(1).expand(10**5, 10**5)}, path)
+    with pytest.raises(errors.CheckpointError, match=r"x\.pt: refused: tensors of 40000000000 bytes"):
+        files.read(path)
+    tied = torch.ones(1000)
+    torch.save({"one": tied, "other": tied}, path)
+    assert files.read(path).tree.keys() == {"one", "other"}
+    tree = {"weight": tied}
+    for _ in range(40):
+        tree = {"a": tree, "b": tree}
+    torch.save(tree, path)
+    with pytest.raises(errors.CheckpointError, match=r"x\.pt: .*more than \d+ entries"):
+        files.read(path)
+
+
+def test_tensors_without_numbers_promise_no_model(tmp_path):
+    state = {name: tensor.numpy() for name, tensor in torch_reference.openai_half(tiny.model_config()).items()}
+    state["positional_embedding"] = np.zeros((0, 128), np.float16)
+    files.write(tmp_path / "x.safetensors", state)
+    with pytest.raises(errors.CheckpointError, match=r"not the shapes of a CLIP.*positional_embedding \(0, 128\)"):
+        run.read_any(tmp_path / "x.safetensors")
+    with pytest.raises(errors.CheckpointError, match="holds 1 numbers, and the model it describes has 1000000000000"):
+        mapping.to_params([], {"kernel": (10**6, 10**6)}, {"kernel": np.zeros(1, np.float32)})
+
+
+def test_a_pickle_cut_inside_a_number_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        for name, content in (("data.pkl", b"\x80\x02}r\x01"), ("version", b"3"), ("byteorder", b"little")):
+            archive.writestr(f"x/{name}", content)
+    with pytest.raises(errors.CheckpointError, match=r"x\.pt: not a readable PyTorch file"):
+        files.read(tmp_path / "x.pt")
+
+
 def test_a_layer_number_out_of_all_proportion_is_refused(tmp_path):
     state = torch_reference.openai_half(tiny.model_config())
     state["visual.transformer.resblocks.2000000.ln_1.weight"] = torch.ones(128)
@@ -542,7 +603,11 @@ def test_model_directories_are_whole_or_refused(tmp_path):
     other.write_text(other.read_text().replace('"depth": 2', '"depth": 3'))
     with pytest.raises(checkpoint.ModelDirectoryError, match="do not fit the configuration"):
         checkpoint.load(tmp_path / "model")
-    other.write_text(other.read_text().replace('"version": 2', '"version": 3'))
+    described = other.read_text()
+    other.write_text(described.replace('"width": 128', '"width": 1000000000'))
+    with pytest.raises(errors.CheckpointError, match=r"model: the configuration.*\n.*width is 1000000000: expected at"):
+        run.read_any(tmp_path / "model")
+    other.write_text(described.replace('"version": 2', '"version": 3'))
     with pytest.raises(checkpoint.ModelDirectoryError, match="version 3"):
         checkpoint.load(tmp_path / "model")
     other.unlink()

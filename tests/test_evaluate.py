@@ -221,11 +221,19 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
     _, found = features.load(settings.out / "features")
     with pytest.raises(ValueError, match="1 of 2 clips have no saved features, such as 'unknown'"):
         found.of(np.array([found.ids[0], "unknown"], table.TEXT))
-    with pytest.raises(ValueError, match="there are no saved features"):
-        features.load(tmp_path)
+    for content in ("", "[]", '{"ids": 3}', "[" * 100_000):
+        (tmp_path / "features.json").write_text(content)
+        with pytest.raises(ValueError, match="there are no saved features"):
+            features.load(tmp_path)
     damaged = shutil.copytree(settings.out / "features", tmp_path / "damaged")
     (damaged / "part-000000.npz").write_bytes(b"PK damaged")
     with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; encode the clips again"):
+        features.load(damaged)
+    np.savez(damaged / "part-000000.npz", clip=np.array([10**6]), mask=np.ones(1, bool), features=np.zeros((1, 1, 4)))
+    with pytest.raises(ValueError, match="parts that do not belong to its list"):
+        features.load(damaged)
+    np.savez_compressed(damaged / "part-000000.npz", features=np.zeros(10**7))
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged \(its arrays are larger than the file\)"):
         features.load(damaged)
 
 

@@ -155,6 +155,7 @@ def test_a_truncated_video_is_predicted_and_noted(model, tmp_path):
         (["a", " "], "empty at position 2"),
         (["a", "b", "a "], "'a'"),
         ("a, b", "expected a list"),
+        (["a", "b" * 10**6], r"too long: 'b{100}' \.\.\.$"),
     ],
 )
 def test_labels_that_make_no_sense_are_refused(labels, message, model, clip_file):
@@ -169,6 +170,8 @@ def test_frames_and_views_that_make_no_sense_are_refused_before_decoding(model, 
         model.predict("nowhere.mp4", LABELS, frames=100)
     with pytest.raises(ValueError, match="at least 1"):
         model.predict("nowhere.mp4", LABELS, frames=0)
+    with pytest.raises(ValueError, match="views_time x views_space is 1000000000 x 1"):
+        model.predict("nowhere.mp4", LABELS, views=(10**9, 1))
     stretched = actionclip_jax.load(source, frames=tiny.FRAMES, interpolate_positions=True)
     with pytest.raises(video.VideoError, match="no such file"):
         stretched.predict("nowhere.mp4", LABELS, frames=100)
@@ -222,6 +225,14 @@ def test_labels_are_shown_as_they_are(directory, clip_file, tmp_path, capsys):
     assert run_command("predict", directory, clip_file, "--labels", ",".join(labels), "--sheet", sheet) == 0
     printed = capsys.readouterr().out
     assert all(label in printed for label in labels) and sheet.is_file()
+
+
+def test_labels_and_paths_give_no_orders_to_the_terminal(directory, tmp_path, capsys):
+    path = videos.write(tmp_path / "\x1b[2Jclip.mp4")
+    assert run_command("predict", directory, path, "--labels", "ru\x1b]0;x\x07n,ju\x9bmp") == 0
+    printed = "".join(capsys.readouterr())
+    assert "\\x1b[2Jclip.mp4" in printed and "ru\\x1b]0;x\\x07n" in printed and "ju\\x9bmp" in printed
+    assert not set("\x1b\x07\x9b") & set(printed)
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(directory, clip_file, tmp_path, monkeypatch):
@@ -288,7 +299,7 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
     assert read("c.csv", "0,archery\n1,surfing\n") == ["archery", "surfing"]
     assert read("d.csv", "archery\nsurfing\n") == ["archery", "surfing"]
-    with pytest.raises(ValueError, match=r"g\.csv: not a CSV file"):
+    with pytest.raises(ValueError, match=r"g\.csv, line 2: not a CSV file"):
         read("g.csv", 'name\n"never closed\n')
     with pytest.raises(ValueError, match=r"rows \[2\] have no column 2"):
         read("e.csv", "0,archery\nsurfing\n")

@@ -1,5 +1,9 @@
 """Frame folders, and single encoded pictures."""
 
+import os
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -98,3 +102,36 @@ def test_a_packet_that_is_no_frame_is_an_error_and_the_decoder_goes_on():
                 "clip 7", lambda _, data=broken: decoder.decode(data), np.zeros(1), np.arange, np.asarray, None
             )
         assert videos.read_number(pictures.IntraDecoder().decode(packets[1])) == 1
+
+
+def write_png(path, width, height):
+    """A black picture of one bit a pixel, row by row."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(height * (1 + (width + 7) // 8))))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: write_png(path, 8192, 4400), "8192x4400 pixels: at most 35389440"),
+        (lambda path: write_png(path, 20000, 20000), "more than 35389440 pixels"),
+        (lambda path: write_png(path, 30000, 1), "sides of at most 1:100"),
+        (lambda path: os.truncate(path, 200 << 20), "a picture of 209715200 bytes"),
+        (lambda path: [path.unlink(), os.mkfifo(path)], "not a file"),
+    ],
+)
+def test_pictures_that_would_fill_the_memory_are_named(make, message, tmp_path):
+    clip = clip_of(write_folder(tmp_path / "clip", 1), 1)
+    make(tmp_path / "clip" / "img_00001.jpg")
+    with pytest.raises(video.VideoError, match=f"img_00001.jpg: .*{message}"):
+        read(clip, [0])
+
+
+def test_a_folder_of_impossibly_many_frames_is_refused(tmp_path):
+    with pytest.raises(video.VideoError, match="a folder of 99999999999 frames"):
+        read(clip_of(tmp_path, 99_999_999_999), [0])

@@ -372,6 +372,45 @@ def test_lists_and_shards_that_do_not_belong_together_are_noticed(data, tmp_path
         stored.reader.read(stored[0], np.arange, np.asarray)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codec": "exec"}, "the record is not one of a clip"),
+        ({"times": b"odd"}, "the record is not one of a clip"),
+        ({"group": 0}, "the records hold no frame 0"),
+        ({"group": "x"}, "the records hold no frame 0"),
+        ({"id": ["00"]}, "its list belongs to another shard"),
+    ],
+)
+def test_records_made_by_somebody_else_are_errors_of_their_clips(changes, message, data, tmp_path, monkeypatch):
+    write(data, tmp_path / "out")
+    stored, original = records.open_records(tmp_path / "out"), records.read_record
+
+    def read_changed(name, shard, number):
+        record = original(name, shard, number)
+        return record | changes if isinstance(record, dict) else record
+
+    monkeypatch.setattr(records, "read_record", read_changed)
+    with pytest.raises(video.VideoError, match=message):
+        stored.reader.read(stored[0], lambda length: np.arange(1), np.asarray)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shards": 10**12}, "it says 1000000000000 shards"),
+        ({"labels": [1, 2, 3]}, "its labels and names are not as many texts"),
+        ({"labels": ["a"], "names": ["a"]}, "clips have labels beyond its list"),
+    ],
+)
+def test_directories_that_lie_are_refused(changes, message, data, tmp_path):
+    write(data, tmp_path / "out")
+    file = tmp_path / "out" / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(ValueError, match=message):
+        records.open_records(tmp_path / "out")
+
+
 def test_directories_that_are_no_records_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"dataset.json is missing: expected a directory made by `actionclip prepare`"):
         records.open_records(tmp_path)

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from actionclip_jax import config
+from actionclip_jax import config, textfile
 from actionclip_jax.data import labels, readers, records, sources, table
 from actionclip_jax.data.sources import classes, problems
 
@@ -323,7 +323,7 @@ def test_one_id_names_one_clip(tmp_path):
     assert "ids given to two clips: 1\n    line 3: 1, as line 2" in error_of(listed)
 
 
-@pytest.mark.parametrize("folder", ["x" * 300, "nul\0", "loop", "a.mp4"])
+@pytest.mark.parametrize("folder", ["x" * 300, "loop", "a.mp4"])
 def test_folders_that_cannot_be_there_are_missing(folder, tmp_path):
     touch(tmp_path, "a.mp4")
     (tmp_path / "loop").symlink_to("loop")
@@ -365,6 +365,48 @@ def test_label_files_that_contradict_themselves_are_told(name, content, message,
     touch(tmp_path, "a.mp4")
     listed = write(tmp_path / "list.csv", "a.mp4,0\n")
     assert message in error_of(listed, labels=str(write(tmp_path / name, content)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("l.csv", b"a.mp4,x\nb.\0mp4,y\n", r"l.csv, line 2: holds '\x00', which no text has"),
+        ("l.csv", b"a.mp4,x\nb.mp4,\x1b[2Jy\n", r"l.csv, line 2: holds '\x1b', which no text has"),
+        ("l.csv", b"a.mp4,x\nb.mp4,\xc2\x9b2Jy\n", r"l.csv, line 2: holds '\x9b', which no text has"),
+        ("l.csv", b'a.mp4,x\nb.mp4,"y\nc.mp4,z\n', "l.csv, line 3: not a CSV file"),
+        ("l.json", b"[" * 100_000, "l.json: not a JSON file"),
+        ("l.csv", b"path,label,frames\na.mp4,x," + b"9" * 30, "malformed lines: 1\n    line 2: a.mp4,x,999"),
+        ("l.csv", b"a.mp4,0\nb.mp4," + b"9" * 5000, "labels that are no numbers of classes: 1\n    line 2: 999"),
+        ("l.json", b'{"a": {"annotations": {"label": 5, "segment": [0, 1]}}}', "malformed entries: 1\n    a: "),
+    ],
+)
+def test_what_no_list_holds_is_told_with_its_line(name, content, message, tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    told = error_of(write(tmp_path / name, content))
+    assert message in told and len(told) < 2000
+
+
+def test_lists_have_a_size(tmp_path, monkeypatch):
+    listed = write(tmp_path / "l.csv", "a.mp4,x\n" * 100)
+    monkeypatch.setattr(textfile, "MAX_LINES", 99)
+    assert "l.csv: 100 lines, and a text file may have 99" in error_of(listed)
+    os.truncate(listed, 1 << 30)
+    assert "l.csv: 1073741824 bytes, and a text file may have" in error_of(listed)
+
+
+def test_label_files_hold_short_labels_and_are_files(tmp_path):
+    touch(tmp_path, "a.mp4")
+    listed = write(tmp_path / "l.csv", "a.mp4,x\n")
+    told = error_of(listed, labels=str(write(tmp_path / "names.txt", "x\n" + "y" * 10_000)))
+    assert "labels of more than 1000 characters: 1" in told and len(told) < 500
+    os.mkfifo(tmp_path / "pipe.txt")
+    assert "pipe.txt: not a file" in error_of(listed, labels=str(tmp_path / "pipe.txt"))
+
+
+@pytest.mark.parametrize("template", ["{0.x}", "{0.__class__}{:d}", "{:0999999999d}", "{}{}", "img.jpg", "{1}"])
+def test_names_of_frames_hold_one_number_and_nothing_else(template, tmp_path):
+    listed = write(tmp_path / "l.txt", "a 1 0\n")
+    assert f"frame_template is {template!r}: expected" in error_of(listed, kind="frames", frame_template=template)
 
 
 def test_two_hundred_thousand_lines_take_seconds(tmp_path):

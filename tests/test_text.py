@@ -4,6 +4,7 @@ import functools
 import gzip
 import hashlib
 import html
+import io
 import itertools
 import random
 import unicodedata
@@ -130,6 +131,12 @@ def test_texts_that_are_too_long_are_all_named(tokenizer):
     assert "needs 78" in str(raised.value) and "needs 82" in str(raised.value) and "'go" not in str(raised.value)
 
 
+def test_a_text_without_end_is_named_in_short(tokenizer):
+    with pytest.raises(ValueError, match=r"'xxx.*x' \.\.\. needs") as caught:
+        text.tokenize(tokenizer, ["x" * 100_000])
+    assert len(str(caught.value)) < 300
+
+
 def test_templates_come_by_name_or_from_a_file(tmp_path):
     assert len(text.load_templates("actionclip")) == 16
     assert text.load_templates("none") == ("{}",)
@@ -166,6 +173,10 @@ def test_the_cache_computes_once_and_heals_damaged_files(tmp_path):
     for file in tmp_path.iterdir():
         file.write_bytes(b"rubbish")
     assert get(["a"])[0, 0] == 3
+    np.save(huge := io.BytesIO(), np.ones((2, 3), np.float32))
+    for file in tmp_path.iterdir():
+        file.write_bytes(huge.getvalue().replace(b"(2, 3), }         ", b"(2, 9999999999), }"))  # no room is made
+    assert text.TextCache(tmp_path).get({"labels": ["a"]}, make, (2, 3))[0, 0] == 4
     memory = text.TextCache()
     assert memory.get({"labels": 1}, make, (2, 3)) is memory.get({"labels": 1}, make, (2, 3))
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,12 +1,15 @@
+import functools
 import math
 import os
 import pathlib
 import pickle
 import struct
 
+import av
 import numpy as np
 import pytest
 import videos
+from PIL import Image
 
 from actionclip_jax.data import sampling, synthetic, video, video_index, views
 
@@ -221,7 +224,11 @@ def blank_all_pictures(path):
         (lambda path: path.mkdir(), "a.mp4", "is a directory"),
         (lambda path: path.touch(), "a.mp4", "the file is empty"),
         (lambda path: path.write_text("label\n" * 99), "a.mp4", "cannot be opened as a video (Invalid data found"),
-        (lambda path: path.write_text("label\n" * 99), "a.txt", "has no video stream"),
+        (
+            lambda path: path.write_text("label\n" * 99),
+            "a.txt",
+            "cannot be opened as a video (not a format that is read here)",
+        ),
         (lambda path: videos.cut(videos.write(path)), "a.mp4", "cannot be opened as a video (Invalid data found"),
         (videos.write_audio_only, "a.mp4", "has no video stream"),
         (videos.write_audio_with_cover, "a.mp3", "has no video stream"),
@@ -238,6 +245,78 @@ def test_an_unusable_file_is_named_with_its_reason(make, name, reason, tmp_path,
     assert caught.value.path == str(path) and caught.value.reason.startswith(reason)
     assert str(caught.value) == f"{path}: {caught.value.reason}"
     assert capfd.readouterr().err == ""  # FFmpeg's own complaints stay quiet
+
+
+def write_ffv1(path, width, height):
+    """A video whose size only the header of its AVI says."""
+    data = bytearray(videos.write(path, 3, "ffv1").read_bytes())
+    start = data.index(b"strf") + 12
+    data[start : start + 8] = struct.pack("<ii", width, height)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "reason"),
+    [
+        (os.mkfifo, "a.mp4", "not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "a.mp4", "not a file"),
+        (lambda path: write_ffv1(path, 65535, 1), "a.avi", "has frames of 65535x1 pixels: at most"),
+        (lambda path: write_ffv1(path, 30000, 30000), "a.avi", "no frame decodes"),
+    ],
+)
+def test_what_would_wait_for_ever_or_fill_the_memory_is_refused(make, name, reason, tmp_path):
+    make(tmp_path / name)
+    with pytest.raises(video.VideoError) as caught:
+        video.read_frames(tmp_path / name, np.arange, keep)
+    assert caught.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.mp4", "ffconcat version 1.0\nfile 'other.ts'\n"),
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_a_list_of_other_videos_opens_none_of_them(name, content, tmp_path):
+    videos.write(tmp_path / "other.ts", 5)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(video.VideoError, match="not a format that is read here"):
+        video.read_frames(tmp_path / name, np.arange, keep)
+
+
+def test_a_picture_is_a_video_of_one_frame_whatever_its_name(tmp_path):
+    for name, number in (("1.png", 1), ("2.png", 2), ("%d.png", 3)):
+        Image.fromarray(videos.draw_frame(number)).save(tmp_path / name)
+    frames = video.read_frames(tmp_path / "%d.png", np.arange, videos.read_number)
+    assert (frames.images, frames.length) == ([3], 1)
+
+
+def test_a_size_that_grows_beyond_the_limit_is_damage(tmp_path, monkeypatch):
+    small, large = videos.write(tmp_path / "small.ts", 5), tmp_path / "large.ts"
+    with av.open(str(large), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((480, 640, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(frame) + stream.encode(None))
+    small.write_bytes(small.read_bytes() + large.read_bytes())
+    read_last = functools.partial(video.read_frames, small, lambda length: np.array([length - 1]), np.shape)
+    assert read_last().images == [(480, 640, 3)]
+    monkeypatch.setattr(video, "MAX_PIXELS", 640 * 479)
+    frames = read_last()
+    assert frames.images == [(64, 160, 3)] and frames.note.startswith("damaged (")
+
+
+def test_too_many_frames_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path, slow = videos.write(tmp_path / "a.mp4", 40, gop=40), videos.write_packed_avi(tmp_path / "a.avi", 40)
+    monkeypatch.setattr(video, "MAX_DECODED", 20 * videos.WIDTH * videos.HEIGHT)
+    assert video.read_frames(path, choose(19), videos.read_number).images == [19]
+    for file, number in ((path, 20), (slow, 0)):
+        with pytest.raises(video.VideoError, match="of 160x64 pixels would have to be decoded: too many"):
+            video.read_frames(file, choose(number), videos.read_number)
+    monkeypatch.setattr(video_index, "MAX_FRAMES", 39)
+    with pytest.raises(video.VideoError, match="has more than 39 frames"):
+        video.read_frames(path, choose(0), videos.read_number)
 
 
 def test_a_video_error_survives_the_way_from_a_worker_process():

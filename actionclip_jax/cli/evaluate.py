@@ -196,7 +196,8 @@ def train_and_test(options: argparse.Namespace) -> int:
         else:
             count = (options.clips_per_class or [experiments.BASE_SHOTS])[0]
             experiments.base_to_novel(run, count, options.seeds, terminal.say, progress)
-    terminal.CONSOLE.print((options.out / "report.md").read_text(encoding="utf-8"), markup=False)
+    report = (options.out / "report.md").read_text(encoding="utf-8")
+    terminal.CONSOLE.print(terminal.visible(report), markup=False)
     return 0
 
 

@@ -132,7 +132,7 @@ def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:
         timelines.print_segments(result)
         return
     ranked = result.top(options.top or TOP)
-    width = max(rich.cells.cell_len(label) for label, _ in ranked)
+    width = max(rich.cells.cell_len(terminal.visible(label)) for label, _ in ranked)
     for label, probability in ranked:
         terminal.CONSOLE.print(f"  {terminal.bar(label, width, probability)}")
 

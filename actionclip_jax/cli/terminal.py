@@ -5,6 +5,7 @@ import contextlib
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import rich.progress
 
 CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
 ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)  # progress and messages
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXIT_FAILED = 1  # something of the work asked for could not be done
 EXIT_USAGE = 2  # nothing was done: wrong arguments or unusable input
 EXIT_STUCK = 3  # a run stopped where somebody has to look; starting it again would not help
@@ -29,7 +31,12 @@ def tell(message: str) -> None:
 
 def escape(message: object) -> str:
     """Text that rich shows as it is."""
-    return rich.markup.escape(str(message))
+    return rich.markup.escape(visible(str(message)))
+
+
+def visible(text: str) -> str:
+    """The text with control characters spelt out: labels and file names come from anywhere, and a terminal obeys."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def say(line: str) -> None:
@@ -39,7 +46,7 @@ def say(line: str) -> None:
 
 def bar(label: str, width: int, probability: float) -> str:
     """Markup of a label in `width` columns with its probability as a bar."""
-    cell = escape(rich.cells.set_cell_size(label, width))
+    cell = escape(rich.cells.set_cell_size(visible(label), width))
     return f"{cell}  {probability:7.2%}  [cyan]{'━' * round(30 * probability)}[/]"
 
 

@@ -103,7 +103,7 @@ def print_segments(result: Any) -> None:
         terminal.CONSOLE.print(f"  no label is the best with a probability of {result.threshold:g} in any window")
         return
     spans = [f"{timeline.clock(part.start)} - {timeline.clock(part.end)}" for part in result.segments]
-    width = max(rich.cells.cell_len(part.label) for part in result.segments)
+    width = max(rich.cells.cell_len(terminal.visible(part.label)) for part in result.segments)
     for span, part in zip(spans, result.segments, strict=True):
         bar = terminal.bar(part.label, width, part.score)
         terminal.CONSOLE.print(f"  {span:>{max(map(len, spans))}}  {bar}")

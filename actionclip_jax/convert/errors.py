@@ -12,6 +12,7 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     RuntimeError,
+    MemoryError,
     EOFError,
     OSError,
     ValueError,

@@ -2,12 +2,11 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_dtypes
@@ -15,7 +14,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from actionclip_jax.convert import errors, torchscript
+from actionclip_jax import textfile
+from actionclip_jax.convert import errors, limits, torchscript
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 # the file that holds the weights in a directory, best first
@@ -58,15 +58,20 @@ def read(name: str | os.PathLike) -> Source:
         errors.CheckpointError: nothing there, not a checkpoint, damaged, or it would run code.
     """
     path = locate(str(name))
-    source = Source(str(name), path, {})
-    for part in weight_parts(path):
+    source, parts = Source(str(name), path, {}), weight_parts(path)
+    for part in parts:
         if part.suffix == ".safetensors":
             source.tree |= read_safetensors(part)
-        elif torchscript.is_archive(part):
+            continue
+        if zipfile.is_zipfile(part):
+            limits.check_archive(part)
+        if torchscript.is_archive(part):
             source.tree |= torchscript.read(part)
             source.scripted = True
         else:
             source.tree |= read_torch(part)
+    tensors = (tensor for _, tensor in flatten(source.tree))
+    limits.check_amount(path, tensors, sum(part.stat().st_size for part in parts))
     for side in SIDE_FILES:
         if side.endswith("config.json") and (path.parent / side).is_file() and path.name in WEIGHT_FILES:
             source.side[side] = read_json(path.parent / side)
@@ -76,8 +81,8 @@ def read(name: str | os.PathLike) -> Source:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = textfile.read_json(path)
+    except (OSError, ValueError) as error:
         raise errors.CheckpointError(f"{path}: not readable JSON ({errors.first_line(error)})") from None
     if not isinstance(content, dict):
         raise errors.CheckpointError(f"{path}: holds a {type(content).__name__}, expected an object with names")
@@ -181,19 +186,30 @@ def read_torch(path: pathlib.Path) -> dict[str, Any]:
             return arrays(loaded)
     except pickle.UnpicklingError as error:
         errors.refuse(path, str(error))
-    except errors.UNREADABLE as error:
+    except Exception as error:  # of damaged files PyTorch raises anything, struct.error and AssertionError among it
         raise errors.CheckpointError(
             f"{path}: not a readable PyTorch file, or cut short ({errors.first_line(error)})"
         ) from None
     raise errors.CheckpointError(f"{path}: holds a {type(loaded).__name__}, expected a dictionary of tensors")
 
 
-def arrays(value: Any) -> Any:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of every array in nested dicts, levels joined by `/`."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}/")
+        elif isinstance(value, np.ndarray):
+            yield f"{prefix}{key}", value
+
+
+def arrays(value: Any, visited: Iterator[int] | None = None) -> Any:
     """Torch tensors anywhere inside dicts -> numpy arrays on the same memory, bfloat16 included."""
     import torch
 
+    visited = visited or limits.entry_counter()
+    next(visited)
     if isinstance(value, Mapping):
-        return {str(key): arrays(item) for key, item in value.items()}
+        return {str(key): arrays(item, visited) for key, item in value.items()}
     if not isinstance(value, torch.Tensor):
         return value
     value = value.detach()

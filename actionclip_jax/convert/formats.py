@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,15 +57,6 @@ FORMATS = {
 }
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """(name, array) of every array in nested dicts, levels joined by `/`."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, np.ndarray):
-            yield f"{prefix}{key}", value
-
-
 def recognise(source: files.Source, activation: str | None = None, frames: int | None = None) -> Recognised:
     """Finds out what a checkpoint is.
 
@@ -77,7 +68,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     Raises:
         CheckpointError: no CLIP, or the activation cannot be known.
     """
-    tensors = {name: array for name, array in flatten(source.tree) if not NOT_THE_MODEL.fullmatch(name)}
+    tensors = {name: array for name, array in files.flatten(source.tree) if not NOT_THE_MODEL.fullmatch(name)}
     left_out = [key for key in source.tree if NOT_THE_MODEL.fullmatch(key)]
     hugging = "vision_model.embeddings.patch_embedding.weight" in tensors
     anchor = next((name for name in tensors if name.endswith("visual.conv1.weight")), None)
@@ -167,9 +158,7 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
     if missing := [name for name in wanted if name not in tensors]:
         raise errors.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
     ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
-    if wrong := [names[role] for role, rank in ranks.items() if tensors[names[role]].ndim != rank]:
-        shapes = ", ".join(f"{name} {tensors[name].shape}" for name in wrong)
-        raise errors.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {shapes}")
+    check_ranks(where, tensors, {names[role]: rank for role, rank in ranks.items()})
     width, _, patch, _ = tensors[names["patch"]].shape
     grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
     vocabulary, text_width = tensors[names["token"]].shape
@@ -193,6 +182,13 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
         ),
         embed_width=projection.shape[0 if names["projection"].endswith("weight") else 1],
     )
+
+
+def check_ranks(where: str, tensors: Mapping[str, np.ndarray], ranks: Mapping[str, int]) -> None:
+    """Raises CheckpointError unless those of the tensors that are there have as many dimensions, none of them 0."""
+    there = {name: tensors[name].shape for name in ranks if name in tensors}
+    if wrong := [f"{name} {shape}" for name, shape in there.items() if len(shape) != ranks[name] or 0 in shape]:
+        raise errors.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {', '.join(wrong)}")
 
 
 def flavour(source: files.Source, kind: str, activation: str | None, model: config.ModelConfig) -> dict[str, Any]:
@@ -254,6 +250,8 @@ def temporal_from_shapes(
     """Adds the temporal head, Shift and Joint of an ActionCLIP checkpoint; other formats have none of them."""
     if head_prefix is None:
         return model
+    ranks = {f"{head_prefix}frame_position_embeddings.weight": 2, f"{head_prefix}transformer.pos_embed": 3}
+    check_ranks(prefix, tensors, ranks | {f"{prefix}visual.time_embedding": 2})
     position = tensors.get(f"{head_prefix}frame_position_embeddings.weight")
     rows = 0 if position is None else position.shape[0]
     temporal = config.TemporalConfig(heads=model.text.width // 64 or 1)

@@ -1,6 +1,7 @@
 """Which PyTorch tensor is which parameter: tables of rows, read in both directions."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -210,6 +211,9 @@ def to_params(
     Raises:
         CheckpointError: tensors missing, left over or misshapen, or parameters nothing fills; all of them are listed.
     """
+    wanted, given = sum(map(math.prod, shapes.values())), sum(tensor.size for tensor in tensors.values())
+    if wanted > 2 * given:  # empty tensors, say, whose shapes promise layers of any width: nothing to allocate for
+        raise errors.CheckpointError(f"the checkpoint holds {given} numbers, and the model it describes has {wanted}")
     found = [f"nothing fills {path!r}" for path in sorted(set(shapes) - {row.path for row in rows})]
     params = {}
     for row in rows:

@@ -36,7 +36,10 @@ def read_any(
         say: told, line by line, what was recognised.
     """
     if checkpoint.is_model_directory(name):
-        weights = checkpoint.load(name)
+        try:
+            weights = checkpoint.load(name)
+        except config.ConfigError as error:
+            raise errors.CheckpointError(f"{name}: {error}") from None
         say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
         if activation not in (None, weights.model.activation):
             raise errors.CheckpointError(

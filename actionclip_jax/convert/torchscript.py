@@ -11,20 +11,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from actionclip_jax.convert import errors
+from actionclip_jax.convert import errors, limits
 
 
 def is_archive(path: pathlib.Path) -> bool:
     """Whether the file is a TorchScript archive: a zip with a `code` folder."""
     if not zipfile.is_zipfile(path):
         return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except errors.UNREADABLE as error:
-        raise errors.CheckpointError(
-            f"{path}: not a readable archive, or cut short ({errors.first_line(error)})"
-        ) from None
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -33,8 +28,10 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             root = next(name for name in archive.namelist() if "/code/" in name).split("/")[0]
-            pickled = io.BytesIO(stored_bytes(archive, f"{root}/data.pkl", limit=1 << 26))
-            return dict(named_tensors(ScriptUnpickler(pickled, path, archive, root).load()))
+            pickled = stored_bytes(archive, f"{root}/data.pkl", limits.PICKLE_BYTES)
+            limits.check_pickle(pickled)
+            module = ScriptUnpickler(io.BytesIO(pickled), path, archive, root).load()
+            return dict(named_tensors(module, limits.entry_counter()))
     except errors.CheckpointError:
         raise
     except errors.UNREADABLE as error:
@@ -44,10 +41,10 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def stored_bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """An entry of an archive, which must be stored as it is (compressed, a small file could fill the memory)."""
+    """An entry of an archive."""
     entry = archive.getinfo(name)
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
-        raise errors.CheckpointError(f"{archive.filename}: the entry {name} is compressed or larger than {limit} bytes")
+    if entry.file_size > limit:
+        raise errors.CheckpointError(f"{archive.filename}: the entry {name} is larger than {limit} bytes")
     return archive.read(entry)
 
 
@@ -58,13 +55,14 @@ class ScriptModule:
         self.attributes = state
 
 
-def named_tensors(value: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+def named_tensors(value: Any, visited: Iterator[int], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
     """(dotted name, array) of every tensor below a module."""
+    next(visited)
     if isinstance(value, np.ndarray):
         yield prefix, value
     elif isinstance(value, ScriptModule):
         for name, item in vars(value).get("attributes", {}).items():
-            yield from named_tensors(item, f"{prefix}.{name}" if prefix else str(name))
+            yield from named_tensors(item, visited, f"{prefix}.{name}" if prefix else str(name))
 
 
 STORAGES = {
@@ -107,6 +105,8 @@ class ScriptUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: tuple) -> np.ndarray:
         """A storage of the archive as a flat array."""
         _, dtype, key, _, count = pid
+        if dtype not in STORAGES.values():
+            raise ValueError(f"a storage of {dtype!r}")
         if key not in self.storages:
             folder = "data" if f"{self.root}/data/{key}" in self.archive.namelist() else "constants"
             size = count * np.dtype(dtype).itemsize
@@ -120,6 +120,6 @@ def rebuild_tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tupl
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
     if offset < 0 or min((0, *strides)) < 0 or min((1, *shape)) < 0 or max(last + 1, math.prod(shape)) > storage.size:
-        raise errors.CheckpointError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
+        raise ValueError(f"a tensor of shape {shape} does not fit its storage of {storage.size} elements")
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

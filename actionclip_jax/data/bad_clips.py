@@ -53,8 +53,8 @@ class Report:
 
     def _read(self) -> set[str]:
         known = set()
-        for line in textfile.read_lines(self.path) if self.path and self.path.exists() else ():
-            with contextlib.suppress(ValueError):  # the last line of a run that was killed
+        for line in textfile.read_text(self.path).split("\n") if self.path and self.path.exists() else ():
+            with contextlib.suppress(ValueError):  # the last line, of a run that was killed or empty
                 known.add(json.loads(line)["id"])
         return known
 

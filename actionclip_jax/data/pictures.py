@@ -1,14 +1,19 @@
 """Single encoded frames: JPEG (or whatever OpenCV reads), and H.264 of which every frame decodes alone."""
 
 import fractions
+import io
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import av
 import cv2
 import numpy as np
+from PIL import Image
 
 from actionclip_jax.data import video, views
+
+MAX_BYTES = 4 * video.MAX_PIXELS  # of a picture's file: more than its pixels, and alpha, take uncompressed
 
 
 def read_pictures(
@@ -42,12 +47,30 @@ def read_pictures(
 def decode_picture(data: bytes) -> np.ndarray:
     """A JPEG, PNG or other picture -> [H, W, 3] uint8 RGB; JPEGs bit for bit as PIL decodes them."""
     try:
+        with Image.open(io.BytesIO(data)) as header:  # reads no more than that; OpenCV would take up to 3 GB for it
+            width, height = header.size
+    except Image.DecompressionBombError:  # whose own limit is higher
+        raise ValueError(f"more than {video.MAX_PIXELS} pixels") from None
+    except (OSError, ValueError, SyntaxError):
+        raise ValueError("not a picture") from None
+    if problem := video.describe_excess(height, width):
+        raise ValueError(problem)
+    try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error as error:  # a header that promises more pixels than OpenCV allows
         raise ValueError(error.err) from None
     if image is None:
         raise ValueError("not a picture")
     return image
+
+
+def read_file(path: pathlib.Path) -> bytes:
+    """The bytes of a picture. Raises OSError and ValueError."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise ValueError("not a file")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"a picture of {path.stat().st_size} bytes")
+    return path.read_bytes()
 
 
 class JpegEncoder:
@@ -103,7 +126,7 @@ class IntraDecoder:
     def __init__(self) -> None:
         self.codec = av.CodecContext.create("h264", "r")
         self.codec.thread_count = 1
-        self.codec.options = {"err_detect": "explode"}
+        self.codec.options = {"err_detect": "explode", "max_pixels": str(video.MAX_PIXELS)}
 
     def decode(self, packet: bytes) -> np.ndarray:
         """A packet -> [H, W, 3] uint8 RGB."""

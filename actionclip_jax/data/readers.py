@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax.data import pictures, table, video
+from actionclip_jax.data import pictures, table, video, video_index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,13 @@ class FrameFolders:
         short_side: int | None = None,
     ) -> video.Frames:
         """See `table.Reader`."""
-        if not clip.frames:
-            raise video.VideoError(clip.path, "a folder of no frames")
+        if not 0 < (clip.frames or 0) <= video_index.MAX_FRAMES:
+            raise video.VideoError(clip.path, f"a folder of {clip.frames or 'no'} frames")
 
         def decode(number: int) -> np.ndarray:
             file = pathlib.Path(clip.path, self.template.format(self.first + number))
             try:
-                return pictures.decode_picture(file.read_bytes())
+                return pictures.decode_picture(pictures.read_file(file))
             except (OSError, ValueError) as error:
                 raise video.VideoError(file, getattr(error, "strerror", None) or str(error)) from error
 

@@ -25,6 +25,7 @@ from actionclip_jax import textfile
 from actionclip_jax.data import pictures, table, video
 
 VERSION = 1
+MAX_SHARDS = 100_000  # their names have five digits
 MEND = "delete them and run the same `actionclip prepare` again"
 DECODERS = {"jpeg": lambda: pictures.decode_picture, "video": lambda: pictures.IntraDecoder().decode}
 
@@ -47,18 +48,27 @@ class Records:
         shard, _, first = clip.path.rpartition(":")
         read = functools.partial(read_record, name, f"{self.directory}/shards/{shard}.array_record")
         header = read(int(first))
-        if not isinstance(header, dict) or header["id"] != clip.id:
-            found = header["id"] if isinstance(header, dict) else "frames"
+        if not isinstance(header, dict) or header.get("id") != clip.id:
+            found = header.get("id") if isinstance(header, dict) else "frames"
             raise video.VideoError(name, f"the record holds {found!r}: its list belongs to another shard")
-        decode, group = DECODERS[header["codec"]](), header["group"]
+        try:
+            decode, group = DECODERS[header["codec"]](), header["group"]
+            seconds = np.frombuffer(header["times"], np.float64)
+        except (LookupError, TypeError, ValueError) as error:
+            raise video.VideoError(name, f"the record is not one of a clip ({error!r})") from None
         read_group = functools.lru_cache(maxsize=1)(
             lambda number: read(int(first) + 1 + number)
         )  # frames come in order
 
         def decode_frame(number: int) -> np.ndarray:
-            return decode(read_group(number // group)[number % group])
+            try:
+                picture = read_group(number // group)[number % group]
+            except (LookupError, TypeError, ArithmeticError):
+                raise video.VideoError(name, f"the records hold no frame {number}") from None
+            if not isinstance(picture, bytes):
+                raise video.VideoError(name, f"frame {number} is no picture")
+            return decode(picture)
 
-        seconds = np.frombuffer(header["times"], np.float64)
         return pictures.read_pictures(name, decode_frame, seconds, choose, transform, short_side)
 
 
@@ -97,6 +107,8 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
     if damaged:
         head = f"{directory}: {len(damaged)} of {dataset['shards']} shards cannot be used; {MEND}:"
         raise ValueError("\n".join([head, *damaged[:5], *(["  ..."] if len(damaged) > 5 else [])]))
+    if wrong := [clip.id for clip in clips if not all(label in range(len(dataset["labels"])) for label in clip.labels)]:
+        raise ValueError(f"{directory} is damaged: {len(wrong)} clips have labels beyond its list, such as {wrong[0]}")
     return table.make_table(
         clips,
         dataset["labels"],
@@ -125,6 +137,11 @@ def read_dataset(directory: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"{directory}: version {dataset.get('version')!r} of prepared data, expected {VERSION}")
     expected = {"complete": bool, "shards": int, "labels": list, "names": list, "multi_label": bool, "origin": dict}
     check_fields(directory / "dataset.json", dataset, expected)
+    texts = (*dataset["labels"], *dataset["names"])
+    if not all(isinstance(text, str) for text in texts) or len(texts) != 2 * len(dataset["labels"]):
+        raise ValueError(f"{directory / 'dataset.json'} is damaged: its labels and names are not as many texts")
+    if not 0 <= dataset["shards"] <= MAX_SHARDS:
+        raise ValueError(f"{directory / 'dataset.json'} is damaged: it says {dataset['shards']} shards")
     return dataset
 
 

@@ -76,6 +76,7 @@ class Grid:
         return math.ceil((seconds - ROUNDING) / self.spacing - 0.5)
 
     def _transformed(self, frame: av.VideoFrame) -> Any:
+        video.check_size(self.path, frame)
         return self.transform(video.to_upright_rgb(frame, None))
 
 

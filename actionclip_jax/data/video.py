@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import math
 import os
@@ -17,6 +18,20 @@ from actionclip_jax.data import video_index, views
 
 SUFFIXES = (".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts")
 SUFFIXES += (".ogv", ".ts", ".vob", ".webm", ".wmv")
+# What may be asked of the machine by a file whose header can say anything: beyond it the file is refused.
+MAX_PIXELS = 8192 * 4320  # of a frame: the largest 8K format; a decoder holds up to 16 at 1.5 bytes a pixel
+MAX_RATIO = 100  # of the sides: a line of 65,535 pixels would become gigabytes when its short side is made 224
+MAX_DECODED = 1 << 41  # pixels decoded to reach the frames asked for: ten hours of 1080p at 30 a second, all of it
+# By what they hold, whatever a file is called. Left out is what opens further files (concat, hls, dash, imf), asks the
+# network (sdp, rtsp), or makes pictures of anything (tty, lavfi, rawvideo).
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpegts,mpeg,mpegvideo,ogg,gif,nut,mxf,ivf,m4v,h264,hevc"
+FORMATS += ",mjpeg,obu,apng,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,mp3,wav,aac,flac"
+OPEN_OPTIONS = {
+    "format_whitelist": FORMATS,
+    "protocol_whitelist": "file",
+    "pattern_type": "none",  # image2 would read 1%d.jpg as a series of files
+    "max_pixels": str(MAX_PIXELS),
+}
 
 
 class VideoError(ValueError):
@@ -135,11 +150,14 @@ def read_frames(
     try:
         with open_stream(source) as (container, stream):
             index = video_index.read_index(container, stream)
+            if index.packets > video_index.MAX_FRAMES:
+                raise VideoError(source.path, f"has more than {video_index.MAX_FRAMES} frames")
             if index.exact:
                 seconds = (index.pts - index.pts[0]) * float(stream.time_base)
                 wanted = _Wanted(source, seconds, choose, transform)
                 if _decode_groups(source, stream, index, wanted):
                     return wanted.frames(seconds, describe_loss(index.packets, index.declared, len(index.pts), None))
+            _check_work(source, stream, index.packets)
         return _read_sequentially(source, index, choose, transform)
     except av.error.FFmpegError as error:
         raise VideoError(source.path, error.strerror) from error
@@ -185,7 +203,7 @@ class _Wanted:
         choose: Callable[[int], np.ndarray],
         transform: Callable[[np.ndarray], Any],
     ) -> None:
-        self.transform, self.short_side = transform, source.short_side
+        self.path, self.transform, self.short_side = source.path, transform, source.short_side
         self.window, self.indices = (0, 0), np.empty(0, np.int64)
         if seconds is not None:  # otherwise the frames' times are yet to be found, and nothing can be chosen
             first, stop = self.window = _find_window(source, seconds)
@@ -194,6 +212,7 @@ class _Wanted:
 
     def add(self, number: int, frame: av.VideoFrame) -> None:
         if number in self.images:
+            check_size(self.path, frame)
             self.images[number] = self.transform(to_upright_rgb(frame, self.short_side))
 
     def frames(self, seconds: np.ndarray, note: str | None) -> Frames:
@@ -213,20 +232,23 @@ def checked_choice(indices: np.ndarray, length: int) -> np.ndarray:
 def open_stream(source: Source) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """An open file and the video in it. Raises VideoError where there is none."""
     try:
-        container = av.open(_find_file(source.path))
+        container = av.open(_find_file(source.path), options=OPEN_OPTIONS)
     except av.error.FFmpegError as error:
-        raise VideoError(source.path, f"cannot be opened as a video ({error.strerror})") from error
+        reason = "not a format that is read here" if error.errno == errno.EINVAL else error.strerror
+        raise VideoError(source.path, f"cannot be opened as a video ({reason})") from error
     except OSError as error:  # no permission, a disk that fails, a name too long
         raise VideoError(source.path, error.strerror or str(error)) from error
     with container:
-        # Cover art of an audio file is a video stream too; "tty" draws any text file as a video of its letters.
+        # Cover art of an audio file is a video stream too.
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-        if not streams or container.format.name == "tty":
+        if not streams:
             raise VideoError(source.path, "has no video stream")
         if streams[0].codec_context is None:
             raise VideoError(source.path, "this build of FFmpeg has no decoder for its video codec")
+        check_size(source.path, streams[0])
         streams[0].codec_context.thread_count = 1
+        streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may grow from frame to frame
         yield container, streams[0]
 
 
@@ -236,6 +258,8 @@ def _find_file(path: str | os.PathLike) -> str:
         raise VideoError(path, "no such file")
     if file.is_dir():
         raise VideoError(path, "is a directory")
+    if not file.is_file():
+        raise VideoError(path, "not a file")  # a pipe would be waited for, a device has no end
     if file.stat().st_size == 0:
         raise VideoError(path, "the file is empty")
     return str(file)
@@ -246,6 +270,9 @@ def _decode_groups(source: Source, stream: av.VideoStream, index: video_index.In
 
     Groups are skipped by dropping their packets, which is cheap and, unlike seeking, exact.
     """
+    starts = index.groups[np.searchsorted(index.groups, np.sort(wanted.indices), "right") - 1]
+    ends = dict(zip(starts.tolist(), np.sort(wanted.indices).tolist(), strict=True))  # the last one of a group stays
+    _check_work(source, stream, sum(end - start + 1 for start, end in ends.items()))
     if index.kept is not None:
         return _decode_wanted(stream.codec_context, iter(index.kept), index, wanted)
     with open_stream(source) as (container, stream):
@@ -255,7 +282,7 @@ def _decode_groups(source: Source, stream: av.VideoStream, index: video_index.In
 def _decode_wanted(
     decoder: av.VideoCodecContext, packets: Iterator[av.Packet], index: video_index.Index, wanted: _Wanted
 ) -> bool:
-    decoder.options = {"err_detect": "explode"}  # damage would be patched from other frames here than in a full decode
+    decoder.options |= {"err_detect": "explode"}  # damage would be patched from other frames here than in a full decode
     for start, stop in itertools.pairwise(index.groups.tolist()):
         group = itertools.islice(packets, stop - start)
         last = max((number for number in wanted.images if start <= number < stop), default=-1)
@@ -315,6 +342,26 @@ def _seconds(stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
     if None not in times and all(a < b for a, b in itertools.pairwise(times)):
         return (np.array(times, np.int64) - times[0]) * float(stream.time_base)
     return np.arange(len(times)) / frame_rate(stream)
+
+
+def check_size(path: str | os.PathLike, frame: av.VideoStream | av.VideoFrame) -> None:
+    """Raises VideoError for frames that are too large to be read."""
+    if problem := describe_excess(frame.height, frame.width):
+        raise VideoError(path, f"has frames of {problem}")
+
+
+def describe_excess(height: int, width: int) -> str | None:
+    """What is wrong with a picture of this size, if anything."""
+    if height * width > MAX_PIXELS or max(height, width) > MAX_RATIO * max(1, min(height, width)):
+        return f"{width}x{height} pixels: at most {MAX_PIXELS} of them, and sides of at most 1:{MAX_RATIO}, are read"
+    return None
+
+
+def _check_work(source: Source, stream: av.VideoStream, frames: int) -> None:
+    """Raises VideoError where so many frames are too many to decode."""
+    if frames * stream.height * stream.width > MAX_DECODED:
+        size = f"{stream.width}x{stream.height}"
+        raise VideoError(source.path, f"{frames} frames of {size} pixels would have to be decoded: too many")
 
 
 def frame_rate(stream: av.VideoStream) -> float:

@@ -1,6 +1,7 @@
 """What demuxing alone tells about a video: how many frames, when they are shown, where decoding can start."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import av
@@ -10,6 +11,7 @@ import numpy as np
 _ONE_FRAME_A_PACKET = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4")
 # MPEG-4 Part 2 pads packed B-frames with "not coded" pictures: a bare header, 6 to 8 bytes, which shows nothing.
 _MPEG4_NOT_CODED_BYTES = 16
+MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is indexed
 _KEPT_BYTES = (
     16 * 2**20
 )  # reading them again would cost another opening of the file: a tenth of the time of a short clip
@@ -41,10 +43,10 @@ def read_packets(container: av.container.InputContainer, stream: av.VideoStream)
 
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
-    """Reads the whole file once without decoding it. A file that breaks off is indexed up to there."""
+    """Reads the file once without decoding it. One that breaks off, or has too many packets, is indexed up to there."""
     packets, kept, room, faults = [], [], _KEPT_BYTES, 0
     try:
-        for packet in read_packets(container, stream):
+        for packet in itertools.islice(read_packets(container, stream), MAX_FRAMES + 1):
             packets.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
             faults += packet.is_corrupt
             room -= packet.size

@@ -18,12 +18,17 @@ import rich.console
 import rich.markup
 import rich.table
 import runs
+import untrusted
 
 GROUPS: dict[str, list[harness.Fault]] = {
     "runs": runs.FAULTS,
     "checkpoints": checkpoints.FAULTS,
     "peers": peers.FAULTS,
     "launchers": launchers.LAUNCHERS,
+    "weights": untrusted.CHECKPOINTS,
+    "videos": untrusted.VIDEOS,
+    "lists": untrusted.LISTS,
+    "configs": untrusted.CONFIGS,
 }
 CONSOLE = rich.console.Console(width=160, highlight=False)
 

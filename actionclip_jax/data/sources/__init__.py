@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import re
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from actionclip_jax.data.sources import (
 SourceError = problems.SourceError
 PATHS = ("path", "videos", "labels", "base_classes")  # settings in which ~ is the home directory
 LABEL_FILES = {"labels": "--labels", "base_classes": "--base-classes"}
+FRAME_TEMPLATE = re.compile(r"[^{}]*\{(:0?\d?\dd?|:d)?\}[^{}]*")  # of all that str.format knows, a number of a width
 KINDS = {
     "folders": folders.read,
     "csv": lists.read,
@@ -84,11 +86,7 @@ def _check_choices(source: config.SourceConfig, found: problems.Problems) -> Non
             found.add(problems.WRONG, problem)
     if not source.path:
         found.add(problems.MISSING, "path (SOURCE): expected a list, a directory or the name of a TFDS data set")
-    try:
-        differs = source.frame_template.format(1) != source.frame_template.format(2)
-    except (ValueError, LookupError):
-        differs = False
-    if not differs:
+    if not FRAME_TEMPLATE.fullmatch(source.frame_template):
         found.add(
             problems.WRONG, f"frame_template is {source.frame_template!r}: expected a place for a number, like {{:05d}}"
         )

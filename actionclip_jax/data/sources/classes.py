@@ -12,6 +12,7 @@ from actionclip_jax.data.sources import problems
 # what label files beside a list are called; the first pattern found decides
 BESIDE = ("labels.csv", "labels.json", "labels.txt", "*_labels.csv", "*-labels.json", "*_labels.txt", "label_map*.txt")
 BESIDE += ("classInd.txt",)
+NUMBER = re.compile(r"\d{1,9}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,9 @@ def read_classes(path: pathlib.Path, found: problems.Problems) -> Classes:
     numbers, names = found.read(read, path)
     if not names:
         found.fail("label files without a label", str(path))
+    for name in names:
+        if len(name) > textfile.LONGEST_LABEL:
+            found.add(f"labels of more than {textfile.LONGEST_LABEL} characters", f"{path}: {textfile.shorten(name)}")
     for name in _repeated(names):
         found.add("labels that a label file holds twice", f"{path}: {name!r}")
     if not numbers:
@@ -55,7 +59,7 @@ def _read_json(path: pathlib.Path) -> tuple[list[int], list[str]]:
     content = textfile.read_json(path)
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return [], content
-    if isinstance(content, dict) and all(str(number).isdecimal() for number in content.values()):
+    if isinstance(content, dict) and all(NUMBER.fullmatch(str(number)) for number in content.values()):
         return [int(number) for number in content.values()], list(content)
     raise ValueError(f"{path}: expected JSON of the form {{name: number}} or [name, name ...]")
 
@@ -65,7 +69,7 @@ def _read_csv(path: pathlib.Path) -> tuple[list[int], list[str]]:
     rows = [row for _, row in textfile.read_rows(path)]
     header = [cell.lower() for cell in rows[0]] if rows else []
     numbers = [row[header.index("id") if "id" in header else 0] for row in rows[len(rows) - len(names) :]]
-    if all(number.isdecimal() for number in numbers):
+    if all(map(NUMBER.fullmatch, numbers)):
         return [int(number) for number in numbers], names
     if "id" in header:
         raise ValueError(f"{path}: not every id is a number")
@@ -74,7 +78,7 @@ def _read_csv(path: pathlib.Path) -> tuple[list[int], list[str]]:
 
 def _read_text(path: pathlib.Path) -> tuple[list[int], list[str]]:
     lines = textfile.read_lines(path)
-    matches = [re.fullmatch(r"c?(\d+)\s+(.+)", line) for line in lines]  # Charades numbers c000, c001 ...
+    matches = [re.fullmatch(r"c?(\d{1,9})\s+(.+)", line) for line in lines]  # Charades numbers c000, c001 ...
     if all(matches):
         return [int(match[1]) for match in matches], [match[2] for match in matches]
     return [], lines

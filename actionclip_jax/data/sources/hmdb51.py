@@ -51,7 +51,7 @@ def _read_list(
     for line, text in found.read(textfile.read_numbered_lines, path):
         place, _, number = text.rpartition(" ")
         folder, slash, name = place.strip().rpartition("/")
-        if not slash or not number.isdecimal():
+        if not slash or not listing.is_number(number):
             found.add("malformed lines (expected: class/file number)", f"line {line}: {text}")
             continue
         entries.append(listing.Entry(f"line {line}", (f"{folder}/{name}", name), (folder,)))

@@ -67,7 +67,10 @@ def _read_json(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[s
         try:
             annotations = item["annotations"]
             name = _clip_name(video_id, *annotations["segment"])
+            label, split = annotations.get("label", ""), item.get("subset", "")
+            if not (isinstance(label, str) and isinstance(split, str)):
+                raise TypeError
         except (KeyError, TypeError, ValueError, OverflowError):
             found.add("malformed entries", f"{video_id}: {item}")
             continue
-        yield f"entry {video_id}", (annotations.get("label", ""), name), item.get("subset", "")
+        yield f"entry {video_id}", (label, name), split

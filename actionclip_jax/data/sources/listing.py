@@ -2,11 +2,13 @@
 
 import dataclasses
 import pathlib
+import re
 from typing import Any
 
 from actionclip_jax.data.sources import classes
 
 Label = int | str  # a number of the label file, or a name
+NUMBER = re.compile(r"-?\d{1,18}")  # more digits fit no 64 bits
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,4 +40,4 @@ class Listing:
 
 def is_number(text: str) -> bool:
     """Whether a field of a list is a whole number; negative ones are reported later as out of range."""
-    return text.removeprefix("-").isdecimal()
+    return bool(NUMBER.fullmatch(text))

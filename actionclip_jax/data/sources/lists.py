@@ -30,9 +30,11 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
             f"{path}: holds no line with a clip; expected path,label, or in a text file path label",
         )
     known = None
-    if entries and all(listing.is_number(entry.labels[0]) for entry in entries):
+    if entries and all(entry.labels[0].removeprefix("-").isdecimal() for entry in entries):
         known = None if source.labels else classes.find_beside(path.parent, found)
         for entry in entries:
+            if not listing.is_number(entry.labels[0]):
+                found.fail("labels that are no numbers of classes", f"{entry.where}: {entry.labels[0]}")
             entry.labels = (int(entry.labels[0]),)
     return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], readers.VideoFiles(), known)
 
@@ -63,6 +65,8 @@ def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.
             if len(row) < 2 or (columns is None and len(row) > 2) or not (cells["path"] and cells["label"]):
                 raise ValueError
             start, end = (float(cells[field]) if cells.get(field) else None for field in ("start", "end"))
+            if cells.get("frames") and not listing.is_number(cells["frames"]):
+                raise ValueError
             frames = int(cells["frames"]) if cells.get("frames") else None
         except (KeyError, ValueError):
             found.add(f"malformed lines{expected}", f"line {line}: {','.join(row)}")

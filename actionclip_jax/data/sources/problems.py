@@ -1,10 +1,12 @@
 """Everything wrong with a data set, gathered and told at once."""
 
+import itertools
 import pathlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 EXAMPLES = 5  # named of every kind of problem
+LONGEST = 1000  # characters of an example: a line may have millions
 WRONG = "settings that are wrong"
 MISSING = "settings that are missing"
 UNUSED = "settings without use"
@@ -34,7 +36,8 @@ class Problems:
         lines = [f"{self.what} cannot be used:"]
         for kind, examples in self.examples.items():
             lines.append(f"  {kind}: {len(examples)}")
-            lines += [f"    {example}" for example in examples[:EXAMPLES]]
+            shown = (example if len(example) <= LONGEST else f"{example[:LONGEST]} ..." for example in examples)
+            lines += [f"    {example}" for example in itertools.islice(shown, EXAMPLES)]
             if len(examples) > EXAMPLES:
                 lines.append(f"    and {len(examples) - EXAMPLES} more")
         # names that are not UTF-8 could not be printed

@@ -39,7 +39,7 @@ class TfdsReader:
         row = int(clip.path.rpartition("/")[2])
         try:
             encoded = parse(open_shards(self.shards)[row])[self.feature].bytes_list.value
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, ValueError) as error:
             raise video.VideoError(clip.path, f"the record cannot be read ({error})") from None
         if not encoded:
             raise video.VideoError(clip.path, "the record holds no frames")
@@ -64,17 +64,23 @@ def parse(record: bytes) -> Any:
         from tensorflow_datasets import proto  # half a second, which only who reads TFDS has to pay
     except ImportError as error:
         raise ValueError(f"TFDS data sets need the package tensorflow-datasets ({error})") from error
-    return proto.tf_example_pb2.Example.FromString(record).features.feature
+    try:
+        return proto.tf_example_pb2.Example.FromString(record).features.feature
+    except Exception as error:  # protobuf's own kind, which has no public name common to all its versions
+        raise ValueError(f"not a tf.train.Example ({error})") from None
 
 
 def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
     """By name, below `videos` or where TFDS keeps its data sets, or the directory of a prepared one."""
     directory = find_directory(source, found)
     info = found.read(textfile.read_json, directory / "dataset_info.json")
-    features = found.read(textfile.read_json, directory / "features.json").get("featuresDict", {}).get("features", {})
-    feature, label = _find_features(features, directory, found)
+    features = found.read(textfile.read_json, directory / "features.json")
     split = source.split or "train"
-    shards = _find_shards(source, directory, info, split, found)
+    try:
+        feature, label = _find_features(features.get("featuresDict", {}).get("features", {}), directory, found)
+        shards = _find_shards(source, directory, info, split, found)
+    except (LookupError, TypeError, AttributeError) as error:
+        found.fail(problems.UNREADABLE, f"{directory}: features.json or dataset_info.json is not TFDS's ({error!r})")
     entries = []
     for row, record in enumerate(open_shards(shards)):
         example = parse(record)
