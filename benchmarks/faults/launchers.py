@@ -77,7 +77,8 @@ class Launched(tiny.Run):
         end = time.monotonic() + 120
         while max(self.losses(), default=0) < step:
             over = time.monotonic() > end or (process is not None and process.poll() is not None)
-            harness.expect(not over, f"step {step} was not reached: {self.said()[-1500:]}")
+            if over:
+                raise harness.Unexpected(f"step {step} was not reached: {self.said()[-1500:]}")
             time.sleep(0.05)
 
     def one_checkpoint(self) -> str:
