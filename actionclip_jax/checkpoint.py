@@ -23,6 +23,7 @@ from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
 VERSION = 2  # 1 had no digests
+LARGEST_CONFIG = 2**24  # bytes of a config.json; a real one has some thousands
 
 
 class ModelDirectoryError(ValueError):
@@ -43,7 +44,9 @@ class Weights:
 def is_model_directory(path: str | os.PathLike) -> bool:
     """Whether `path` is a directory written by `save`."""
     file = pathlib.Path(path).expanduser() / "config.json"
-    return file.is_file() and f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
+    if not file.is_file() or file.stat().st_size > LARGEST_CONFIG:
+        return False
+    return f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
 
 
 def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:

@@ -73,6 +73,8 @@ class RunCheckpoints:
             self._checkpointer.save_checkpointables_async(
                 step, {"state": state}, force=True, custom_metadata=seal(described)
             )
+        except jax.errors.JaxRuntimeError:
+            raise  # another process was lost
         except Exception as error:  # of a full disk Orbax and its storage libraries raise anything
             raise SaveError(f"a checkpoint could not be written ({errors.first_line(error)})") from error
 
@@ -152,6 +154,8 @@ class RunCheckpoints:
         """Waits until everything is written. Raises SaveError if something could not be."""
         try:
             self._checkpointer.close()
+        except jax.errors.JaxRuntimeError:
+            raise
         except Exception as error:
             raise SaveError(f"a checkpoint could not be written ({errors.first_line(error)})") from error
 
