@@ -1,7 +1,7 @@
 """Trains for minutes or hours and fails if memory, threads or open files grow.
 
-`python benchmarks/soak_train.py --data DIR`: a small model on a folder of videos, a folder for each class, with loader workers, checkpoints and evaluations all the
-time, in a process of its own that is looked at from outside (Linux).
+`python benchmarks/soak_train.py --data DIR`: a small model on a folder of videos, a folder for each class, with loader
+workers, checkpoints and evaluations all the time, in a process of its own that is looked at from outside (Linux).
 """
 
 import argparse
