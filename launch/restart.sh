@@ -28,8 +28,8 @@ ask() { # SIGNAL: tells the processes; scripts whose processes are elsewhere hav
 trap 'asked=TERM; ask TERM' TERM HUP
 trap 'asked=INT; ask INT' INT
 
-# Waits for all of `pids`; its exit code is that of the first that fails. When one does, the others cannot go on. After a crash they are
-# killed, for they wait for it in vain; else they are about to end too, perhaps saving, and have a minute.
+# Waits for all of `pids`; its exit code is that of the first that fails. When one does, the others cannot go on. After a
+# crash they are killed, for they wait for it in vain; else they are about to end too, perhaps saving, and have a minute.
 finish() {
     local code=0 ended alive pid deadline=
     while [ "${#pids[@]}" -gt 0 ]; do
