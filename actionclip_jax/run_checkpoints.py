@@ -20,6 +20,7 @@ from actionclip_jax import config, config_file, digests, run_config, training
 from actionclip_jax.convert import errors
 
 Say = Callable[[str], None]
+LONGEST_REASON = 200  # characters: of a missing array Orbax lists every array there should be
 
 
 class DamagedError(ValueError):
@@ -139,7 +140,7 @@ class RunCheckpoints:
         except (MemoryError, jax.errors.JaxRuntimeError):
             raise  # nothing the checkpoint is to blame for
         except Exception as error:
-            why = errors.first_line(error)
+            why = errors.first_line(error)[:LONGEST_REASON]
         require_everywhere(state is not None, why)
         saved, now = described["arrays"], self._digest(state)
         changed = [path for path, digest in now.items() if digest != saved[path]["digest"]]

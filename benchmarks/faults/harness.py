@@ -24,9 +24,16 @@ class Unexpected(Exception):
 
 
 def start(
-    arguments: Sequence[str], *, devices: int = 1, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    devices: int = 1,
+    environment: Mapping[str, str] | None = None,
+    output: int | None = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
-    """`actionclip ARGUMENTS` on so many virtual CPU devices, in a process group of its own; output is one text."""
+    """`actionclip ARGUMENTS` on so many virtual CPU devices, in a process group of its own; output is one text.
+
+    With `output` None it goes where that of this program does.
+    """
     variables = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -36,8 +43,8 @@ def start(
     return subprocess.Popen(
         [*COMMAND, *arguments],
         env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )

@@ -1,6 +1,6 @@
 """Trains for minutes or hours and fails if memory, threads or open files grow.
 
-`python benchmarks/soak_train.py --data DIR`: a small model on a folder of videos, a folder for each class, with loader
+`python benchmarks/faults/soak.py --data DIR`: a small model on a folder of videos, a folder for each class, with loader
 workers, checkpoints and evaluations all the time, in a process of its own that is looked at from outside (Linux).
 """
 
@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 
+import harness
 import rich.console
 import rich.table
+import tiny
 
 from actionclip_jax import run_log
 
@@ -39,7 +41,6 @@ def get_config():
     run.eval_every_epochs = 4.0
     return run
 """
-COMMAND = [sys.executable, "-c", "import sys; from actionclip_jax import cli; sys.exit(cli.main())"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def take(process: subprocess.Popen, begin: float, workdir: pathlib.Path) -> Read
     """The process and its children as they are now."""
     step = max((row["step"] for row in run_log.read_rows(workdir / "metrics.jsonl")), default=0)
     resident = threads = 0
-    for pid in [process.pid, *children(process.pid)]:
+    for pid in [process.pid, *tiny.children(process.pid)]:
         status = dict(
             line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
         )
@@ -65,13 +66,6 @@ def take(process: subprocess.Popen, begin: float, workdir: pathlib.Path) -> Read
         threads += int(status["Threads"])
     files = sum(1 for _ in pathlib.Path(f"/proc/{process.pid}/fd").iterdir())
     return Reading(time.monotonic() - begin, step, resident, threads, files)
-
-
-def children(pid: int) -> list[int]:
-    """Processes started by a process, and by those."""
-    listed = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    direct = [int(child) for file in listed for child in file.read_text().split()]
-    return [found for child in direct for found in (child, *children(child))]
 
 
 def judge(readings: list[Reading]) -> list[str]:
@@ -98,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="actionclip-soak-") as folder:
         file, workdir = pathlib.Path(folder) / "soak.py", pathlib.Path(folder) / "run"
         file.write_text(CONFIG.format(data=str(options.data.absolute())))
-        process = subprocess.Popen([*COMMAND, "train", "--config", str(file), "--workdir", str(workdir)])
+        process = harness.start(["train", "--config", str(file), "--workdir", str(workdir)], output=None)
         begin = time.monotonic()
         while time.monotonic() < begin + 60 * options.minutes:
             time.sleep(min(5, options.minutes))
