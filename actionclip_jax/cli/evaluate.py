@@ -91,7 +91,9 @@ def execute(options: argparse.Namespace) -> int:
         return 0
     terminal.set_up_jax()
     processes.join(options)
-    return interpolate(options) if options.interpolate else measure(options)
+    code = interpolate(options) if options.interpolate else measure(options)
+    processes.part()
+    return code
 
 
 def check_options(options: argparse.Namespace) -> None:
