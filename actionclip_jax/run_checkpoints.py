@@ -43,6 +43,7 @@ class RunCheckpoints:
         self.scores: dict[int, float] = {}  # by step; the caller adds them
         self._settings, self._digest = settings, digests.Digester(mesh)
         self._checkpointer = self._open()
+        self._writing: Any = None  # Orbax's handle of the checkpoint being written
 
     def _open(self) -> ocp.training.Checkpointer:
         return ocp.training.Checkpointer(
@@ -71,7 +72,8 @@ class RunCheckpoints:
         """
         described = {**described, "arrays": describe_arrays(state, self._digest(state))}
         try:
-            self._checkpointer.save_checkpointables_async(
+            self._finish_writing()
+            self._writing = self._checkpointer.save_checkpointables_async(
                 step, {"state": state}, force=True, custom_metadata=seal(described)
             )
         except jax.errors.JaxRuntimeError:
@@ -154,6 +156,7 @@ class RunCheckpoints:
     def close(self) -> None:
         """Waits until everything is written. Raises SaveError if something could not be."""
         try:
+            self._finish_writing()
             self._checkpointer.close()
         except jax.errors.JaxRuntimeError:
             raise
@@ -165,6 +168,12 @@ class RunCheckpoints:
         whole = [path for path in self.directory.iterdir() if path.name.isdecimal()] if self.directory.is_dir() else []
         newest = max(whole, key=lambda path: int(path.name), default=None)
         return "there is no checkpoint yet" if newest is None else f"last good checkpoint: {newest}"
+
+    def _finish_writing(self) -> None:
+        """Waits for the checkpoint being written: Orbax ends its thread and closes its files only when asked so."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def _set_aside(self, step: int) -> pathlib.Path:
         """Moves a checkpoint out of the way."""
