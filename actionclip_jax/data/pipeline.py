@@ -164,6 +164,7 @@ def check_shared_memory(needed: int) -> None:
 def start_worker(index: int, count: int) -> None:
     """Grain's hook."""
     workers.set_up_worker()
+    workers.outlast_sigterm()
 
 
 def join(arrays: Callable[[list], np.ndarray], parts: list[dict[str, Any]]) -> dict[str, Any]:

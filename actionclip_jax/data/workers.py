@@ -23,17 +23,23 @@ GRACE_SECONDS = 60.0  # after a SIGTERM, for the parent to end in order
 
 
 def set_up_worker() -> None:
-    """Called first in a worker process: one thread each, signals left to the parent, and death when the parent dies.
+    """Called first in a worker process: one thread each, Ctrl-C left to the parent, and death when the parent dies.
 
-    Ctrl-C and a cluster's SIGTERM reach all processes, but the parent still needs its workers to get to the end of a
-    step. A parent killed hard says no goodbye, and its workers would wait for it for ever, holding memory and files.
+    A parent killed hard says no goodbye, and its workers would wait for it for ever, holding memory and files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _exit_later)
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def outlast_sigterm() -> None:
+    """A cluster's SIGTERM reaches workers too, but the parent needs them to get to the end of a step.
+
+    Not for pools, which end their workers by SIGTERM and wait for them.
+    """
+    signal.signal(signal.SIGTERM, _exit_later)
 
 
 def _exit_later(number: int, frame: types.FrameType | None) -> None:
