@@ -3,12 +3,23 @@
 import jax
 
 
-def options(dtype: str) -> dict[str, str]:
-    """Options for `jax.jit(..., compiler_options=...)` of an encoder computing in `dtype` on the default backend.
+def platform() -> str:
+    """Where what is being traced will run: on the mesh that is set, whose devices need not be here."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return device.platform if device else jax.default_backend()
 
-    Each was measured to pay.
-    """
-    if jax.default_backend() == "cpu" and dtype == "float32":
+
+def has_flash_attention() -> bool:
+    """Whether cuDNN has flash attention for the GPU that is computed on: NVIDIA's from Ampere on."""
+    if jax.default_backend() != "gpu":  # compiling ahead for one of `hardware.py`, which all have it
+        return True
+    device = jax.local_devices()[0]
+    return "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
+
+
+def options(dtype: str) -> dict[str, str]:
+    """Options for `jax.jit(..., compiler_options=...)` of an encoder computing in `dtype`. Each was measured to pay."""
+    if platform() == "cpu" and dtype == "float32":
         # By default XLA hands all products to YNNPACK, whose large float32 ones take 1.15 times as long as Eigen's.
         # Fusions that may start only at a reduction leave those to Eigen and keep attention one fused kernel.
         return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}

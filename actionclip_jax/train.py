@@ -139,7 +139,8 @@ class Trainer:
         """The step of this run; says where it runs and what it needs."""
         self.clock.lap("start")
         data = self.run.data
-        step = training.compile_step(self.spec, self.mesh, self.state, self.texts, data.sample, data.loader.batch_size)
+        rows = data.loader.batch_size
+        step = training.trace_step(self.spec, self.mesh, self.state, self.texts, data.sample, rows).lower().compile()
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
         memory = compiler.describe_memory(step)
         self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {memory}")

@@ -141,10 +141,14 @@ def make_train_step(
     return step
 
 
-def compile_step(
+def trace_step(
     spec: StepSpec, mesh: Mesh, state: TrainState, texts: jax.Array, sample: config.SampleConfig, rows: int
-) -> jax.stages.Compiled:
-    """The step for batches of so many clips: being compiled ahead, it cannot compile a second time. The mesh is set."""
+) -> jax.stages.Traced:
+    """The step for batches of so many clips, to be lowered and compiled ahead, so that it cannot compile twice.
+
+    State and texts may be descriptions with shardings (jax.ShapeDtypeStruct). The mesh is set; it may be of devices
+    that are not here.
+    """
     video = (rows, sample.frames, sample.size, sample.size, 3)
     multi_label = spec.objective.loss == "multi_label"
     label = ((rows, texts.shape[0]), jnp.uint8) if multi_label else ((rows,), jnp.int32)
@@ -159,7 +163,7 @@ def compile_step(
         out_shardings=(jax.tree.map(lambda array: array.sharding, state), sharding.everywhere(mesh)),
         compiler_options=compiler.options(spec.compute.dtype),
     )
-    return step.lower(state, batch, texts).compile()
+    return step.trace(state, batch, texts)
 
 
 def batch_loss(

@@ -54,7 +54,12 @@ def make_batch(number, rows=ROWS):
 
 
 def make_params(spec, seed=0):
-    return action_clip.named_params(action_clip.ActionClip(spec.model, rngs=nnx.Rngs(seed)))
+    return dict(random_params(spec.model, seed))
+
+
+@functools.cache
+def random_params(model, seed):
+    return jax.jit(lambda: action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed))))()
 
 
 def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
@@ -104,20 +109,16 @@ def assert_close(path, ours, theirs, rtol):
 
 def compile_step(spec, mesh, rows):
     """The compiled step for that many clips, from shapes alone."""
-    size = spec.model.image.size
     with jax.set_mesh(mesh):
-        shapes = jax.eval_shape(lambda: make_params(spec))
-        places = sharding.param_shardings({path: shape.shape for path, shape in shapes.items()}, mesh)
-        state = jax.eval_shape(functools.partial(training.init_state, spec), shapes, {})
+        shapes = action_clip.param_shapes(spec.model)
+        places = sharding.param_shardings(shapes, mesh)
+        params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
+        state = jax.eval_shape(functools.partial(training.init_state, spec), params, {})
         state = jax.tree.map(
             lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
             state,
             sharding.tree_shardings(state, places, mesh),
         )
-        by_row = sharding.by_row(mesh)
-        batch = {
-            "video": jax.ShapeDtypeStruct((rows, tiny.FRAMES, size, size, 3), np.uint8, sharding=by_row),
-            "label": jax.ShapeDtypeStruct((rows,), np.int32, sharding=by_row),
-        }
         texts = jax.ShapeDtypeStruct(make_texts().shape, np.int32, sharding=sharding.everywhere(mesh))
-        return jax.jit(training.make_train_step(spec, mesh), donate_argnums=0).lower(state, batch, texts).compile()
+        sample = config.SampleConfig(frames=tiny.FRAMES, size=spec.model.image.size)
+        return training.trace_step(spec, mesh, state, texts, sample, rows).lower().compile()

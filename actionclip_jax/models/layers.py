@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from actionclip_jax import config, sharding
+from actionclip_jax import compiler, config, sharding
 
 ACTIVATIONS = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -59,7 +59,7 @@ class TransformerSpec:
 
 def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> jax.Array:
     """`jax.lax.dot_general`. XLA has fast bfloat16 products for CPUs (AMX) only where the result is float32."""
-    if jax.default_backend() == "cpu" and lhs.dtype == jnp.bfloat16:
+    if lhs.dtype == jnp.bfloat16 and compiler.platform() == "cpu":
         options["preferred_element_type"] = jnp.float32
     return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
 
@@ -84,11 +84,9 @@ def use_cudnn(q: jax.Array, causal: bool, implementation: str) -> bool:
     """
     if implementation != "auto":
         return implementation == "cudnn"
-    if jax.default_backend() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
+    if compiler.platform() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
         return False
-    device = jax.local_devices()[0]
-    recent = "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
-    return recent and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    return compiler.has_flash_attention() and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
 
 
 def attend_xla(
