@@ -143,3 +143,34 @@ def interpolation_curve(
     for chart in charts:
         chart.grid(alpha=0.3)
     page.savefig(path, dpi=100)
+
+
+def sweep(path: str | os.PathLike, reports: Sequence[dict[str, Any]]) -> None:
+    """Draws memory and speed over the clips a device, a line for each remat policy and mesh of `actionclip compile`."""
+    page = figure.Figure(figsize=(12, 4.6), layout="constrained")
+    memory, speed = page.subplots(1, 2)
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for report in sorted(reports, key=lambda one: one["batch"]["clips_per_device"]):
+        mesh = report["topology"]["mesh"]
+        axes = "".join(f", {name} {mesh[name]}" for name in ("fsdp", "model") if mesh[name] > 1)
+        lines.setdefault(f"remat {report['compute']['remat']}{axes}", []).append(report)
+    for label, line in lines.items():
+        clips = [one["batch"]["clips_per_device"] for one in line]
+        (drawn,) = memory.plot(clips, [one["memory"]["wanted"] / 2**30 for one in line], "o-", label=label)
+        timed = [one for one in line if one["fits"] and "clips_per_second" in one]
+        rates = [one["clips_per_second"] / one["topology"]["devices"] for one in timed]
+        speed.plot(
+            [one["batch"]["clips_per_device"] for one in timed], rates, "o-", color=drawn.get_color(), label=label
+        )
+    memory.axhline(reports[0]["memory"]["available"] / 2**30, color="grey", linestyle="--", label="available")
+    memory.set(title="memory of a device", xlabel="clips a device", ylabel="GiB", xscale="log", yscale="log")
+    speed.set(title="estimated clips/s of a device", xlabel="clips a device", xscale="log")
+    for axes in (memory, speed):
+        axes.set_xticks(sorted({one["batch"]["clips_per_device"] for one in reports}))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    memory.legend(fontsize="small")
+    topology = reports[0]["topology"]
+    page.suptitle(f"{topology['devices']} x {topology['accelerator']}, {reports[0]['batch']['frames']} frames")
+    page.savefig(path, dpi=100)

@@ -17,19 +17,39 @@ def has_flash_attention() -> bool:
     return "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
 
 
-def options(dtype: str) -> dict[str, str]:
+def options(dtype: str) -> dict[str, str | int]:
     """Options for `jax.jit(..., compiler_options=...)` of an encoder computing in `dtype`. Each was measured to pay."""
     if platform() == "cpu" and dtype == "float32":
         # By default XLA hands all products to YNNPACK, whose large float32 ones take 1.15 times as long as Eigen's.
         # Fusions that may start only at a reduction leave those to Eigen and keep attention one fused kernel.
         return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+    if platform() == "gpu" and jax.default_backend() != "gpu":
+        # there is no GPU to try kernels on: take those that need no trying
+        off = ("xla_gpu_shard_autotuning", "xla_gpu_enable_triton_gemm")
+        return {"xla_gpu_autotune_level": 0, **dict.fromkeys(off, False)}
     return {}
 
 
-def describe_memory(step: jax.stages.Compiled) -> str:
-    """What the compiled step needs on every device."""
+def memory_by_kind(step: jax.stages.Compiled) -> dict[str, int] | None:
+    """Bytes a compiled step needs on every device; None where the compiler does not say. Their sum is the peak.
+
+    `arguments` are state and data, `results` what is not written over them, `temporaries` the most there is at a time.
+    """
     memory = step.memory_analysis()
     if memory is None:
+        return None
+    return {
+        "arguments": memory.argument_size_in_bytes,
+        "results": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "code": memory.generated_code_size_in_bytes,
+    }
+
+
+def describe_memory(step: jax.stages.Compiled) -> str:
+    """What the compiled step needs on every device, as a sentence."""
+    memory = memory_by_kind(step)
+    if memory is None:
         return "the compiler does not say how much memory a step needs"
-    kept, temporary = (size / 2**20 for size in (memory.argument_size_in_bytes, memory.temp_size_in_bytes))
+    kept, temporary = (memory[kind] / 2**20 for kind in ("arguments", "temporaries"))
     return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"

@@ -9,8 +9,8 @@ from typing import Any
 ACTIVATIONS = ("quick_gelu", "gelu")
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 DTYPES = ("float32", "bfloat16")
-REMAT = ("none", "projections", "attention", "dots", "full")
-LAYERS = ("scan", "unroll")
+REMAT = ("none", "products", "projections", "attention", "full")
+LAYERS = ("auto", "scan", "unroll")
 ATTENTION = ("auto", "xla", "cudnn")
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
 SOURCES += ("records", "sample")
@@ -81,6 +81,12 @@ class ModelConfig:
     joint: bool = False  # "pre-network prompt": the patches of all frames attend together
     drop_path: float = 0.0  # stochastic depth of the last block, growing linearly from 0 at the first
     embedding_dropout: float = 0.0
+    patch_dropout: float = 0.0  # share of a frame's patches that training leaves out (FLIP, arXiv 2212.00794)
+
+    @property
+    def kept_patches(self) -> int:
+        """Patches of a frame that are left in training."""
+        return max(1, round((self.image.tokens - 1) * (1 - self.patch_dropout)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +95,7 @@ class ComputeConfig:
 
     dtype: str = "float32"
     remat: str = "none"  # what the backward pass recomputes, see models/layers.py
-    layers: str = "scan"  # or unroll: slower to compile, less memory on some accelerators
+    layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
     attention: str = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
 
@@ -286,7 +292,7 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
             found.append(f"{name} width {width} is not a multiple of its {heads} heads")
     if model.shift and model.joint:
         found.append("shift and joint exclude each other: joint attention already mixes the frames")
-    for name in ("drop_path", "embedding_dropout"):
+    for name in ("drop_path", "embedding_dropout", "patch_dropout"):
         if not 0 <= getattr(model, name) < 1:
             found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
     if compute.attention == "cudnn" and compute.dtype == "float32":

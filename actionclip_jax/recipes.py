@@ -29,6 +29,7 @@ def kinetics400(size: str, frames: int) -> ml_collections.ConfigDict:
     run = action_clip(size, frames)
     for part, split in (("train", "train"), ("test", "validation")):
         run.data[part].path = f"data/kinetics400/{split}"  # made by `actionclip prepare`
+    run.data.expect.update(clips=240_436, classes=400, text_tokens=16)  # as the training list in circulation has it
     run.workdir = f"outputs/k400_{size.lower().replace('/', '').replace('-', '_')}_{frames}f"
     return run
 

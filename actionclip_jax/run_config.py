@@ -16,6 +16,15 @@ Rules = tuple[tuple[str, float], ...]
 
 
 @dataclasses.dataclass(frozen=True)
+class ExpectConfig:
+    """What the training set is like, for `actionclip compile`, which has to do without it."""
+
+    clips: int = 0
+    classes: int = 0
+    text_tokens: int = 77  # of the longest label in the longest prompt, up to the next multiple of 8
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Which clips are trained and tested with, and what is done to them."""
 
@@ -26,6 +35,7 @@ class DataConfig:
     augment: config.AugmentConfig = config.AugmentConfig()
     loader: config.LoaderConfig = config.LoaderConfig()
     eval_batch_size: int = 0  # clips of a batch when evaluating, over all hosts; 0: as many as in training
+    expect: ExpectConfig = ExpectConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +137,7 @@ BATCH_BYTES = 1 << 40  # of frames, over all hosts
 ABOVE_ZERO = (0.0, math.inf)
 LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest value
     DataConfig: {"eval_batch_size": ABOVE_ZERO},
+    ExpectConfig: {"clips": ABOVE_ZERO, "classes": ABOVE_ZERO, "text_tokens": (1, 4096)},
     ObjectiveConfig: {"block": (1, math.inf)},
     OptimConfig: {
         **dict.fromkeys(("lr", "weight_decay", "epochs", "steps", "warmup_epochs", "clip_norm"), ABOVE_ZERO),

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import filelock
 import jax
@@ -104,10 +105,9 @@ def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTa
     return tables
 
 
-def step_spec(run: run_config.TrainConfig, clips: table.ClipTable) -> training.StepSpec:
-    """What a step computes, with epochs turned into steps."""
-    steps, warmup = optim.count_steps(run.optim, len(clips), run.data.loader.batch_size)
-    share = float((clips.label_ids >= 0).sum()) / (len(clips) * len(clips.labels))  # of all (clip, class) pairs
+def step_spec(run: run_config.TrainConfig, clips: int, share: float) -> training.StepSpec:
+    """What a step computes when training on so many clips; `share` of all (clip, class) pairs belong together."""
+    steps, warmup = optim.count_steps(run.optim, clips, run.data.loader.batch_size)
     return training.StepSpec(
         run.model,
         run.compute,
@@ -130,18 +130,39 @@ def token_table(
     return text.cut_padding(text.token_table(tokenizer, clips.labels, templates))
 
 
+def describe_state(
+    spec: training.StepSpec,
+    params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],
+    loaded: Sequence[str],
+    places: Mapping[str, NamedSharding],
+    mesh: Mesh,
+) -> training.TrainState:
+    """Shapes and places of the state of a run; `loaded` are the paths of what it takes over from a CLIP."""
+    shapes = jax.eval_shape(functools.partial(make_state, spec, loaded), params)
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        shapes,
+        sharding.tree_shardings(shapes, places, mesh),
+    )
+
+
+def make_state(spec: training.StepSpec, loaded: Sequence[str], params: training.Params) -> training.TrainState:
+    """The state before the first step, which keeps the initial weights where training interpolates."""
+    interpolation = spec.interpolation
+    kept = loaded if interpolation.strength or interpolation.export < 1 else ()
+    return training.init_state(spec, params, {path: params[path] for path in kept})
+
+
 def first_state(
     spec: training.StepSpec, start: initial.Initial, places: Mapping[str, NamedSharding], mesh: Mesh
 ) -> training.TrainState:
     """The state before the first step, spread over the devices."""
-    interpolation = spec.interpolation
-    kept = start.loaded if interpolation.strength or interpolation.export < 1 else []
-
-    def make(params: training.Params) -> training.TrainState:
-        return training.init_state(spec, params, {path: params[path] for path in kept})
-
-    shapes = jax.eval_shape(make, start.params)
-    return jax.jit(make, out_shardings=sharding.tree_shardings(shapes, places, mesh))(start.params)
+    described = describe_state(spec, start.params, start.loaded, places, mesh)
+    make = jax.jit(
+        functools.partial(make_state, spec, start.loaded),
+        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, described),
+    )
+    return make(start.params)
 
 
 def place_texts(spec: training.StepSpec, params: training.Params, tokens: np.ndarray, mesh: Mesh) -> jax.Array:

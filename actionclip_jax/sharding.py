@@ -4,12 +4,14 @@ Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered as
 channels over `model`.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -43,7 +45,25 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, mod
             "sharding.model whose product divides them"
         )
     shape = (len(devices) // (fsdp * model), fsdp, model)
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.ndarray:
+    """Devices in the shape of a mesh, neighbours in it near each other in the machine."""
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    # TPU slices and hosts of GPUs are joined by a network slower than their own links: as far as possible only what
+    # `data` exchanges crosses it, once a step
+    over_data = math.gcd(shape[0], slices)
+    apart = (over_data, slices // over_data, 1)
+    if shape[1] % apart[1]:
+        raise ValueError(
+            f"{slices} slices or hosts cannot be divided into data {shape[0]} x fsdp {shape[1]}: choose sharding.fsdp "
+            "and sharding.model whose product divides the devices of one"
+        )
+    inside = tuple(size // parts for size, parts in zip(shape, apart, strict=True))
+    return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
 def count_shares(mesh: Mesh) -> int:

@@ -121,7 +121,7 @@ class Trainer:
         places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
         tables = run_setup.open_tables(run, say)
         self.clips = len(tables["train"])
-        self.spec = run_setup.step_spec(run, tables["train"])
+        self.spec = run_setup.step_spec(run, self.clips, tables["train"].label_share)
         self.batches = run_setup.train_batches(run, tables["train"], self.workdir)
         start = initial.initial_weights(run.model, run.init_from, run.seed, places, say)
         self.tokenizer, self.provenance = start.tokenizer, start.provenance

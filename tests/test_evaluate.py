@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from flax import nnx
 
 from actionclip_jax import (
     checkpoint,
@@ -30,7 +29,6 @@ from actionclip_jax import (
     text,
 )
 from actionclip_jax.data import readers, sample_set, sources, subsets, table
-from actionclip_jax.models import action_clip
 
 ANNOTATIONS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "annotations"
 needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason="the annotation files are not on this machine")
@@ -48,7 +46,7 @@ def sample(tmp_path_factory):
 
 def save_model(directory, seed=0, **changes):
     model = dataclasses.replace(tiny.model_config(**changes), frames=2)
-    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed)))
+    params = tiny.random_params(model, seed)
     checkpoint.save(directory, checkpoint.Weights(model, params, text.default_tokenizer(), {"source": "test"}, {}))
     return str(directory)
 

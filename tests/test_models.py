@@ -9,14 +9,14 @@ import pytest
 import tiny
 from flax import nnx
 
-from actionclip_jax import config
+from actionclip_jax import config, flops
 from actionclip_jax.models import action_clip, clip, layers, temporal
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
 
 def build(model, **compute):
-    return action_clip.ActionClip(model, config.ComputeConfig(**compute), rngs=nnx.Rngs(0))
+    return action_clip.from_params(model, config.ComputeConfig(**compute), tiny.random_params(model))
 
 
 def random_clips(model, count=2, frames=tiny.FRAMES):
@@ -68,7 +68,8 @@ def loss_and_gradients(model, **compute):
     def loss(state):
         built = nnx.merge(graph, state)
         video = built.encode_video(frames, jax.random.key(1))
-        return jnp.sin(3 * built.logits(video, built.encode_text(tokens, jax.random.key(2)))).sum()
+        # steep enough to be no linear function, and not so steep that gradients are differences of large terms
+        return jnp.sin(built.logits(video, built.encode_text(tokens, jax.random.key(2))) / 3).sum()
 
     value, gradients = jax.jit(jax.value_and_grad(loss))(state)
     return value, nnx.to_pure_dict(gradients)
@@ -161,6 +162,35 @@ def test_nothing_is_dropped_without_a_key_and_the_expectation_is_kept_with_one()
         np.testing.assert_allclose(dropped.mean(), 1, atol=0.02)
     whole = layers.drop_path(x, jnp.float32(0.3), jax.random.key(0))
     assert (whole.min(axis=1) == whole.max(axis=1)).all()
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_patch_dropout_encodes_the_patches_it_keeps_and_none_the_less_without_a_key(joint):
+    whole, part = (tiny.model_config(joint=joint, patch_dropout=rate) for rate in (0.0, 0.5))
+    tower, dropping, clips = build(whole).image, build(part).image, random_clips(whole)
+    np.testing.assert_array_equal(dropping(clips), tower(clips))
+    patches = whole.image.tokens - 1
+    kept = clip.draw_patches(jax.random.key(1), len(clips), patches, part.kept_patches)
+    assert kept.shape == (len(clips), patches // 2)
+    assert all(len(set(row)) == len(row) and list(row) == sorted(row) for row in np.asarray(kept).tolist())
+    frames = clips.reshape(-1, *clips.shape[2:])
+    count = clips.shape[1]
+    every = tower.embed(frames, count)
+    chosen = dropping.embed(frames, count, jax.random.key(1))
+    if joint:
+        rows = kept[:, None] + patches * jnp.arange(count)[:, None]  # of all frames of a clip
+        rows = rows.reshape(len(clips), -1)
+    else:
+        rows = jnp.repeat(kept, count, axis=0)
+    np.testing.assert_allclose(chosen[:, 0], every[:, 0])
+    np.testing.assert_allclose(chosen[:, 1:], jnp.take_along_axis(every[:, 1:], rows[..., None], axis=1), rtol=1e-6)
+    assert not np.allclose(dropping(clips, jax.random.key(2)), tower(clips))
+
+
+def test_patches_left_out_cost_nothing():
+    model = config.clip_model("ViT-B/16", "Transf", patch_dropout=0.5)
+    assert model.kept_patches == 98
+    assert flops.image_tower(model, 8, model.kept_patches) < 0.51 * flops.image_tower(model, 8)
 
 
 def test_stochastic_depth_grows_linearly_from_the_first_block():

@@ -10,11 +10,9 @@ import sys
 import numpy as np
 import pytest
 import tiny
-from flax import nnx
 
 from actionclip_jax import checkpoint, config, features, run_log, text
 from actionclip_jax.data import sample_set
-from actionclip_jax.models import action_clip
 
 SAMPLE = pathlib.Path(__file__).parents[1] / "configs" / "sample.py"
 SHORT = f"""
@@ -82,7 +80,7 @@ def test_two_processes_evaluate_like_one(tmp_path):
     small = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
     sample_set.make_sample_set(tmp_path / "data", small, processes=1)
     model = tiny.model_config("Transf")
-    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0)))
+    params = tiny.random_params(model)
     checkpoint.save(tmp_path / "model", checkpoint.Weights(model, params, text.default_tokenizer(), {}, {}))
     command = ["evaluate", str(tmp_path / "model"), "--data", str(tmp_path / "data"), "--split", "test"]
     command += ["--kind", "sample", "--batch-size", "20", "--workers", "0", "--save-features", "--out"]

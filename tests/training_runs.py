@@ -6,7 +6,6 @@ import functools
 import jax
 import numpy as np
 import tiny
-from flax import nnx
 
 from actionclip_jax import config, run_config, sharding, training
 from actionclip_jax.models import action_clip
@@ -54,12 +53,7 @@ def make_batch(number, rows=ROWS):
 
 
 def make_params(spec, seed=0):
-    return dict(random_params(spec.model, seed))
-
-
-@functools.cache
-def random_params(model, seed):
-    return jax.jit(lambda: action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed))))()
+    return tiny.random_params(spec.model, seed)
 
 
 def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):

@@ -5,14 +5,14 @@ import logging
 import os
 from collections.abc import Sequence
 
-from actionclip_jax.cli import convert, demo, evaluate, inspect, predict, prepare, terminal, train
+from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, train, evaluate, convert, prepare, inspect, demo):
+    for command in (predict, train, evaluate, compile, convert, prepare, inspect, demo):
         command.add(commands)
     options, settings = parser.parse_known_args(arguments)
     if settings and "takes_settings" not in options:

@@ -99,6 +99,13 @@ def above_zero(value: str) -> float:
     return number
 
 
+def share(value: str) -> float:
+    """A number above 0, at most 1."""
+    if (number := above_zero(value)) > 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a share: above 0, at most 1")
+    return number
+
+
 def natural(value: str) -> int:
     """A whole number from 0 on."""
     if not value.isdecimal():

@@ -71,6 +71,11 @@ class ClipTable:
             None if frames < 0 else frames,
         )
 
+    @property
+    def label_share(self) -> float:
+        """Of all (clip, class) pairs, how many belong together."""
+        return float((self.label_ids >= 0).sum()) / (len(self) * len(self.labels))
+
     def take(self, rows: np.ndarray, **changes: Any) -> "ClipTable":
         """The table of these rows [M] int, in that order; `changes` replace other fields."""
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS}, **changes)

@@ -38,6 +38,15 @@ def shift_over_time(x: jax.Array, frames: int) -> jax.Array:
     return jnp.concatenate([x[:, :1], shifted.reshape(x[:, 1:].shape)], axis=1)
 
 
+def draw_patches(key: jax.Array, clips: int, patches: int, kept: int) -> jax.Array:
+    """Which patches of each clip's frames are kept: int32 [B, K], ascending and without repeats.
+
+    They are the same in all frames of a clip, so that what is shifted over time or joined stays in its place.
+    """
+    order = jax.random.uniform(key, (clips, patches)).argsort(axis=1)
+    return jnp.sort(order[:, :kept], axis=1)
+
+
 def frame_positions(table: jax.Array, frames: int, interpolate: bool) -> jax.Array:
     """The positions of `frames` frames from a learned table [P, D] -> [T, D]."""
     rows = table.shape[0]
@@ -90,8 +99,8 @@ class ImageTower(nnx.Module):
         size = self.model.image.size
         if shape != [size, size, 3]:
             raise ValueError(f"frames have shape {shape}: the model takes [{size}, {size}, 3]")
-        embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
-        x = self.embed(frames.reshape(-1, *shape), count)
+        patch_key, embed_key, blocks_key = (None,) * 3 if key is None else jax.random.split(key, 3)
+        x = self.embed(frames.reshape(-1, *shape), count, patch_key if self.model.patch_dropout else None)
         x = self.ln_pre(layers.dropout(x, self.model.embedding_dropout, embed_key))
         x = layers.run_blocks(
             self.blocks,
@@ -102,10 +111,18 @@ class ImageTower(nnx.Module):
         )
         return self.projection(self.ln_post(x[:, 0])).reshape(batch, -1, self.model.embed_width)
 
-    def embed(self, images: jax.Array, count: int) -> jax.Array:
-        """[B*T, S, S, 3] -> tokens [B*T, 1+N, D], or [B, 1+T*N, D] with joint attention over `count` frames."""
+    def embed(self, images: jax.Array, count: int, key: jax.Array | None = None) -> jax.Array:
+        """[B*T, S, S, 3] -> tokens [B*T, 1+N, D], or [B, 1+T*N, D] with joint attention over `count` frames.
+
+        A key leaves patches out: N then is `model.kept_patches`.
+        """
         dtype, width = self.spec.dtype, self.spec.width
-        x = self.patch(patchify(images.astype(dtype), self.model.image.patch)) + self.position[1:].astype(dtype)
+        patches, positions = patchify(images.astype(dtype), self.model.image.patch), self.position[1:].astype(dtype)
+        if key is not None:
+            kept = draw_patches(key, images.shape[0] // count, patches.shape[1], self.model.kept_patches)
+            kept = jnp.repeat(kept, count, axis=0)
+            patches, positions = jnp.take_along_axis(patches, kept[..., None], axis=1), positions[kept]
+        x = self.patch(patches) + positions
         if self.model.joint:
             times = frame_positions(self.time[...], count, self.interpolate).astype(dtype)
             x = (x.reshape(-1, count, *x.shape[1:]) + times[:, None]).reshape(-1, count * x.shape[1], width)

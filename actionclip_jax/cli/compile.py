@@ -1,0 +1,194 @@
+"""`actionclip compile`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import rich.table
+
+from actionclip_jax.cli import terminal
+
+GIB = 2**30
+
+
+def add(commands: Any) -> None:
+    """actionclip compile --config FILE --topology v5e:4x4"""
+    parser = commands.add_parser(
+        "compile",
+        usage="actionclip compile --config FILE --topology NAME [options] [--config.part.field=value ...]",
+        help="compile a training step for accelerators that are not here: does it fit, how fast, how long",
+        description="Compiles the training step of a configuration for TPUs or GPUs that need not be here, and says "
+        "what it needs and about how fast it would be. Neither data nor weights are needed: config.data.expect says "
+        "what the training set is like.",
+        epilog="TPUs: pip install 'jax[tpu]'. GPUs: pip install 'jax[cuda12]' (5 GB). See docs/hardware.md.",
+    )
+    parser.set_defaults(execute=execute, takes_settings=True)
+    parser.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config(); see configs/")
+    parser.add_argument(
+        "--topology",
+        required=True,
+        metavar="NAME",
+        help="v4, v5e, v5p or v6e with the chips along each axis (v5e:4x4); a100, h100 or h200 with the GPUs of a host "
+        "and the number of hosts (h200:8, h200:8x2); here: the devices of this machine",
+    )
+    parser.add_argument("--slices", type=terminal.positive, default=1, metavar="N", help="TPU slices of that shape")
+    parser.add_argument(
+        "--clips-per-device", type=terminal.positive, metavar="N", help="instead of the batch of the configuration"
+    )
+    parser.add_argument(
+        "--utilisation",
+        type=terminal.share,
+        default=None,
+        metavar="SHARE",
+        help="of the peak that is reached where the compiler estimates no time (default 0.4)",
+    )
+    sweep = parser.add_argument_group("sweep")
+    sweep.add_argument("--sweep", action="store_true", help="find the largest batch that fits, and draw what it costs")
+    sweep.add_argument("--remat", nargs="+", metavar="POLICY", help="policies to try (default: all of config.compute)")
+    sweep.add_argument(
+        "--fsdp", nargs="+", type=terminal.positive, default=[1], metavar="N", help="values of config.sharding.fsdp"
+    )
+    sweep.add_argument(
+        "--model", nargs="+", type=terminal.positive, default=[1], metavar="N", help="values of config.sharding.model"
+    )
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default outputs/compile/CONFIG-TOPOLOGY")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Reads the configuration, compiles, prints and writes the report."""
+    if options.topology != "here":
+        os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
+    from actionclip_jax import aot, charts, config, config_file, hardware, sharding, sweep
+
+    run = config_file.load(options.config, options.settings)
+    topology = hardware.describe(options.topology, options.slices)
+    for remat in options.remat or ():
+        if remat not in config.REMAT:
+            raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}")
+    name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
+    out = options.out or pathlib.Path("outputs/compile") / f"{pathlib.Path(options.config).stem}-{name}"
+    report_of = sweep.ReportCache(
+        out / "compiled", aot.UTILISATION if options.utilisation is None else options.utilisation
+    )
+    if not options.sweep:
+        if options.clips_per_device:
+            shares = sharding.count_shares(aot.Plan(run, topology).mesh)
+            loader = dataclasses.replace(run.data.loader, batch_size=options.clips_per_device * shares)
+            run = dataclasses.replace(run, data=dataclasses.replace(run.data, loader=loader))
+        found = report_of(aot.Plan(run, topology))
+        return finish(found, out)
+
+    meshes = [(fsdp, model) for fsdp in options.fsdp for model in options.model]
+
+    def compile_plan(plan: aot.Plan) -> dict[str, Any]:
+        report = report_of(plan)
+        terminal.say(describe(report))
+        return report
+
+    reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, compile_plan, terminal.say)
+    write(out / "sweep.json", reports)
+    charts.sweep(out / "sweep.png", reports)
+    terminal.CONSOLE.print(sweep_table(reports))
+    terminal.say(f"wrote {out / 'sweep.json'} and {out / 'sweep.png'}")
+    best = sweep.best(reports)
+    if best is None:
+        raise ValueError("not one clip a device fits: choose larger devices, or --fsdp and --model above 1")
+    terminal.say("\nthe fastest that fits:")
+    return finish(best, out)
+
+
+def finish(report: dict[str, Any], out: pathlib.Path) -> int:
+    """Prints and writes one report."""
+    terminal.CONSOLE.print(report_table(report))
+    write(out / "report.json", report)
+    terminal.say(f"wrote {out / 'report.json'}")
+    return 0 if report["fits"] else terminal.EXIT_FAILED
+
+
+def write(path: pathlib.Path, content: Any) -> None:
+    """JSON for programs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def describe(report: dict[str, Any]) -> str:
+    """A line of a sweep."""
+    memory, rate = report["memory"], report.get("clips_per_second")
+    what = f"{report['compute']['remat']}, {report['batch']['clips_per_device']:g} clips a device"
+    needs = f"{memory['wanted'] / GIB:.2f} GiB" + ("" if report["fits"] else ": does not fit")
+    return f"  {what}: {needs}{f', about {rate:,.0f} clips/s' if rate else ''} ({report['compile_seconds']:.0f} s)"
+
+
+def report_table(report: dict[str, Any]) -> rich.table.Table:
+    """A report for people."""
+    topology, batch, memory, seconds = (report.get(name, {}) for name in ("topology", "batch", "memory", "seconds"))
+    mesh = " x ".join(f"{name} {size}" for name, size in topology["mesh"].items())
+    table = rich.table.Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+
+    def row(name: str, value: str) -> None:
+        table.add_row(name, value)
+
+    hosts = f"{topology['hosts']} host{'s' if topology['hosts'] > 1 else ''}"
+    row("devices", f"{topology['devices']} x {topology['accelerator']} on {hosts}: {mesh}")
+    per_device, compute = batch["clips_per_device"], report["compute"]
+    row("batch", f"{batch['clips']} clips of {batch['frames']} frames, {per_device:g} a device")
+    row("computed", ", ".join(f"{name} {compute[name]}" for name in ("dtype", "layers", "remat", "attention")))
+    fits = "[green]fits[/]" if report["fits"] else "[red]does not fit[/]"
+    limit = f" of {memory['available'] / GIB:.2f}"
+    parts = ", ".join(
+        f"{kind} {memory[kind] / GIB:.2f}" for kind in ("arguments", "results", "temporaries", "code") if kind in memory
+    )
+    row("memory", f"{fits}: {memory['wanted'] / GIB:.2f}{limit} GiB on each" + (f" ({parts})" if parts else ""))
+    work = report["flops"]
+    again = max(0.0, work["executed"] / work["model"] - 1)
+    row("work", f"{work['model'] / 1e12:,.4g} TFLOP a step, and {again:.0%} more to compute again what was not kept")
+    if "clips_per_second" not in report:
+        return table
+    row("floor", f"{milliseconds(seconds['floor'])} a step at 100% of the peak")
+    row(f"at {report['assumed_utilisation']:.0%} of it", milliseconds(seconds["assumed"]))
+    if "compiler" in seconds:
+        row("the compiler's estimate", milliseconds(seconds["compiler"]))
+    for one in report["collectives"]:
+        if one["seconds"] >= 1e-5:
+            size = f"{one['sent_bytes'] / 1e6:,.1f} MB sent by each"
+            what = f"{one['times']} x {one['kind']} of {one['devices']} devices"
+            row("collectives", f"{milliseconds(one['seconds'])}: {what}, {size} over {one['over']}")
+    shown = "with nothing hidden behind computation"
+    row("step", f"{milliseconds(seconds['step'])} {shown}: {report['model_flop_utilisation']:.0%} of the peak")
+    row("rate", f"{report['clips_per_second']:,.0f} clips/s")
+    hours = report["device_hours"]
+    row("run", f"{report['epoch_seconds']:,.0f} s an epoch, {hours:,.1f} device-hours in all")
+    data = report["input"]
+    amount = f"{data['bytes_per_second_and_host'] / 1e6:,.0f} MB/s"
+    row("input", f"{data['clips_per_second_and_host']:,.0f} clips/s, {amount} on each host; CPU cores for that:")
+    for storage, cores in data["cores_per_host"].items():
+        row("", f"{cores:,.1f} from {storage}")
+    return table
+
+
+def sweep_table(reports: list[dict[str, Any]]) -> rich.table.Table:
+    """What was compiled, a row each."""
+    columns = ("remat", "fsdp", "model", "clips a device", "GiB", "fits", "clips/s", "of peak")
+    table = rich.table.Table(*columns)
+    for report in sorted(reports, key=lambda one: (one["topology"]["mesh"]["fsdp"], one["batch"]["clips_per_device"])):
+        mesh, rate = report["topology"]["mesh"], report.get("clips_per_second")
+        table.add_row(
+            report["compute"]["remat"],
+            str(mesh["fsdp"]),
+            str(mesh["model"]),
+            f"{report['batch']['clips_per_device']:g}",
+            f"{report['memory']['wanted'] / GIB:.2f}",
+            "yes" if report["fits"] else "no",
+            f"{rate:,.0f}" if rate else "",
+            f"{report['model_flop_utilisation']:.0%}" if rate else "",
+        )
+    return table
+
+
+def milliseconds(seconds: float) -> str:
+    """A duration."""
+    return f"{seconds * 1000:,.2f} ms"

@@ -1,0 +1,136 @@
+"""What a compiled program does, read from XLA's text of it: its collectives, and the cycles its compiler estimates."""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+# What a device sends, for n devices and the bytes of the result: of the rings and exchanges that all libraries use.
+SENT = {
+    "all-reduce": lambda size, n: 2 * size * (n - 1) / n,
+    "all-gather": lambda size, n: size * (n - 1) / n,
+    "reduce-scatter": lambda size, n: size * (n - 1),  # the result is an n-th
+    "all-to-all": lambda size, n: size * (n - 1) / n,
+    "collective-permute": lambda size, n: size,
+}
+BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "s32": 4, "u32": 4, "f32": 4}
+BYTES |= {"s64": 8, "u64": 8, "f64": 8}
+
+COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\) -> .* \{$")
+INSTRUCTION = re.compile(r"^ +(?:ROOT )?%?[\w.-]+ = (\(.*?\)|\S+) ([\w-]+)\(")
+SHAPE = re.compile(r"\b([a-z]+\d+|pred)\[([\d,]*)\]")
+CALLED = re.compile(r"\b(?:calls|to_apply|body|condition|\w+_computation)=%?([\w.-]+)|\w+_computations=\{([^}]*)\}")
+CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+CHANNEL = re.compile(r"channel_id=(\d+)")
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+CONSTANT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One exchange between devices, as often as a step makes it."""
+
+    kind: str
+    result_bytes: int  # on each device
+    devices: int  # that take part
+    times: int
+
+    @property
+    def sent_bytes(self) -> float:
+        """What each device sends in a step."""
+        return self.times * SENT[self.kind](self.result_bytes, self.devices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """A line of a computation."""
+
+    shape: str
+    operation: str
+    line: str
+
+    @property
+    def called(self) -> list[str]:
+        """Names of the computations it runs."""
+        found = []
+        for one, several in CALLED.findall(self.line):
+            found += [one] if one else re.findall(r"[\w.-]+", several)
+        return found
+
+
+class Program:
+    """The computations of a compiled step."""
+
+    def __init__(self, text: str) -> None:
+        self.computations: dict[str, list[Instruction]] = {}
+        self.devices = max(int(number) for number in re.findall(r"num_partitions=(\d+)", text) or ["1"])
+        for line in text.splitlines():
+            if header := COMPUTATION.match(line):
+                self.computations[header[2]] = current = []
+                if header[1]:
+                    self.entry = header[2]
+            elif found := INSTRUCTION.match(line):
+                current.append(Instruction(*found.groups(), line))
+
+    def walk(self, name: str, times: int = 1, fused: bool = False) -> Iterator[tuple[Instruction, int, bool]]:
+        """All instructions a computation comes to, with how often each runs and whether that is within a fusion."""
+        for instruction in self.computations.get(name, ()):
+            yield instruction, times, fused
+            repeated = self.trips(instruction) if instruction.operation == "while" else 1
+            for called in instruction.called:
+                yield from self.walk(called, times * repeated, fused or instruction.operation == "fusion")
+
+    def trips(self, loop: Instruction) -> int:
+        """How often a loop runs: as XLA notes it or, where it does not, the bound its condition compares with."""
+        if known := TRIPS.search(loop.line):
+            return int(known[1])
+        condition = re.search(r"condition=%?([\w.-]+)", loop.line)[1]
+        bounds = [int(found[1]) for inner, *_ in self.walk(condition) if (found := CONSTANT.search(inner.line))]
+        return max(bounds, default=1)
+
+    @functools.cached_property
+    def collectives(self) -> list[Collective]:
+        """Every collective once: TPU's compiler writes one that overlaps with fusions into each of these."""
+        found = {}
+        for instruction, times, fused in self.walk(self.entry):
+            kind = instruction.operation.removesuffix("-start")
+            if kind in COLLECTIVES:
+                channel = CHANNEL.search(instruction.line)
+                key = (kind, instruction.shape, channel[1]) if fused and channel else instruction.line
+                devices = count_devices(instruction.line, self.devices)
+                found[key] = Collective(kind, result_bytes(instruction), devices, times)
+        return [one for one in found.values() if one.devices > 1]
+
+    @functools.cached_property
+    def cycles(self) -> int:
+        """The cycles of a step as TPU's compiler estimates them, one operation after the other; 0 where it does not."""
+        return sum(
+            times * int(found[1])
+            for instruction, times, _ in self.walk(self.entry)
+            if (found := CYCLES.search(instruction.line))
+        )
+
+
+def result_bytes(instruction: Instruction) -> int:
+    """Bytes of the result on one device; an asynchronous start returns its operands as well."""
+    sizes = [
+        BYTES.get(kind, 1) * math.prod(int(size) for size in shape.split(",") if size)
+        for kind, shape in SHAPE.findall(instruction.shape)
+    ]
+    if instruction.operation.endswith("-start") and instruction.operation != "all-reduce-start":
+        sizes = sizes[len(sizes) // 2 :]
+    return sum(sizes)
+
+
+def count_devices(line: str, everyone: int) -> int:
+    """How many devices exchange with each other, in any of the ways XLA writes groups."""
+    if axes := re.search(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}", line):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
+        return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", axes[2]))
+    if iota := re.search(r"replica_groups=\[\d+,(\d+)\]", line):
+        return int(iota[1])
+    if listed := re.search(r"replica_groups=\{\{([\d,]+)\}", line):
+        return listed[1].count(",") + 1
+    return everyone

@@ -1,0 +1,109 @@
+"""Finds the largest batch that fits for every remat policy and mesh, by compiling at few sizes."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actionclip_jax import aot, config, hardware, run_config, run_log, sharding
+
+# clips a device that are tried
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+FIRST = 8
+NEAR = 1.1  # a size predicted to need at most so much of the memory is compiled: the prediction may be wrong
+
+Report = dict[str, Any]
+
+
+def sweep(
+    run: run_config.TrainConfig,
+    topology: hardware.Topology,
+    remats: Sequence[str],
+    meshes: Sequence[tuple[int, int]],
+    compile_plan: Callable[[aot.Plan], Report],
+    say: Callable[[str], None],
+) -> list[Report]:
+    """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes."""
+    reports = []
+    for fsdp, model in meshes:
+        for remat in remats:
+            changed = dataclasses.replace(
+                run,
+                compute=dataclasses.replace(run.compute, remat=remat),
+                sharding=run_config.ShardingConfig(fsdp, model),
+            )
+            mesh = sharding.make_mesh(topology.devices, fsdp=fsdp, model=model)
+            shares, part = sharding.count_shares(mesh), run.optim.accumulate
+
+            def measure(rows: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
+                loader = dataclasses.replace(changed.data.loader, batch_size=rows * shares)
+                data = dataclasses.replace(changed.data, loader=loader)
+                return compile_plan(aot.Plan(dataclasses.replace(changed, data=data), topology))
+
+            found = search(measure, [size for size in SIZES if size % part == 0])
+            best = max((size for size, report in found.items() if report["fits"]), default=0)
+            say(f"remat {remat}, fsdp {fsdp}, model {model}: {best} clips a device fit")
+            reports += found.values()
+    return reports
+
+
+def search(measure: Callable[[int], Report], sizes: Sequence[int]) -> dict[int, Report]:
+    """Measures sizes until the largest that fits is known, or the next one is far too large.
+
+    Temporaries grow with the clips, what else there is does not: one size foretells the others.
+    """
+    found: dict[int, Report] = {}
+    size: int | None = min(sizes, key=lambda size: abs(size - FIRST))
+    while size is not None:
+        found[size] = measure(size)
+        size = choose_next(found, sizes)
+    return found
+
+
+def choose_next(found: dict[int, Report], sizes: Sequence[int]) -> int | None:
+    """The next size worth compiling, None if there is none."""
+    fitting = max((size for size, report in found.items() if report["fits"]), default=0)
+    failing = min((size for size, report in found.items() if not report["fits"]), default=max(sizes) + 1)
+    open_sizes = [size for size in sizes if fitting < size < failing]
+    if not open_sizes:
+        return None
+    nearest = fitting or failing
+    memory = found[nearest]["memory"]
+    fixed = sum(memory.get(kind, 0) for kind in ("arguments", "results", "code"))
+    expected = {size: fixed + (memory["wanted"] - fixed) * size / nearest for size in open_sizes}
+    likely = [size for size in open_sizes if expected[size] <= memory["available"]]
+    if likely:
+        return likely[-1]
+    return open_sizes[0] if expected[open_sizes[0]] <= NEAR * memory["available"] or not fitting else None
+
+
+def best(reports: Sequence[Report]) -> Report | None:
+    """The fastest of those that fit."""
+    return max(
+        (report for report in reports if report["fits"]),
+        key=lambda report: (report.get("clips_per_second", 0), report["batch"]["clips"]),
+        default=None,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportCache:
+    """Reports kept in a directory by what they are of, so that an interrupted sweep goes on where it was."""
+
+    directory: pathlib.Path
+    utilisation: float
+
+    def __call__(self, plan: aot.Plan) -> Report:
+        """The report of a plan, compiled unless it was before."""
+        described = [config.to_dict(plan.run), plan.topology.name, len(plan.topology.devices), aot.versions()]
+        described.append(self.utilisation)
+        name = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+        path = self.directory / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        report = aot.report(aot.compile_plan(plan), self.utilisation)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run_log.write_whole(path, json.dumps(report, indent=1) + "\n")
+        return report

@@ -1,0 +1,81 @@
+"""Collectives and loops read from compiled programs whose exchanges are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from actionclip_jax import hlo, sharding
+
+LAYERS, WIDTH = 5, 64
+
+
+def compile_sum(mesh, axes, repeats=1):
+    """A program that adds up [WIDTH, WIDTH] float32 over the axes, so often."""
+
+    def local(x):
+        for _ in range(repeats):
+            x = jax.lax.psum(jnp.sin(x), axes)
+        return x
+
+    summed = jax.shard_map(local, mesh=mesh, in_specs=P(), out_specs=P())
+    return jax.jit(summed).lower(jax.ShapeDtypeStruct((WIDTH, WIDTH), np.float32)).compile()
+
+
+@pytest.mark.parametrize(("fsdp", "axes", "devices"), [(1, "data", 8), (2, "data", 4), (2, "fsdp", 2)])
+def test_a_sum_is_found_with_its_bytes_and_devices(fsdp, axes, devices):
+    program = hlo.Program(compile_sum(sharding.make_mesh(fsdp=fsdp), axes).as_text())
+    (found,) = program.collectives
+    size = 4 * WIDTH**2
+    assert found == hlo.Collective("all-reduce", size, devices, 1)
+    assert found.sent_bytes == 2 * size * (devices - 1) / devices
+
+
+def test_every_sum_of_a_program_counts():
+    program = hlo.Program(compile_sum(sharding.make_mesh(), "data", repeats=3).as_text())
+    assert sum(one.times for one in program.collectives) == 3
+
+
+def test_sums_in_a_loop_count_as_often_as_it_runs():
+    mesh = sharding.make_mesh()
+
+    def local(x):
+        return jax.lax.fori_loop(0, LAYERS, lambda _, x: jax.lax.psum(jnp.sin(x), "data"), x)
+
+    looped = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False))
+    program = hlo.Program(looped.lower(jax.ShapeDtypeStruct((WIDTH, WIDTH), np.float32)).compile().as_text())
+    assert sum(one.times for one in program.collectives) == LAYERS
+
+
+def test_a_program_of_one_device_has_no_collectives_and_cpus_estimate_no_cycles():
+    compiled = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((WIDTH, WIDTH), np.float32)).compile()
+    program = hlo.Program(compiled.as_text())
+    assert program.collectives == [] and program.cycles == 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "devices"),
+    [
+        ("replica_groups={{0,1,2,3},{4,5,6,7}}", 4),
+        ("replica_groups=[2,4]<=[8]", 4),
+        ("replica_groups=[4,2]<=[2,4]T(1,0)", 2),
+        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
+        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1'}", 8),
+        ("replica_groups={}", 8),
+    ],
+)
+def test_groups_are_read_in_every_notation(groups, devices):
+    assert hlo.count_devices(f"%x = f32[4]{{0}} all-reduce(%y), channel_id=1, {groups}, to_apply=%add", 8) == devices
+
+
+def test_an_asynchronous_collective_counts_once_with_its_result_alone():
+    text = """HloModule m, num_partitions=4
+
+ENTRY %main (p: f32[16]) -> f32[64] {
+  %p = f32[16]{0} parameter(0)
+  %start = (f32[16]{0}, f32[64]{0}) all-gather-start(%p), channel_id=1, replica_groups=[1,4]<=[4], dimensions={0}
+  ROOT %done = f32[64]{0} all-gather-done(%start)
+}
+"""
+    assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, 4, 1)]
