@@ -2,38 +2,23 @@
 
 import argparse
 import functools
+import gc
 import json
 import math
 import os
-import pathlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import rich.console
 import torch
 
-from actionclip_jax import config
-
-PEERS = ("torch", "torch.compile", "jax scan", "jax unroll")
 SAMPLE_SECONDS = 0.2  # a timed sample is as many calls as fill this
+REASON = 300  # characters of an error: XLA's end with pages of what is in memory
 LOAD = os.getloadavg()[0]  # other processes slow PyTorch, whose threads wait for each other, more than JAX
-CONSOLE = rich.console.Console(width=100)  # the table also goes into files
-
-
-def add_options(
-    parser: argparse.ArgumentParser, sizes: tuple[str, ...] = (), batch: int = 1, repeats: int = 7
-) -> argparse.ArgumentParser:
-    """What is compared; `sizes` come beside CLIP's."""
-    parser.add_argument("--size", default="ViT-B/16", choices=[*config.CLIP_SIZES, *sizes])
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=batch, help="clips at once")
-    parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument("--dtypes", nargs="+", default=list(config.DTYPES), choices=config.DTYPES)
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
-    parser.add_argument("--json", type=pathlib.Path, help="write the measurements here as well")
-    return parser
+CONSOLE = rich.console.Console(width=132)  # the table also goes into files
 
 
 def set_up() -> None:
@@ -54,9 +39,13 @@ def versions() -> str:
 
 
 def describe(options: argparse.Namespace) -> str:
-    """The title of a table."""
-    what = f"{options.size}, {options.frames} frames, batch {options.batch}"
-    return f"{what}, {device_name()}, load {LOAD:.1f} at the start\n{versions()}"
+    """The title of a table about one size."""
+    return f"{options.size}, {options.frames} frames, batch {options.batch}, {describe_machine()}"
+
+
+def describe_machine() -> str:
+    """What a measurement depends on beside its settings."""
+    return f"{device_name()}, load {LOAD:.1f} at the start\n{versions()}"
 
 
 def write_json(options: argparse.Namespace, rows: list[dict]) -> None:
@@ -64,13 +53,20 @@ def write_json(options: argparse.Namespace, rows: list[dict]) -> None:
     if options.json:
         described = {name: str(value) for name, value in vars(options).items()}
         described |= {"device": device_name(), "versions": versions(), "load": LOAD}
-        options.json.write_text(json.dumps(described | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(described | {"rows": rows}, indent=1) + "\n"
+        partial = options.json.with_suffix(".partial")  # a run that is ended while it writes leaves the last one whole
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(options.json)
 
 
 def matmuls(dtype: str) -> tuple[int, dict[str, Callable]]:
-    """A square product by both libraries, for the device's peak: its FLOPs and the calls."""
+    """A square product by both libraries, for the device's peak: its FLOPs and the calls.
+
+    Of random numbers: a GPU at its power limit multiplies ones faster than anything a model has.
+    """
     size = 8192 if torch.cuda.is_available() else 2048
-    ours, theirs = jnp.ones((size, size), dtype), torch.ones(size, size, dtype=getattr(torch, dtype)).to(torch_device())
+    ours = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    theirs = torch.randn(size, size).to(torch_device(), getattr(torch, dtype))
     product = jax.jit(functools.partial(jnp.matmul, precision="highest" if dtype == "float32" else None))
     return 2 * size**3, {
         "jax matmul": waiting(lambda: product(ours, ours), jax.block_until_ready),
@@ -101,16 +97,46 @@ def waiting(function: Callable, wait: Callable) -> Callable:
     return call
 
 
-def take_turns(calls: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """Seconds a call of each, `repeats` times in turns."""
-    for call in calls.values():
-        call()
-    times = {name: math.ceil(SAMPLE_SECONDS / seconds(call, 1)) for name, call in calls.items()}
+def attempt(function: Callable[[], Any], name: str, failed: dict[str, str]) -> Any:
+    """What the function returns; None, and the reason in `failed`, where it cannot."""
+    result = None
+    try:
+        result = function()
+    except Exception as error:
+        failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:REASON]
+    free_memory()  # after the handler: in it, the error still holds all that the failed call has made
+    return result
+
+
+def free_memory() -> None:
+    """Gives back what nobody uses: XLA cannot use what PyTorch keeps of a GPU's memory for later."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def take_turns(calls: dict[str, Callable], repeats: int, failed: dict[str, str]) -> dict[str, list[float]]:
+    """Seconds a call of each, `repeats` times in turns. Who cannot go on leaves `calls`, the reason in `failed`."""
     measured: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            measured[name].append(seconds(call, times[name]))
+    times = dict.fromkeys(calls, 1)
+    for turn in range(-1, repeats):  # the first finds how many calls fill a sample
+        for name in list(measured):
+            taken = attempt(functools.partial(sample, calls[name], times[name]), name, failed)
+            if taken is None:
+                del measured[name], calls[name]
+                free_memory()
+            elif turn < 0:
+                times[name] = math.ceil(SAMPLE_SECONDS / taken)
+            else:
+                measured[name].append(taken)
     return measured
+
+
+def sample(call: Callable, times: int) -> float:
+    """Wall seconds a call. On a GPU one goes before, since PyTorch has given back its memory."""
+    if torch.cuda.is_available():
+        call()
+    return seconds(call, times)
 
 
 def seconds(call: Callable, times: int) -> float:

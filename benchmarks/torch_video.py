@@ -38,7 +38,7 @@ class TorchVideo(torch.nn.Module):
 
 def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], formats.Recognised]:
     """Random parameters, and what the conversion makes of them as a PyTorch checkpoint."""
-    params = action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0)))
+    params = jax.jit(lambda: action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0))))()
     weights = checkpoint.Weights(model, params, text.default_tokenizer(), {}, {})
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model.pt"

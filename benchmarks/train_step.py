@@ -1,33 +1,34 @@
 """Clips/s of a training step (exact loss, AdamW, Transf head) against PyTorch, on this machine.
 
-PyTorch has transformers' towers with sdpa attention, the head from torch.nn, AdamW (fused on a GPU), and autocast in
-bfloat16. Both sides start from the same weights, see the same batch (checked by their first losses), and take turns
-within one run, so that other load hits them alike.
+This project's step is the one a run compiles (`training.trace_step`). PyTorch has transformers' towers with sdpa
+attention, the head from torch.nn, AdamW (fused on a GPU), and autocast in bfloat16. Both sides start from the same
+weights, see the same batch (checked by their first losses), and take turns within one run, so that other load hits them
+alike.
 
-    python benchmarks/train_step.py --size ViT-B/16 --frames 8 --batch 64 --dtypes bfloat16
+    python benchmarks/train_step.py --sizes ViT-B/32 ViT-B/16 ViT-L/14 --frames 8 16 32 --dtypes bfloat16
+    python benchmarks/train_step.py --every --dtypes bfloat16
+
+The second one measures this project's step with every combination of layers, attention and rematerialisation.
 """
 
-import argparse
-import dataclasses
 import functools
-import statistics
 from collections.abc import Callable
 
+import cases
 import jax
 import numpy as np
-import rich.table
 import rivals
 import torch
-import torch_video
 import transformers
 from torch.nn import functional
 
-from actionclip_jax import compiler, config, flops, run_config, sharding, training
+from actionclip_jax import config, flops, run_config, sharding, training
 from actionclip_jax.convert import formats, verify
-from actionclip_jax.models import clip
+from actionclip_jax.models import action_clip, clip
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
+LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first losses' relative difference
 
 
 class TorchTraining(torch.nn.Module):
@@ -57,7 +58,7 @@ class TorchTraining(torch.nn.Module):
         return sum(functional.kl_div(row.log_softmax(1), target, reduction="batchmean") for row in rows) / 2
 
 
-def torch_peer(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, compiled: bool) -> Callable:
+def torch_step(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, compiled: bool) -> Callable:
     """`call(times)` trains so many steps and returns the last loss."""
     device = rivals.torch_device()
     model = TorchTraining(source).to(device).train()
@@ -80,137 +81,95 @@ def torch_peer(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: 
     return rivals.waiting(step, rivals.wait_for_torch)
 
 
-def jax_peer(
-    model: config.ModelConfig, params: dict, batch: dict[str, np.ndarray], compute: config.ComputeConfig
-) -> Callable:
-    """The same for this project's step, its state donated from call to call."""
-    settings = run_config.OptimConfig(lr=1e-6, warmup_epochs=0.0)
-    spec = training.StepSpec(
-        model,
-        compute,
-        config.NO_AUGMENTATION,
-        run_config.ObjectiveConfig(),
-        settings,
-        run_config.InterpolationConfig(),
-        steps=10**6,
-        warmup=0,
-        seed=0,
-    )
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    state = jax.jit(functools.partial(training.init_state, spec))(jax.tree.map(np.asarray, params), {})
-    options = compiler.options(compute.dtype)
-    step = jax.jit(training.make_train_step(spec, mesh), donate_argnums=0, compiler_options=options)
-    # a text for every class: row c of the table is the text of the first clip with that label
-    texts = np.zeros((CLASSES, 1, TOKENS), np.int32)
-    texts[batch["label"], 0] = batch["tokens"]
-    placed, texts = jax.device_put(({"video": batch["video"], "label": batch["label"]}, texts))
-    holder = [state]
+class JaxSteps:
+    """This project's steps in all ways of computing. They share one state, which a GPU has not room for many times."""
 
-    def call() -> jax.Array:
-        holder[0], metrics = step(holder[0], placed, texts)
-        return metrics["loss"]
+    def __init__(self, case: cases.Case, params: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> None:
+        self.case, self.params = case, params
+        self.mesh = sharding.make_mesh(jax.devices()[:1])
+        self.batch = {name: batch[name] for name in ("video", "label")}
+        # a text for every class: row c of the table is the text of the first clip with that label
+        self.texts = np.zeros((CLASSES, 1, TOKENS), np.int32)
+        self.texts[batch["label"], 0] = batch["tokens"]
+        self.state: training.TrainState | None = None
 
-    return rivals.waiting(call, jax.block_until_ready)
+    def peer(self, compute: config.ComputeConfig) -> cases.Peer:
+        """A way of computing, its first step taken from the first weights."""
+        config.checked(self.case.model, compute)
+        spec = self.make_spec(compute)
+        self.state = None
+        with jax.set_mesh(self.mesh):
+            shapes = jax.eval_shape(functools.partial(training.init_state, spec), self.params, {})
+            places = self.place(shapes)
+            described = jax.tree.map(
+                lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes, places
+            )
+            texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
+            sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
+            traced = training.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
+            step = traced.lower().compile()
+        batch = sharding.place_batch(self.batch, self.mesh)
+        start = jax.jit(functools.partial(training.init_state, spec), out_shardings=places)
+
+        def run_step() -> jax.Array:
+            # taken away first: a step that fails has deleted the state, and the next one starts anew
+            state, self.state = self.state, None
+            self.state, metrics = step(start(self.params, {}) if state is None else state, batch, texts)
+            return metrics["loss"]
+
+        call = rivals.waiting(run_step, jax.block_until_ready)
+        return cases.Peer(call, np.asarray(call()), cases.jax_memory(step))
+
+    def make_spec(self, compute: config.ComputeConfig) -> training.StepSpec:
+        """What PyTorch's step computes."""
+        return training.StepSpec(
+            self.case.model,
+            compute,
+            config.NO_AUGMENTATION,
+            run_config.ObjectiveConfig(),
+            run_config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
+            run_config.InterpolationConfig(),
+            steps=10**6,
+            warmup=0,
+            seed=0,
+        )
+
+    def place(self, state: training.TrainState) -> training.TrainState:
+        """Where the arrays of a state live."""
+        places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
+        return sharding.tree_shardings(state, places, self.mesh)
 
 
-def make_batch(model: config.ModelConfig, frames: int, rows: int) -> dict[str, np.ndarray]:
-    """Random pixels; labels in pairs, each with its own text."""
+def make_batch(case: cases.Case) -> dict[str, np.ndarray]:
+    """Random pixels; labels in pairs (but of two clips two, or the loss is next to zero), each with its own text."""
     rng = np.random.default_rng(0)
-    size = model.image.size
-    labels = (np.arange(rows) // 2).astype(np.int32) % CLASSES
+    size = case.model.image.size
+    labels = (np.arange(case.batch) // (2 if case.batch > 2 else 1)).astype(np.int32) % CLASSES
     texts = rng.integers(1, 49000, (CLASSES, TOKENS)).astype(np.int32)
     texts[:, 0], texts[:, -1] = 49406, 49407
     return {
-        "video": rng.integers(0, 256, (rows, frames, size, size, 3), np.uint8),
+        "video": rng.integers(0, 256, (case.batch, case.frames, size, size, 3), np.uint8),
         "label": labels,
         "tokens": texts[labels],
     }
 
 
-def benchmark(
-    dtype: str, model: config.ModelConfig, params: dict, source: formats.Recognised, options: argparse.Namespace
-) -> list[dict]:
-    """A row for every peer in one dtype."""
-    batch = make_batch(model, options.frames, options.batch)
-    calls, losses, rows = {}, {}, []
-    for peer in options.peers:
-        try:
-            if peer.startswith("torch"):
-                calls[peer] = torch_peer(source, batch, dtype, compiled=peer == "torch.compile")
-            else:
-                compute = config.ComputeConfig(dtype=dtype, layers=peer.removeprefix("jax "), remat=options.remat)
-                calls[peer] = jax_peer(model, params, batch, compute)
-            losses[peer] = float(calls[peer]())
-        except Exception as error:
-            calls.pop(peer, None)
-            rows.append({"peer": peer, "dtype": dtype, "failed": f"{type(error).__name__}: {error}".splitlines()[0]})
-    if "torch" in losses:
-        limit = 1e-3 if dtype == "float32" else 5e-2
-        wrong = {peer: loss for peer, loss in losses.items() if abs(loss / losses["torch"] - 1) > limit}
-        assert not wrong, f"the first losses differ: {losses}"
-    work, products = rivals.matmuls(dtype)
-    measured = rivals.take_turns(calls | products, options.repeats)
-    peak = work / min(min(measured[name]) for name in products)
-    operations = flops.train_clip(model, run_config.ObjectiveConfig(), options.frames, 1.0, TOKENS)
-    best_torch = min((min(measured[peer]) for peer in calls if peer.startswith("torch")), default=None)
-    for peer in calls:
-        rates = sorted(options.batch / sample for sample in measured[peer])
-        row = {
-            "peer": peer,
-            "dtype": dtype,
-            "clips/s": statistics.median(rates),
-            "samples": rates,
-            "loss": losses[peer],
-        }
-        row["utilisation"] = row["clips/s"] * operations / peak
-        row["peak"] = peak
-        if best_torch:
-            row["to best torch"] = best_torch / min(measured[peer])
-        rows.append(row)
-    return rows
+def make_peers(case: cases.Case, weights: cases.Weights) -> cases.Sides:
+    """What makes a peer of either side."""
+    batch = make_batch(case)
+    theirs = functools.partial(torch_step, weights.source, batch, case.dtype)
+    return cases.Sides(theirs, JaxSteps(case, weights.params, batch).peer)
 
 
-def print_table(rows: list[dict], title: str) -> None:
-    """All rows; those that failed say why."""
-    columns = ("peer", "dtype", "clips/s", "spread", "model FLOP utilisation", "to best torch", "first loss")
-    table = rich.table.Table(*columns, title=title)
-    for row in rows:
-        if "failed" in row:
-            table.add_row(row["peer"], row["dtype"], row["failed"])
-            continue
-        spread = f"{row['samples'][0]:.3g}-{row['samples'][-1]:.3g}"
-        ratio = f"{row['to best torch']:.2f}x" if "to best torch" in row else ""
-        cells = (f"{row['clips/s']:.3g}", spread, f"{row['utilisation']:.0%}", ratio, f"{row['loss']:.4f}")
-        table.add_row(row["peer"], row["dtype"], *cells)
-    rivals.CONSOLE.print(table)
+def count_work(model: config.ModelConfig, frames: int) -> float:
+    """FLOPs of a step for each of its clips."""
+    return flops.train_clip(model, run_config.ObjectiveConfig(), frames, 1.0, TOKENS)
 
 
 def main() -> None:
     """Reads the command line, measures, prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    rivals.add_options(parser, ("small",), batch=8, repeats=5)
-    parser.add_argument("--remat", default="none", choices=config.REMAT)
-    options = parser.parse_args()
-    rivals.set_up()
-    model = dataclasses.replace(
-        small() if options.size == "small" else config.clip_model(options.size, "Transf"), frames=options.frames
-    )
-    params, source = torch_video.same_weights(model)
-    rows = [row for dtype in options.dtypes for row in benchmark(dtype, model, params, source, options)]
-    print_table(rows, f"training step, {rivals.describe(options)}")
-    rivals.write_json(options, rows)
-
-
-def small() -> config.ModelConfig:
-    """A size that a CPU trains in seconds."""
-    return config.checked(
-        config.ModelConfig(
-            image=config.ImageConfig(size=96, patch=16, width=256, depth=6, heads=4),
-            text=config.TextConfig(width=256, depth=4, heads=4),
-            temporal=config.TemporalConfig(head="Transf", depth=2, heads=4),
-            embed_width=256,
-        )
-    )
+    parser = cases.make_parser(__doc__.splitlines()[0], ("layers", "attention", "remat"))
+    cases.run(parser.parse_args(), count_work, make_peers, LIMITS)
 
 
 if __name__ == "__main__":
