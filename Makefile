@@ -39,7 +39,7 @@ $(VENV)/installed-dev: requirements.txt pyproject.toml | $(VENV)/bin/python
 # transformers, pyarrow, matplotlib, scikit-learn, pytest. The script says what is missing; WHEELS="$(WHEELS) name" adds it.
 WHEELS ?= av array_record grain flax optax orbax-checkpoint ml_collections tensorboardX ftfy wcwidth importlib_resources \
 	tensorflow-datasets tensorflow-metadata googleapis-common-protos immutabledict simple-parsing docstring-parser toml \
-	termcolor etils dm-tree
+	termcolor etils dm-tree six
 GLIBC := $(foreach version,28 27 24 17,--platform manylinux_2_$(version)_x86_64) --platform manylinux2014_x86_64
 
 wheels: | $(VENV)/bin/python

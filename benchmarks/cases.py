@@ -26,8 +26,9 @@ from actionclip_jax import config
 from actionclip_jax.convert import formats, verify
 
 TORCH = ("torch", "torch.compile")
-USUAL = {"layers": config.LAYERS, "attention": ("auto",), "remat": ("none",)}
-EVERY = {"layers": config.LAYERS, "attention": ("xla", "cudnn"), "remat": config.REMAT}  # auto is one of the two
+LAYERS = ("scan", "unroll")  # auto is one of the two, as it is of attention
+USUAL = {"layers": LAYERS, "attention": ("auto",), "remat": ("none",)}
+EVERY = {"layers": LAYERS, "attention": ("xla", "cudnn"), "remat": config.REMAT}
 # FLOPs of a call that tell a batch size: enough to fill an accelerator (16 clips of 8 frames in a training step of
 # ViT-B/16, with 20 GiB of activations), and no more than seconds of a CPU
 WORK = {"cpu": 2e12, "accelerator": 2e13}

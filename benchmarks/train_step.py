@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch.nn import functional
 
-from actionclip_jax import config, flops, run_config, sharding, training
+from actionclip_jax import config, flops, run_config, run_setup, sharding, training
 from actionclip_jax.convert import formats, verify
 from actionclip_jax.models import action_clip, clip
 
@@ -99,17 +99,15 @@ class JaxSteps:
         spec = self.make_spec(compute)
         self.state = None
         with jax.set_mesh(self.mesh):
-            shapes = jax.eval_shape(functools.partial(training.init_state, spec), self.params, {})
-            places = self.place(shapes)
-            described = jax.tree.map(
-                lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes, places
-            )
+            places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
+            described = run_setup.describe_state(spec, self.params, (), places, self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
             traced = training.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
             step = traced.lower().compile()
         batch = sharding.place_batch(self.batch, self.mesh)
-        start = jax.jit(functools.partial(training.init_state, spec), out_shardings=places)
+        state_places = jax.tree.map(lambda leaf: leaf.sharding, described)
+        start = jax.jit(functools.partial(training.init_state, spec), out_shardings=state_places)
 
         def run_step() -> jax.Array:
             # taken away first: a step that fails has deleted the state, and the next one starts anew
@@ -133,11 +131,6 @@ class JaxSteps:
             warmup=0,
             seed=0,
         )
-
-    def place(self, state: training.TrainState) -> training.TrainState:
-        """Where the arrays of a state live."""
-        places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
-        return sharding.tree_shardings(state, places, self.mesh)
 
 
 def make_batch(case: cases.Case) -> dict[str, np.ndarray]:
