@@ -22,31 +22,45 @@ def sweep(
     topology: hardware.Topology,
     remats: Sequence[str],
     meshes: Sequence[tuple[int, int]],
-    compile_plan: Callable[[aot.Plan], Report],
+    report_of: Callable[[aot.Plan], Report],
     say: Callable[[str], None],
 ) -> list[Report]:
     """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes."""
     reports = []
+    sizes = [size for size in SIZES if size % run.optim.accumulate == 0]
     for fsdp, model in meshes:
+        shares = sharding.count_shares(sharding.make_mesh(topology.devices, fsdp=fsdp, model=model))
         for remat in remats:
             changed = dataclasses.replace(
                 run,
                 compute=dataclasses.replace(run.compute, remat=remat),
                 sharding=run_config.ShardingConfig(fsdp, model),
             )
-            mesh = sharding.make_mesh(topology.devices, fsdp=fsdp, model=model)
-            shares, part = sharding.count_shares(mesh), run.optim.accumulate
 
-            def measure(rows: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
-                loader = dataclasses.replace(changed.data.loader, batch_size=rows * shares)
-                data = dataclasses.replace(changed.data, loader=loader)
-                return compile_plan(aot.Plan(dataclasses.replace(changed, data=data), topology))
+            def measure(size: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
+                report = report_of(aot.Plan(with_batch(changed, size * shares), topology))
+                say(describe(report))
+                return report
 
-            found = search(measure, [size for size in SIZES if size % part == 0])
-            best = max((size for size, report in found.items() if report["fits"]), default=0)
-            say(f"remat {remat}, fsdp {fsdp}, model {model}: {best} clips a device fit")
+            found = search(measure, sizes)
+            largest = max((size for size, report in found.items() if report["fits"]), default=0)
+            say(f"remat {remat}, fsdp {fsdp}, model {model}: {largest} clips a device fit")
             reports += found.values()
     return reports
+
+
+def with_batch(run: run_config.TrainConfig, clips: int) -> run_config.TrainConfig:
+    """The run with another global batch."""
+    loader = dataclasses.replace(run.data.loader, batch_size=clips)
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, loader=loader))
+
+
+def describe(report: Report) -> str:
+    """A line about one report."""
+    memory, rate = report["memory"], report.get("clips_per_second")
+    what = f"{report['compute']['remat']}, {report['batch']['clips_per_device']:g} clips a device"
+    needs = f"{memory['wanted'] / 2**30:.2f} GiB" + ("" if report["fits"] else ": does not fit")
+    return f"  {what}: {needs}{f', about {rate:,.0f} clips/s' if rate else ''} ({report['compile_seconds']:.0f} s)"
 
 
 def search(measure: Callable[[int], Report], sizes: Sequence[int]) -> dict[int, Report]:

@@ -1,7 +1,6 @@
 """`actionclip compile`."""
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -61,34 +60,35 @@ def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, compiles, prints and writes the report."""
     if options.topology != "here":
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
-    from actionclip_jax import aot, charts, config, config_file, hardware, sharding, sweep
+    from actionclip_jax import aot, config, config_file, hardware, sharding, sweep
 
     run = config_file.load(options.config, options.settings)
-    topology = hardware.describe(options.topology, options.slices)
     for remat in options.remat or ():
         if remat not in config.REMAT:
             raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}")
+    topology = hardware.describe(options.topology, options.slices)
     name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
     out = options.out or pathlib.Path("outputs/compile") / f"{pathlib.Path(options.config).stem}-{name}"
-    report_of = sweep.ReportCache(
-        out / "compiled", aot.UTILISATION if options.utilisation is None else options.utilisation
-    )
-    if not options.sweep:
-        if options.clips_per_device:
-            shares = sharding.count_shares(aot.Plan(run, topology).mesh)
-            loader = dataclasses.replace(run.data.loader, batch_size=options.clips_per_device * shares)
-            run = dataclasses.replace(run, data=dataclasses.replace(run.data, loader=loader))
-        found = report_of(aot.Plan(run, topology))
-        return finish(found, out)
+    kept = sweep.ReportCache(out / "compiled", options.utilisation or aot.UTILISATION)
 
-    meshes = [(fsdp, model) for fsdp in options.fsdp for model in options.model]
+    def report_of(plan: aot.Plan) -> dict[str, Any]:
+        what = f"remat {plan.run.compute.remat}, {plan.batch_size} clips on {topology.name}"
+        with terminal.ERRORS.status(f"compiling {what}: takes minutes"):
+            return kept(plan)
 
-    def compile_plan(plan: aot.Plan) -> dict[str, Any]:
-        report = report_of(plan)
-        terminal.say(describe(report))
-        return report
+    if options.sweep:
+        meshes = [(fsdp, model) for fsdp in options.fsdp for model in options.model]
+        reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of, terminal.say)
+        return finish_sweep(reports, out)
+    if options.clips_per_device:
+        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(aot.Plan(run, topology).mesh))
+    return finish(report_of(aot.Plan(run, topology)), out)
 
-    reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, compile_plan, terminal.say)
+
+def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
+    """Prints, draws and writes all reports, and the best one like a single one."""
+    from actionclip_jax import charts, sweep
+
     write(out / "sweep.json", reports)
     charts.sweep(out / "sweep.png", reports)
     terminal.CONSOLE.print(sweep_table(reports))
@@ -112,14 +112,6 @@ def write(path: pathlib.Path, content: Any) -> None:
     """JSON for programs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def describe(report: dict[str, Any]) -> str:
-    """A line of a sweep."""
-    memory, rate = report["memory"], report.get("clips_per_second")
-    what = f"{report['compute']['remat']}, {report['batch']['clips_per_device']:g} clips a device"
-    needs = f"{memory['wanted'] / GIB:.2f} GiB" + ("" if report["fits"] else ": does not fit")
-    return f"  {what}: {needs}{f', about {rate:,.0f} clips/s' if rate else ''} ({report['compile_seconds']:.0f} s)"
 
 
 def report_table(report: dict[str, Any]) -> rich.table.Table:
