@@ -217,11 +217,11 @@ def estimate(compiled: Compiled, model_flops: float, utilisation: float) -> dict
 def merge_collectives(collectives: Sequence[hlo.Collective], topology: hardware.Topology) -> list[dict[str, Any]]:
     """Collectives by kind and number of devices, with what each device sends in a step and how long that takes.
 
-    More devices than have fast links together are taken to be limited by the network.
+    What goes between slices, or takes in more devices than have fast links together, is limited by the network.
     """
     merged: dict[tuple, dict[str, Any]] = {}
     for one in collectives:
-        far = one.devices > topology.together
+        far = one.between_slices or one.devices > topology.together
         found = merged.setdefault(
             (one.kind, one.devices, far),
             {

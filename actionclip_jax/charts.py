@@ -163,7 +163,8 @@ def sweep(path: str | os.PathLike, reports: Sequence[dict[str, Any]]) -> None:
             [one["batch"]["clips_per_device"] for one in timed], rates, "o-", color=drawn.get_color(), label=label
         )
     memory.axhline(reports[0]["memory"]["available"] / 2**30, color="grey", linestyle="--", label="available")
-    memory.set(title="memory of a device", xlabel="clips a device", ylabel="GiB", xscale="log", yscale="log")
+    memory.set(title="memory of a device", xlabel="clips a device", ylabel="GiB", xscale="log")
+    memory.set_ylim(bottom=0)
     speed.set(title="estimated clips/s of a device", xlabel="clips a device", xscale="log")
     for axes in (memory, speed):
         axes.set_xticks(sorted({one["batch"]["clips_per_device"] for one in reports}))

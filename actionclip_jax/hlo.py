@@ -23,6 +23,8 @@ INSTRUCTION = re.compile(r"^ +(?:ROOT )?%?[\w.-]+ = (\(.*?\)|\S+) ([\w-]+)\(")
 SHAPE = re.compile(r"\b([a-z]+\d+|pred)\[([\d,]*)\]")
 CALLED = re.compile(r"\b(?:calls|to_apply|body|condition|\w+_computation)=%?([\w.-]+)|\w+_computations=\{([^}]*)\}")
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+# Exchanges between TPU slices are transfers through the hosts, by "megascale", labelled with their kind
+BETWEEN_SLICES = re.compile(r'_xla_megascale_target="\{([\d:,]+)\}.*_xla_megascale_transfer_type="(\w+)"')
 CHANNEL = re.compile(r"channel_id=(\d+)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 CONSTANT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
@@ -36,6 +38,7 @@ class Collective:
     result_bytes: int  # on each device
     devices: int  # that take part
     times: int
+    between_slices: bool = False
 
     @property
     def sent_bytes(self) -> float:
@@ -101,6 +104,10 @@ class Program:
                 key = (kind, instruction.shape, channel[1]) if fused and channel else instruction.line
                 devices = count_devices(instruction.line, self.devices)
                 found[key] = Collective(kind, result_bytes(instruction), devices, times)
+            elif kind == "recv" and (labels := BETWEEN_SLICES.search(instruction.line)):
+                kind, devices = labels[2].lower().replace("_", "-"), count_numbers(labels[1])
+                kind = kind if kind in COLLECTIVES else "collective-permute"
+                found[instruction.line] = Collective(kind, received_bytes(instruction), devices, times, True)
         return [one for one in found.values() if one.devices > 1]
 
     @functools.cached_property
@@ -113,15 +120,30 @@ class Program:
         )
 
 
+def array_bytes(shape: str) -> list[int]:
+    """Bytes of each array that a shape names."""
+    return [
+        BYTES.get(kind, 1) * math.prod(int(size) for size in sizes.split(",") if size)
+        for kind, sizes in SHAPE.findall(shape)
+    ]
+
+
+def received_bytes(instruction: Instruction) -> int:
+    """Bytes of a `recv`, whose result is (array, number of the transfer, token)."""
+    return array_bytes(instruction.shape)[0]
+
+
 def result_bytes(instruction: Instruction) -> int:
     """Bytes of the result on one device; an asynchronous start returns its operands as well."""
-    sizes = [
-        BYTES.get(kind, 1) * math.prod(int(size) for size in shape.split(",") if size)
-        for kind, shape in SHAPE.findall(instruction.shape)
-    ]
+    sizes = array_bytes(instruction.shape)
     if instruction.operation.endswith("-start") and instruction.operation != "all-reduce-start":
         sizes = sizes[len(sizes) // 2 :]
     return sum(sizes)
+
+
+def count_numbers(ranges: str) -> int:
+    """How many numbers `1,2` or `1:4` is."""
+    return sum(int(last or first) - int(first) + 1 for first, last in re.findall(r"(\d+)(?::(\d+))?", ranges))
 
 
 def count_devices(line: str, everyone: int) -> int:

@@ -110,9 +110,14 @@ def test_exchanges_beyond_fast_links_take_the_time_of_the_network():
     slow = dataclasses.replace(hardware.ACCELERATORS["h200"], link=100.0, network=10.0)
     topology = hardware.Topology("h200:8x2", slow, (), together=8, hosts=2)
     inside, beyond = (hlo.Collective("all-reduce", 1000, devices, 1) for devices in (8, 16))
-    found = aot.merge_collectives([inside, inside, beyond], topology)
-    assert [(one["over"], one["times"]) for one in found] == [("links", 2), ("network", 1)]
-    assert [one["seconds"] for one in found] == [2 * 1750 / 100, 1875 / 10]
+    between = hlo.Collective("all-reduce", 1000, 2, 1, between_slices=True)
+    found = aot.merge_collectives([inside, inside, beyond, between], topology)
+    assert [(one["over"], one["devices"], one["times"]) for one in found] == [
+        ("links", 8, 2),
+        ("network", 16, 1),
+        ("network", 2, 1),
+    ]
+    assert [one["seconds"] for one in found] == [2 * 1750 / 100, 1875 / 10, 1000 / 10]
 
 
 def test_cores_that_feed_a_host_grow_with_rate_frames_and_augmentation(run):

@@ -79,3 +79,28 @@ ENTRY %main (p: f32[16]) -> f32[64] {
 }
 """
     assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "slices", "expected"),
+    [
+        ("ALL_REDUCE", "{1,2,3,4}", hlo.Collective("all-reduce", 64, 4, 1, between_slices=True)),
+        ("REDUCE_SCATTER", "{1:2}", hlo.Collective("reduce-scatter", 64, 2, 1, between_slices=True)),
+        ("ONE_TO_ONE", "{1,2}", hlo.Collective("collective-permute", 64, 2, 1, between_slices=True)),
+    ],
+)
+def test_what_goes_between_slices_is_a_transfer_by_the_hosts_and_counts_once(kind, slices, expected):
+    labels = f'_xla_megascale_target="{slices}x{{0:3}}",_xla_megascale_transfer_type="{kind}"'
+    text = f"""HloModule m, num_partitions=8
+
+ENTRY %main (p: f32[16]) -> f32[16] {{
+  %p = f32[16]{{0}} parameter(0)
+  %token = token[] after-all()
+  %send = (f32[16]{{0}}, u32[], token[]) send(%p, %token), channel_id=3, is_host_transfer=true, frontend_attributes={{{labels}}}
+  %sent = token[] send-done(%send), channel_id=3, is_host_transfer=true
+  %recv = (f32[16]{{0}}, u32[], token[]) recv(%token), channel_id=2, is_host_transfer=true, frontend_attributes={{{labels}}}
+  %received = (f32[16]{{0}}, token[]) recv-done(%recv), channel_id=2, is_host_transfer=true
+  ROOT %x = f32[16]{{0}} get-tuple-element(%received), index=0
+}}
+"""  # noqa: E501
+    assert hlo.Program(text).collectives == [expected]
