@@ -17,6 +17,7 @@ from actionclip_jax import (
     flops,
     hardware,
     hlo,
+    optim,
     run_config,
     run_setup,
     sharding,
@@ -72,7 +73,10 @@ class Compiled:
 
 
 def compile_plan(plan: Plan) -> Compiled:
-    """Compiles the function that train.py runs, from shapes alone. Raises ValueError like `trace_plan`."""
+    """Compiles the function that train.py runs, from shapes alone.
+
+    Raises ValueError like `trace_plan`, and where the compiler refuses the step for another reason than its memory.
+    """
     start = time.perf_counter()
     with jax.set_mesh(plan.mesh):
         traced = trace_plan(plan)
@@ -80,7 +84,10 @@ def compile_plan(plan: Plan) -> Compiled:
         try:
             step = traced.lower().compile()
         except jax.errors.JaxRuntimeError as error:
-            return Compiled(plan, time.perf_counter() - start, None, read_wanted(error), None, executed)
+            wanted = read_wanted(str(error))
+            if wanted is None:
+                raise ValueError(f"the compiler of {plan.topology.name} refuses the step: {error}") from error
+            return Compiled(plan, time.perf_counter() - start, None, wanted, None, executed)
     memory = compiler.memory_by_kind(step)
     program = hlo.Program(step.as_text())
     return Compiled(plan, time.perf_counter() - start, memory, sum(memory.values()), program, executed)
@@ -99,6 +106,10 @@ def trace_plan(plan: Plan) -> jax.stages.Traced:
             raise ValueError(
                 f"data.expect.{name} is 0: say how many the training set has (--config.data.expect.{name}=N)"
             )
+    if plan.batch_size % run.optim.accumulate:
+        raise ValueError(
+            f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
+        )
     sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
     spec = run_setup.step_spec(run, expected.clips, share=1 / expected.classes)
     state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
@@ -124,21 +135,20 @@ def describe_texts(run: run_config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.
     return jax.ShapeDtypeStruct((*prompts, length), np.int32, sharding=everywhere)
 
 
-def read_wanted(error: jax.errors.JaxRuntimeError) -> int:
-    """The bytes a device would need, of an error for want of them; any other error is raised again."""
+def read_wanted(message: str) -> int | None:
+    """The bytes a device would need, of the message that there are not so many; None of any other message."""
     units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    found = re.search(r"Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", str(error))
-    if "RESOURCE_EXHAUSTED" not in str(error) or not found:
-        raise error
-    return int(float(found[1]) * units[found[2]])
+    found = re.search(r"Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", message)
+    return int(float(found[1]) * units[found[2]]) if found and "RESOURCE_EXHAUSTED" in message else None
 
 
 def report(compiled: Compiled, utilisation: float = UTILISATION) -> dict[str, Any]:
     """All that is known and estimated of a step, ready for JSON. Times are in seconds, sizes in bytes."""
     plan = compiled.plan
     run, topology, mesh = plan.run, plan.topology, plan.mesh
+    texts = run_setup.texts_per_clip(run, run.data.expect.classes)
     model_flops = plan.batch_size * flops.train_clip(
-        run.model, run.objective, run.data.sample.frames, 1.0, run.data.expect.text_tokens
+        run.model, run.objective, run.data.sample.frames, texts, run.data.expect.text_tokens
     )
     found = {
         "topology": {
@@ -146,7 +156,7 @@ def report(compiled: Compiled, utilisation: float = UTILISATION) -> dict[str, An
             "accelerator": topology.accelerator.name,
             "devices": mesh.size,
             "hosts": topology.hosts,
-            "slices": mesh.size // topology.together,  # or hosts of GPUs: groups with fast links inside
+            "slices": len({sharding.slice_of(device) for device in topology.devices}),
             "mesh": dict(mesh.shape),
         },
         "batch": {
@@ -191,53 +201,75 @@ def estimate(compiled: Compiled, model_flops: float, utilisation: float) -> dict
     `utilisation` of the peak gives. Collectives are added, as if none of them were hidden behind computation.
     """
     plan, program = compiled.plan, compiled.program
-    accelerator = plan.topology.accelerator
+    accelerator, mesh = plan.topology.accelerator, plan.mesh
+    peak = accelerator.peak_in(plan.run.compute.dtype)
     seconds = {
-        "floor": model_flops / accelerator.peak,
-        "assumed": compiled.executed / plan.mesh.size / (accelerator.peak * utilisation),
+        "floor": model_flops / peak,
+        "assumed": compiled.executed / mesh.size / (peak * utilisation),
     }
     if program.cycles and accelerator.clock:
         seconds["compiler"] = program.cycles / accelerator.clock
-    collectives = merge_collectives(program.collectives, plan.topology)
+    homes = [sharding.slice_of(device) for device in mesh.devices.flat]
+    collectives = merge_collectives(program.collectives, accelerator, homes)
     seconds["collectives"] = sum(one["seconds"] for one in collectives)
     seconds["step"] = seconds.get("compiler", seconds["assumed"]) + seconds["collectives"]
     found = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
     if not seconds["step"]:  # nothing is known of the device
         return found
     rate = plan.batch_size / seconds["step"]
-    clips, epochs = plan.run.data.expect.clips, plan.run.optim.epochs
+    clips = plan.run.data.expect.clips
+    steps, _ = optim.count_steps(plan.run.optim, clips, plan.batch_size)
     found["model_flop_utilisation"] = seconds["floor"] / seconds["step"]
     found["clips_per_second"] = rate
     found["epoch_seconds"] = clips / rate
-    found["device_hours"] = epochs * clips / rate * plan.mesh.size / 3600
+    found["device_hours"] = steps * seconds["step"] * mesh.size / 3600
     found["input"] = describe_input(plan.run.data, rate / plan.topology.hosts)
     return found
 
 
-def merge_collectives(collectives: Sequence[hlo.Collective], topology: hardware.Topology) -> list[dict[str, Any]]:
+def merge_collectives(
+    collectives: Sequence[hlo.Collective], accelerator: hardware.Accelerator, homes: Sequence[int]
+) -> list[dict[str, Any]]:
     """Collectives by kind and number of devices, with what each device sends in a step and how long that takes.
 
-    What goes between slices, or takes in more devices than have fast links together, is limited by the network.
+    `homes` are the slices, or hosts of GPUs, of the devices of the mesh: between these goes the network.
     """
     merged: dict[tuple, dict[str, Any]] = {}
     for one in collectives:
-        far = one.between_slices or one.devices > topology.together
+        sent = one.sent_bytes
+        beyond = sent * share_beyond(one, homes)
         found = merged.setdefault(
-            (one.kind, one.devices, far),
+            (one.kind, one.devices, beyond > 0),
             {
                 "kind": one.kind,
                 "devices": one.devices,
-                "over": "network" if far else "links",
+                "over": "network" if beyond else "links",
                 "times": 0,
                 "sent_bytes": 0.0,
+                "seconds": 0.0,
             },
         )
         found["times"] += one.times
-        found["sent_bytes"] += one.sent_bytes
-    for found in merged.values():
-        rate = topology.accelerator.network if found["over"] == "network" else topology.accelerator.link
-        found["seconds"] = found["sent_bytes"] / rate
+        found["sent_bytes"] += sent
+        # both ways at once, but for TPU's transfers between slices, which take the network alone
+        found["seconds"] += max(beyond / accelerator.network, 0 if one.between_slices else sent / accelerator.link)
     return sorted(merged.values(), key=lambda found: -found["sent_bytes"])
+
+
+def share_beyond(one: hlo.Collective, homes: Sequence[int]) -> float:
+    """The share of what a device sends that leaves its slice or host, where all devices use their network cards alike.
+
+    Of a ring over hosts each has one link to the next, whose bytes all of its devices in the group carry together.
+    """
+    if one.between_slices:
+        return 1.0
+    groups = len({homes[place] for place in one.group})
+    if groups == 1:
+        return 0.0
+    neighbours = one.devices / groups
+    if one.kind == "all-to-all":
+        return (one.devices - neighbours) / (one.devices - 1)
+    return 1.0 if one.kind == "collective-permute" else 1 / neighbours
 
 
 def describe_input(data: run_config.DataConfig, rate: float) -> dict[str, Any]:

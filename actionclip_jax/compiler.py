@@ -17,6 +17,12 @@ def has_flash_attention() -> bool:
     return "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
 
 
+def check_attention(attention: str) -> None:
+    """Raises ValueError unless this `config.compute.attention` can run where what is being traced will."""
+    if attention == "cudnn" and platform() != "gpu":
+        raise ValueError(f"attention cudnn needs an NVIDIA GPU, and JAX computes on {platform()} here")
+
+
 def options(dtype: str) -> dict[str, str | int]:
     """Options for `jax.jit(..., compiler_options=...)` of an encoder computing in `dtype`. Each was measured to pay."""
     if platform() == "cpu" and dtype == "float32":

@@ -24,7 +24,12 @@ class Accelerator:
     link: float  # bytes/s that a device sends to others of its slice (TPU) or host (GPU), over all its links
     network: float  # bytes/s that it sends beyond: its share of the host's network cards
     clock: float = 0.0  # Hz of the cycles that TPU's compiler counts
+    float32_peak: float = 0.0  # FLOP/s
     options: tuple[tuple[str, object], ...] = ()  # of the description
+
+    def peak_in(self, dtype: str) -> float:
+        """FLOP/s of products. A TPU makes one of float32 from six of bfloat16 (JAX's precision "highest")."""
+        return self.peak if dtype == "bfloat16" else self.float32_peak or self.peak / 6
 
 
 MEGACORE = (("chip_config_name", "megacore"), ("chips_per_host_bounds", (2, 2, 1)))  # a device is a chip of two cores
@@ -73,13 +78,13 @@ H200 = (*HOPPER, ("bandwidth", 4_800_000_000_000), ("memory", 139 << 30))
 
 # GPUs: 0.9 of their memory, as launch/environment.sh sets it.
 ACCELERATORS = {
-    "v4": Accelerator("TPU v4", ("TPU v4",), "tpu", 31.75 * GIB, 275e12, 300e9, 6.25e9, 1.05e9, MEGACORE),
+    "v4": Accelerator("TPU v4", ("TPU v4",), "tpu", 31.75 * GIB, 275e12, 300e9, 6.25e9, 1.05e9, options=MEGACORE),
     "v5e": Accelerator("TPU v5e", ("TPU v5 lite",), "tpu", 15.75 * GIB, 197e12, 200e9, 6.25e9, 1.5e9),
     "v5p": Accelerator("TPU v5p", ("TPU v5", "TPU v5p"), "tpu", 95.74 * GIB, 459e12, 600e9, 6.25e9, 1.75e9),
     "v6e": Accelerator("TPU v6e", ("TPU v6 lite",), "tpu", 31.25 * GIB, 918e12, 400e9, 12.5e9, 1.75e9),
-    "a100": Accelerator("A100", ("NVIDIA A100-SXM4-80GB",), "gpu", 71 * GIB, 312e12, 300e9, 25e9, options=AMPERE),
-    "h100": Accelerator("H100", ("NVIDIA H100 80GB HBM3",), "gpu", 71 * GIB, 790e12, 450e9, 50e9, options=H100),
-    "h200": Accelerator("H200", ("NVIDIA H200",), "gpu", 125 * GIB, 790e12, 450e9, 50e9, options=H200),
+    "a100": Accelerator("A100", ("NVIDIA A100-SXM4-80GB",), "gpu", 71 * GIB, 312e12, 300e9, 25e9, 0.0, 19.5e12, AMPERE),
+    "h100": Accelerator("H100", ("NVIDIA H100 80GB HBM3",), "gpu", 71 * GIB, 790e12, 450e9, 50e9, 0.0, 67e12, H100),
+    "h200": Accelerator("H200", ("NVIDIA H200",), "gpu", 125 * GIB, 790e12, 450e9, 50e9, 0.0, 67e12, H200),
 }
 FORMS = "v4|v5e|v5p|v6e:4x4 (chips along each axis), a100|h100|h200:8 or :8x2 (GPUs of a host x hosts), or here"
 
@@ -91,7 +96,6 @@ class Topology:
     name: str
     accelerator: Accelerator
     devices: Sequence[jax.Device]
-    together: int  # devices of a slice (TPU) or host (GPU), which share fast links
     hosts: int
 
 
@@ -101,15 +105,16 @@ def describe(name: str, slices: int = 1) -> Topology:
     Raises:
         ValueError: no such devices, or their compiler is not installed.
     """
-    kind, _, layout = name.lower().partition(":")
+    kind, _, layout = name.partition(":")
     if kind == "here" and not layout:
+        if slices > 1:
+            raise ValueError("--slices is of TPUs that are not here, not of --topology here")
         return devices_here()
     if kind not in ACCELERATORS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", layout):
         raise ValueError(f"--topology {name!r}: expected {FORMS}")
     accelerator, sizes = ACCELERATORS[kind], [int(size) for size in layout.split("x")]
     devices = (tpus if accelerator.platform == "tpu" else gpus)(kind, accelerator, sizes, slices)
-    together = len(devices) // slices if accelerator.platform == "tpu" else sizes[0]
-    return Topology(name.lower(), accelerator, devices, together, len({device.process_index for device in devices}))
+    return Topology(name, accelerator, devices, len({device.process_index for device in devices}))
 
 
 def devices_here() -> Topology:
@@ -122,7 +127,7 @@ def devices_here() -> Topology:
     unknown = Accelerator(kind, (kind,), devices[0].platform, memory, math.inf, math.inf, math.inf)
     known = (accelerator for accelerator in ACCELERATORS.values() if kind in accelerator.kinds)
     found = dataclasses.replace(next(known, unknown), memory=memory)
-    return Topology("here", found, devices, len(jax.local_devices()), jax.process_count())
+    return Topology("here", found, devices, jax.process_count())
 
 
 def tpus(kind: str, accelerator: Accelerator, sizes: Sequence[int], slices: int) -> list[jax.Device]:

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # What a device sends, for n devices and the bytes of the result: of the rings and exchanges that all libraries use.
 SENT = {
@@ -36,9 +38,14 @@ class Collective:
 
     kind: str
     result_bytes: int  # on each device
-    devices: int  # that take part
+    group: tuple[int, ...]  # places in the mesh of a group of devices that exchange; of slices if between these
     times: int
     between_slices: bool = False
+
+    @property
+    def devices(self) -> int:
+        """How many take part."""
+        return len(self.group)
 
     @property
     def sent_bytes(self) -> float:
@@ -102,12 +109,12 @@ class Program:
             if kind in COLLECTIVES:
                 channel = CHANNEL.search(instruction.line)
                 key = (kind, instruction.shape, channel[1]) if fused and channel else instruction.line
-                devices = count_devices(instruction.line, self.devices)
-                found[key] = Collective(kind, result_bytes(instruction), devices, times)
+                group = read_group(instruction.line, self.devices)
+                found[key] = Collective(kind, result_bytes(instruction), group, times)
             elif kind == "recv" and (labels := BETWEEN_SLICES.search(instruction.line)):
-                kind, devices = labels[2].lower().replace("_", "-"), count_numbers(labels[1])
+                kind, slices = labels[2].lower().replace("_", "-"), tuple(range(count_numbers(labels[1])))
                 kind = kind if kind in COLLECTIVES else "collective-permute"
-                found[instruction.line] = Collective(kind, received_bytes(instruction), devices, times, True)
+                found[instruction.line] = Collective(kind, received_bytes(instruction), slices, times, True)
         return [one for one in found.values() if one.devices > 1]
 
     @functools.cached_property
@@ -136,6 +143,8 @@ def received_bytes(instruction: Instruction) -> int:
 def result_bytes(instruction: Instruction) -> int:
     """Bytes of the result on one device; an asynchronous start returns its operands as well."""
     sizes = array_bytes(instruction.shape)
+    if instruction.operation == "collective-permute-start":
+        return sizes[1]  # (operand, result), on some platforms with two numbers behind
     if instruction.operation.endswith("-start") and instruction.operation != "all-reduce-start":
         sizes = sizes[len(sizes) // 2 :]
     return sum(sizes)
@@ -146,13 +155,23 @@ def count_numbers(ranges: str) -> int:
     return sum(int(last or first) - int(first) + 1 for first, last in re.findall(r"(\d+)(?::(\d+))?", ranges))
 
 
-def count_devices(line: str, everyone: int) -> int:
-    """How many devices exchange with each other, in any of the ways XLA writes groups."""
+def read_group(line: str, everyone: int) -> tuple[int, ...]:
+    """The first group of devices that exchange with each other, in any of the ways XLA writes groups."""
     if axes := re.search(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}", line):
-        sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
-        return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", axes[2]))
-    if iota := re.search(r"replica_groups=\[\d+,(\d+)\]", line):
-        return int(iota[1])
+        sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", axes[1])}
+        inside = re.findall(r"'(\w+)'", axes[2])
+        places = np.arange(math.prod(sizes.values())).reshape(tuple(sizes.values()))
+        return tuple(places[tuple(slice(None) if name in inside else 0 for name in sizes)].ravel().tolist())
+    if iota := re.search(r"replica_groups=\[\d+,(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line):
+        places = np.arange(everyone).reshape(numbers(iota[2]))
+        return tuple(places.transpose(numbers(iota[3]) if iota[3] else None).ravel()[: int(iota[1])].tolist())
+    if pairs := re.search(r"source_target_pairs=\{(.*?)\}\}", line):
+        return tuple(sorted({int(place) for place in re.findall(r"\d+", pairs[1])}))
     if listed := re.search(r"replica_groups=\{\{([\d,]+)\}", line):
-        return listed[1].count(",") + 1
-    return everyone
+        return numbers(listed[1])
+    return tuple(range(everyone))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`1,2` -> (1, 2)."""
+    return tuple(int(number) for number in text.split(","))

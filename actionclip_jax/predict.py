@@ -61,8 +61,7 @@ def load(
         **compute: fields of `config.ComputeConfig`: dtype, attention, interpolate_positions ...
     """
     how = config.ComputeConfig(**compute)
-    if how.attention == "cudnn" and jax.default_backend() != "gpu":
-        raise ValueError(f"attention cudnn needs an NVIDIA GPU, and JAX computes on {jax.default_backend()} here")
+    compiler.check_attention(how.attention)
     weights = run.read_any(path, activation=activation, frames=frames, say=say)
     config.checked(weights.model, how)
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))

@@ -130,6 +130,11 @@ def token_table(
     return text.cut_padding(text.token_table(tokenizer, clips.labels, templates))
 
 
+def texts_per_clip(run: run_config.TrainConfig, classes: int) -> float:
+    """How many texts a step encodes for each clip: its own, or with several labels those of all classes."""
+    return classes / run.data.loader.batch_size if run.objective.loss == "multi_label" else 1.0
+
+
 def describe_state(
     spec: training.StepSpec,
     params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],

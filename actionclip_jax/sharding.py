@@ -48,9 +48,14 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, mod
     return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * 3)
 
 
+def slice_of(device: jax.Device) -> int:
+    """Which TPU slice or host of GPUs a device belongs to: those with fast links among each other."""
+    return getattr(device, "slice_index", 0)
+
+
 def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.ndarray:
     """Devices in the shape of a mesh, neighbours in it near each other in the machine."""
-    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    slices = len({slice_of(device) for device in devices})
     if slices == 1:
         return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     # TPU slices and hosts of GPUs are joined by a network slower than their own links: as far as possible only what

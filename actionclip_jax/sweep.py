@@ -1,13 +1,17 @@
 """Finds the largest batch that fits for every remat policy and mesh, by compiling at few sizes."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from actionclip_jax import aot, config, hardware, run_config, run_log, sharding
+from actionclip_jax.models import action_clip
 
 # clips a device that are tried
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -25,17 +29,20 @@ def sweep(
     report_of: Callable[[aot.Plan], Report],
     say: Callable[[str], None],
 ) -> list[Report]:
-    """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes."""
+    """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes.
+
+    Raises ValueError for a mesh that is impossible, before anything compiles.
+    """
     reports = []
-    sizes = [size for size in SIZES if size % run.optim.accumulate == 0]
-    for fsdp, model in meshes:
-        shares = sharding.count_shares(sharding.make_mesh(topology.devices, fsdp=fsdp, model=model))
+    sizes = [size * run.optim.accumulate for size in SIZES]
+    shapes = action_clip.param_shapes(run.model)
+    runs = [dataclasses.replace(run, sharding=run_config.ShardingConfig(fsdp, model)) for fsdp, model in meshes]
+    for one in runs:
+        sharding.param_shardings(shapes, aot.Plan(one, topology).mesh)
+    for one in runs:
+        shares = sharding.count_shares(aot.Plan(one, topology).mesh)
         for remat in remats:
-            changed = dataclasses.replace(
-                run,
-                compute=dataclasses.replace(run.compute, remat=remat),
-                sharding=run_config.ShardingConfig(fsdp, model),
-            )
+            changed = dataclasses.replace(one, compute=dataclasses.replace(run.compute, remat=remat))
 
             def measure(size: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
                 report = report_of(aot.Plan(with_batch(changed, size * shares), topology))
@@ -44,7 +51,7 @@ def sweep(
 
             found = search(measure, sizes)
             largest = max((size for size, report in found.items() if report["fits"]), default=0)
-            say(f"remat {remat}, fsdp {fsdp}, model {model}: {largest} clips a device fit")
+            say(f"remat {remat}, fsdp {one.sharding.fsdp}, model {one.sharding.model}: {largest} clips a device fit")
             reports += found.values()
     return reports
 
@@ -111,8 +118,15 @@ class ReportCache:
 
     def __call__(self, plan: aot.Plan) -> Report:
         """The report of a plan, compiled unless it was before."""
-        described = [config.to_dict(plan.run), plan.topology.name, len(plan.topology.devices), aot.versions()]
-        described.append(self.utilisation)
+        topology = plan.topology
+        described = [
+            config.to_dict(plan.run),
+            (topology.name, len(topology.devices), config.to_dict(topology.accelerator)),
+            self.utilisation,
+            aot.versions(),
+            {name: value for name, value in os.environ.items() if re.match("JAX_|XLA_|LIBTPU_INIT_ARGS", name)},
+            source_digest(),
+        ]
         name = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
         path = self.directory / f"{name}.json"
         if path.is_file():
@@ -121,3 +135,12 @@ class ReportCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         run_log.write_whole(path, json.dumps(report, indent=1) + "\n")
         return report
+
+
+@functools.cache
+def source_digest() -> str:
+    """Of this package, whose every change may change a report."""
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -270,7 +270,7 @@ class Trainer:
         for part, multiplier in self.spec.parts().items():
             values[f"learning_rate/{part}"] = values["learning_rate"] * multiplier
         rate = len(window) * batch_size / seconds
-        texts = 1.0 if run.objective.loss != "multi_label" else self.texts.shape[0] / batch_size
+        texts = run_setup.texts_per_clip(run, self.texts.shape[0])
         work = flops.train_clip(run.model, run.objective, run.data.sample.frames, texts, self.text_length)
         values |= {
             "epoch": done * batch_size / self.clips,

@@ -147,8 +147,9 @@ def trace_step(
     """The step for batches of so many clips, to be lowered and compiled ahead, so that it cannot compile twice.
 
     State and texts may be descriptions with shardings (jax.ShapeDtypeStruct). The mesh is set; it may be of devices
-    that are not here.
+    that are not here. Raises ValueError where its devices have not the attention that is asked for.
     """
+    compiler.check_attention(spec.compute.attention)
     video = (rows, sample.frames, sample.size, sample.size, 3)
     multi_label = spec.objective.loss == "multi_label"
     label = ((rows, texts.shape[0]), jnp.uint8) if multi_label else ((rows,), jnp.int32)

@@ -225,12 +225,6 @@ def torch_peer(make: Callable[[], Callable]) -> Peer:
     return Peer(call, first, torch.cuda.max_memory_allocated() - before)
 
 
-def jax_memory(compiled: jax.stages.Compiled) -> int | None:
-    """Bytes at the peak of a call: its arguments, in whose place the results go, and its temporaries."""
-    memory = compiled.memory_analysis()
-    return memory and memory.argument_size_in_bytes + memory.temp_size_in_bytes
-
-
 def name_row(row: dict) -> str:
     """Which peer of which case."""
     return f"{row['size']}, {row['frames']} frames, {row['dtype']}, {row['peer']}"

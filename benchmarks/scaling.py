@@ -34,10 +34,11 @@ STEPS = 20
 def compiled(options: argparse.Namespace, topology: str, slices: int) -> dict:
     """The report of `actionclip compile`, kept in the output directory."""
     out = options.out / f"{topology.replace(':', '-')}x{slices}"
+    (out / "report.json").unlink(missing_ok=True)
     arguments = ["compile", "--config", options.config, "--topology", topology, "--slices", str(slices)]
     arguments += ["--clips-per-device", str(options.clips_per_device), "--out", str(out), *options.settings]
     code, said = harness.run(arguments, timeout=3600, environment={"XLA_FLAGS": ""})
-    if code not in (0, 1):
+    if code not in (0, 1) or not (out / "report.json").is_file():
         raise SystemExit(f"{topology}: {said}")
     return json.loads((out / "report.json").read_text())
 
@@ -54,12 +55,16 @@ def weak_scaling(options: argparse.Namespace) -> None:
     table = rich.table.Table(*columns, "clips/s/device", title=title)
     for topology, slices in TOPOLOGIES[options.kind]:
         report = compiled(options, topology, slices)
-        devices, seconds = report["topology"]["devices"], report["seconds"]
+        devices, seconds = report["topology"]["devices"], report.get("seconds")
+        memory = f"{report['memory']['wanted'] / 2**30:.2f}" + ("" if report["fits"] else " (too much)")
+        if seconds is None:  # the compiler gave up
+            table.add_row(str(devices), topology, f"{report['batch']['clips']:,}", memory)
+            continue
         table.add_row(
             str(devices),
             topology + (f" x {slices}" if slices > 1 else ""),
             f"{report['batch']['clips']:,}",
-            f"{report['memory']['wanted'] / 2**30:.2f}" + ("" if report["fits"] else " (too much)"),
+            memory,
             f"{1000 * (seconds['step'] - seconds['collectives']):.1f}",
             f"{over(report, 'links'):.2f}",
             f"{over(report, 'network'):.2f}",

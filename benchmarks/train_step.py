@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch.nn import functional
 
-from actionclip_jax import config, flops, run_config, run_setup, sharding, training
+from actionclip_jax import compiler, config, flops, run_config, run_setup, sharding, training
 from actionclip_jax.convert import formats, verify
 from actionclip_jax.models import action_clip, clip
 
@@ -116,7 +116,7 @@ class JaxSteps:
             return metrics["loss"]
 
         call = rivals.waiting(run_step, jax.block_until_ready)
-        return cases.Peer(call, np.asarray(call()), cases.jax_memory(step))
+        return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(step).values()))
 
     def make_spec(self, compute: config.ComputeConfig) -> training.StepSpec:
         """What PyTorch's step computes."""

@@ -106,18 +106,34 @@ def test_memory_adds_up_and_decides_whether_a_step_fits(compiled):
     assert not dataclasses.replace(compiled, plan=dataclasses.replace(compiled.plan, topology=topology)).fits
 
 
-def test_exchanges_beyond_fast_links_take_the_time_of_the_network():
+@pytest.mark.parametrize(
+    ("collective", "over", "seconds"),
+    [
+        (hlo.Collective("all-reduce", 1000, tuple(range(8)), 1), "links", 1750 / 100),
+        (hlo.Collective("all-reduce", 1000, tuple(range(16)), 3), "network", 3 * 1875 / 8 / 10),  # eight share the ring
+        (hlo.Collective("all-reduce", 1000, (0, 8), 1), "network", 1000 / 10),  # one device of each host
+        (hlo.Collective("all-to-all", 1000, tuple(range(16)), 1), "network", 937.5 * 8 / 15 / 10),
+        (hlo.Collective("collective-permute", 1000, (7, 8), 1), "network", 1000 / 10),
+        (hlo.Collective("all-reduce", 1000, (0, 1), 1, between_slices=True), "network", 1000 / 10),
+    ],
+)
+def test_exchanges_between_hosts_take_the_time_of_the_network(collective, over, seconds):
     slow = dataclasses.replace(hardware.ACCELERATORS["h200"], link=100.0, network=10.0)
-    topology = hardware.Topology("h200:8x2", slow, (), together=8, hosts=2)
-    inside, beyond = (hlo.Collective("all-reduce", 1000, devices, 1) for devices in (8, 16))
-    between = hlo.Collective("all-reduce", 1000, 2, 1, between_slices=True)
-    found = aot.merge_collectives([inside, inside, beyond, between], topology)
-    assert [(one["over"], one["devices"], one["times"]) for one in found] == [
-        ("links", 8, 2),
-        ("network", 16, 1),
-        ("network", 2, 1),
-    ]
-    assert [one["seconds"] for one in found] == [2 * 1750 / 100, 1875 / 10, 1000 / 10]
+    (found,) = aot.merge_collectives([collective], slow, [0] * 8 + [1] * 8)
+    assert found["over"] == over and found["seconds"] == pytest.approx(seconds)
+
+
+def test_products_of_float32_take_longer():
+    v5e, h200 = hardware.ACCELERATORS["v5e"], hardware.ACCELERATORS["h200"]
+    assert v5e.peak_in("bfloat16") == 197e12 and v5e.peak_in("float32") == pytest.approx(197e12 / 6)
+    assert h200.peak_in("float32") == 67e12
+
+
+def test_device_hours_are_those_of_the_steps_of_the_run(run, compiled):
+    steps = dataclasses.replace(run, optim=dataclasses.replace(run.optim, steps=10))
+    topology = dataclasses.replace(compiled.plan.topology, accelerator=hardware.ACCELERATORS["v5e"])
+    report = aot.report(dataclasses.replace(compiled, plan=aot.Plan(steps, topology)))
+    assert report["device_hours"] == pytest.approx(10 * report["seconds"]["step"] * 8 / 3600)
 
 
 def test_cores_that_feed_a_host_grow_with_rate_frames_and_augmentation(run):
@@ -141,7 +157,7 @@ def test_the_command_reports_prints_and_sweeps(config_path, tmp_path, capsys):
 
 def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_path, monkeypatch, capsys):
     device = hardware.Accelerator("pretended", ("cpu",), "cpu", 1000.0, 1e9, 1e9, 1e9)
-    topology = hardware.Topology("here", device, jax.devices(), 8, 1)
+    topology = hardware.Topology("here", device, jax.devices(), 1)
     compiled = []
 
     def compile_plan(plan):  # full remat needs half the memory
@@ -180,7 +196,16 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
         (["--topology", "h200:8x0"], "expected v4|v5e"),
         (["--topology", "h200:8x2x2"], "GPUs are given as"),
         (["--topology", "h200:8", "--slices", "2"], "have no slices"),
-        (["--topology", "here", "--remat", "some"], "expected one of none"),
+        (["--topology", "here", "--slices", "2"], "--slices is of TPUs"),
+        (["--topology", "here", "--sweep", "--remat", "some"], "expected one of none"),
+        (["--topology", "here", "--remat", "full"], "are what --sweep tries"),
+        (["--topology", "here", "--sweep", "--clips-per-device", "2"], "leave out --clips-per-device"),
+        (["--topology", "here", "--sweep", "--model", "1", "8"], "the model cannot be spread over the devices"),
+        (["--topology", "here", "--config.compute.attention=cudnn"], "attention cudnn needs an NVIDIA GPU"),
+        (
+            ["--topology", "here", "--config.optim.accumulate=32", "--clips-per-device", "1"],
+            "8 clips cannot be divided into optim.accumulate = 32 parts",
+        ),
         (["--topology", "here", "--config.data.loader.batch_size=12"], "12 clips cannot be spread over 8 devices"),
         (["--topology", "here", "--config.data.expect.clips=0"], "data.expect.clips is 0"),
         (["--topology", "here", "--config.sharding.fsdp=3"], "cannot be divided into fsdp 3"),

@@ -23,13 +23,15 @@ def compile_sum(mesh, axes, repeats=1):
     return jax.jit(summed).lower(jax.ShapeDtypeStruct((WIDTH, WIDTH), np.float32)).compile()
 
 
-@pytest.mark.parametrize(("fsdp", "axes", "devices"), [(1, "data", 8), (2, "data", 4), (2, "fsdp", 2)])
-def test_a_sum_is_found_with_its_bytes_and_devices(fsdp, axes, devices):
+@pytest.mark.parametrize(
+    ("fsdp", "axes", "group"), [(1, "data", tuple(range(8))), (2, "data", (0, 2, 4, 6)), (2, "fsdp", (0, 1))]
+)
+def test_a_sum_is_found_with_its_bytes_and_devices(fsdp, axes, group):
     program = hlo.Program(compile_sum(sharding.make_mesh(fsdp=fsdp), axes).as_text())
     (found,) = program.collectives
     size = 4 * WIDTH**2
-    assert found == hlo.Collective("all-reduce", size, devices, 1)
-    assert found.sent_bytes == 2 * size * (devices - 1) / devices
+    assert found == hlo.Collective("all-reduce", size, group, 1)
+    assert found.sent_bytes == 2 * size * (len(group) - 1) / len(group)
 
 
 def test_every_sum_of_a_program_counts():
@@ -55,18 +57,20 @@ def test_a_program_of_one_device_has_no_collectives_and_cpus_estimate_no_cycles(
 
 
 @pytest.mark.parametrize(
-    ("groups", "devices"),
+    ("groups", "first"),
     [
-        ("replica_groups={{0,1,2,3},{4,5,6,7}}", 4),
-        ("replica_groups=[2,4]<=[8]", 4),
-        ("replica_groups=[4,2]<=[2,4]T(1,0)", 2),
-        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
-        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1'}", 8),
-        ("replica_groups={}", 8),
+        ("replica_groups={{0,1,2,3},{4,5,6,7}}", (0, 1, 2, 3)),
+        ("replica_groups=[2,4]<=[8]", (0, 1, 2, 3)),
+        ("replica_groups=[4,2]<=[2,4]T(1,0)", (0, 4)),
+        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", (0, 1, 2, 3)),
+        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_0'}", (0, 4)),
+        ("replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1'}", tuple(range(8))),
+        ("source_target_pairs={{0,4},{4,0}}", (0, 4)),
+        ("replica_groups={}", tuple(range(8))),
     ],
 )
-def test_groups_are_read_in_every_notation(groups, devices):
-    assert hlo.count_devices(f"%x = f32[4]{{0}} all-reduce(%y), channel_id=1, {groups}, to_apply=%add", 8) == devices
+def test_groups_are_read_in_every_notation(groups, first):
+    assert hlo.read_group(f"%x = f32[4]{{0}} all-reduce(%y), channel_id=1, {groups}, to_apply=%add", 8) == first
 
 
 def test_an_asynchronous_collective_counts_once_with_its_result_alone():
@@ -78,15 +82,27 @@ ENTRY %main (p: f32[16]) -> f32[64] {
   ROOT %done = f32[64]{0} all-gather-done(%start)
 }
 """
-    assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, 4, 1)]
+    assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, (0, 1, 2, 3), 1)]
+
+
+def test_an_asynchronous_permutation_sends_its_result_not_the_numbers_behind_it():
+    text = """HloModule m, num_partitions=2
+
+ENTRY %main (p: f32[16]) -> f32[16] {
+  %p = f32[16]{0} parameter(0)
+  %start = (f32[16]{0}, f32[16]{0}, u32[], u32[]) collective-permute-start(%p), source_target_pairs={{0,1},{1,0}}
+  ROOT %done = f32[16]{0} collective-permute-done(%start)
+}
+"""
+    assert hlo.Program(text).collectives == [hlo.Collective("collective-permute", 64, (0, 1), 1)]
 
 
 @pytest.mark.parametrize(
     ("kind", "slices", "expected"),
     [
-        ("ALL_REDUCE", "{1,2,3,4}", hlo.Collective("all-reduce", 64, 4, 1, between_slices=True)),
-        ("REDUCE_SCATTER", "{1:2}", hlo.Collective("reduce-scatter", 64, 2, 1, between_slices=True)),
-        ("ONE_TO_ONE", "{1,2}", hlo.Collective("collective-permute", 64, 2, 1, between_slices=True)),
+        ("ALL_REDUCE", "{1,2,3,4}", hlo.Collective("all-reduce", 64, (0, 1, 2, 3), 1, between_slices=True)),
+        ("REDUCE_SCATTER", "{1:2}", hlo.Collective("reduce-scatter", 64, (0, 1), 1, between_slices=True)),
+        ("ONE_TO_ONE", "{1,2}", hlo.Collective("collective-permute", 64, (0, 1), 1, between_slices=True)),
     ],
 )
 def test_what_goes_between_slices_is_a_transfer_by_the_hosts_and_counts_once(kind, slices, expected):

@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--topology",
         required=True,
+        type=str.lower,
         metavar="NAME",
         help="v4, v5e, v5p or v6e with the chips along each axis (v5e:4x4); a100, h100 or h200 with the GPUs of a host "
         "and the number of hosts (h200:8, h200:8x2); here: the devices of this machine",
@@ -46,18 +47,25 @@ def add(commands: Any) -> None:
     )
     sweep = parser.add_argument_group("sweep")
     sweep.add_argument("--sweep", action="store_true", help="find the largest batch that fits, and draw what it costs")
-    sweep.add_argument("--remat", nargs="+", metavar="POLICY", help="policies to try (default: all of config.compute)")
+    sweep.add_argument("--remat", nargs="+", metavar="POLICY", help="policies to try (default: all)")
     sweep.add_argument(
-        "--fsdp", nargs="+", type=terminal.positive, default=[1], metavar="N", help="values of config.sharding.fsdp"
+        "--fsdp", nargs="+", type=terminal.positive, metavar="N", help="values of config.sharding.fsdp to try"
     )
     sweep.add_argument(
-        "--model", nargs="+", type=terminal.positive, default=[1], metavar="N", help="values of config.sharding.model"
+        "--model", nargs="+", type=terminal.positive, metavar="N", help="values of config.sharding.model to try"
     )
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default outputs/compile/CONFIG-TOPOLOGY")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, compiles, prints and writes the report."""
+    if options.sweep and options.clips_per_device:
+        raise ValueError("--sweep tries batches of its own: leave out --clips-per-device")
+    if not options.sweep and (options.remat or options.fsdp or options.model):
+        raise ValueError(
+            "--remat, --fsdp and --model are what --sweep tries; for one step set --config.compute.remat=NAME, "
+            "--config.sharding.fsdp=N and --config.sharding.model=N"
+        )
     if options.topology != "here":
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
     from actionclip_jax import aot, config, config_file, hardware, sharding, sweep
@@ -77,7 +85,8 @@ def execute(options: argparse.Namespace) -> int:
             return kept(plan)
 
     if options.sweep:
-        meshes = [(fsdp, model) for fsdp in options.fsdp for model in options.model]
+        fsdps, models = options.fsdp or [run.sharding.fsdp], options.model or [run.sharding.model]
+        meshes = [(fsdp, model) for fsdp in fsdps for model in models]
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of, terminal.say)
         return finish_sweep(reports, out)
     if options.clips_per_device:

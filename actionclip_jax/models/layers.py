@@ -18,11 +18,20 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
 }
 
+
+def keep(*names: str) -> Callable[..., bool]:
+    """The policy that keeps what has these names, and what cuDNN's attention needs for its backward pass."""
+    return jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.save_only_these_names(*names),
+        lambda primitive, *_, **__: primitive.name.startswith("dot_product_attention_fwd"),
+    )
+
+
 # What the backward pass keeps of a block; the rest is computed again. Memory falls and time grows down the list.
 REMAT_POLICIES = {
-    "products": jax.checkpoint_policies.save_only_these_names("qkv", "attended", "out", "mlp"),
-    "projections": jax.checkpoint_policies.save_only_these_names("qkv", "attended", "mlp"),
-    "attention": jax.checkpoint_policies.save_only_these_names("attended"),
+    "products": keep("qkv", "attended", "out", "mlp"),
+    "projections": keep("qkv", "attended", "mlp"),
+    "attention": keep("attended"),
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
@@ -166,7 +175,7 @@ def attend_cudnn(q: jax.Array, k: jax.Array, v: jax.Array, *, causal: bool) -> j
     attended = jax.nn.dot_product_attention(
         q, k, v, is_causal=causal, query_seq_lengths=lengths, key_value_seq_lengths=lengths, implementation="cudnn"
     )
-    return checkpoint_name(attended[:, :length], "attended")
+    return attended[:, :length]
 
 
 class Attention(nnx.Module):
@@ -182,7 +191,8 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities."""
         q, k, v = jnp.moveaxis(checkpoint_name(self.qkv(x), "qkv"), -3, 0)  # each [B, L, H, K]
-        if use_cudnn(q, self.causal, self.implementation):
+        drops = key is not None and self.dropout > 0  # which cuDNN's has not
+        if not drops and use_cudnn(q, self.causal, self.implementation):
             attended = attend_cudnn(q, k, v, causal=self.causal)
         else:
             attended = attend_xla(q, k, v, causal=self.causal, dropout_rate=self.dropout, key=key)
