@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 
 # a file of tests stays with one process, which then makes its data and compiles its models once
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m "slow or not slow"

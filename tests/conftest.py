@@ -3,16 +3,24 @@
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = (  # tests compile for longer than they compute
-    "--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
-)
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: several processes of tests share the cores
+# several processes of tests share the cores: neither XLA's code generation nor PyTorch's products are divided further
+XLA_FLAGS = "--xla_force_host_platform_device_count=8 --xla_cpu_parallel_codegen_split_count=1"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_FLAGS}"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import clip_sets
 import pytest
+
+LONGEST = ("test_train.py", "test_training.py", "test_evaluate.py", "test_demo.py", "test_models.py", "test_compile.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that no process is left with one of them when the others are done."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")
