@@ -75,17 +75,33 @@ def loss_and_gradients(model, **compute):
     return value, nnx.to_pure_dict(gradients)
 
 
-def test_scanned_unrolled_and_every_remat_policy_compute_the_same():
-    model = tiny.model_config("Transf_cls", shift=True, drop_path=0.3, embedding_dropout=0.1)
-    value, gradients = loss_and_gradients(model)
+EVERYTHING = tiny.model_config("Transf_cls", shift=True, drop_path=0.3, embedding_dropout=0.1)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return loss_and_gradients(EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("arrangement", "remat"),
+    [
+        ("unroll", "none"),
+        ("scan", "products"),
+        ("scan", "attention"),
+        ("scan", "full"),
+        pytest.param("scan", "projections", marks=pytest.mark.slow),
+        pytest.param("unroll", "full", marks=pytest.mark.slow),
+    ],
+)
+def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrangement, remat):
+    value, gradients = plain
     assert np.isfinite(value) and value != 0
-    ways = [("scan", remat) for remat in config.REMAT if remat != "none"] + [("unroll", "none"), ("unroll", "full")]
-    for arrangement, remat in ways:
-        other, others = loss_and_gradients(model, layers=arrangement, remat=remat)
-        np.testing.assert_allclose(other, value, rtol=1e-5, err_msg=f"{arrangement} {remat}")
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-8), others, gradients
-        )
+    other, others = loss_and_gradients(EVERYTHING, layers=arrangement, remat=remat)
+    np.testing.assert_allclose(other, value, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-8), others, gradients
+    )
 
 
 @pytest.mark.parametrize("remat", [name for name in config.REMAT if name != "none"])

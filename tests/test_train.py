@@ -211,7 +211,9 @@ def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished
     np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=lambda number: number.name
+)
 def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run):
     run, told = make_run(), []
 
@@ -345,6 +347,7 @@ def test_a_dry_run_computes_a_step_and_leaves_nothing(make_run):
     assert any("MiB of temporaries" in line for line in told)
 
 
+@pytest.mark.slow
 def test_pre_training_on_stills_comes_first_and_only_once(make_run):
     run = make_run(
         **{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0, "pretrain.batch_size": 24, "optim.steps": 2}
@@ -451,6 +454,7 @@ def test_exported_weights_are_interpolated_with_the_initial_ones(make_run, finis
     ],
     ids=lambda changes: "-".join(changes),
 )
+@pytest.mark.slow
 def test_the_options_work_in_a_run_that_is_killed_and_goes_on(make_run, finished, changes):
     whole, broken = (make_run(name, init_from=str(finished.model), **changes) for name in ("whole", "broken"))
     train.train(whole)
