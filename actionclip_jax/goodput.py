@@ -7,7 +7,7 @@ from typing import Any
 BUCKETS = ("start", "compile", "data_wait", "step", "checkpoint", "evaluation")
 AFTER_RESTARTS = {
     "lost": "work that had to be done again",
-    "down": "between the last sign of life and the next start",
+    "down": "from the last that is known of a start to the next one",
 }
 
 
@@ -17,8 +17,9 @@ class Clock:
     def __init__(self, began: float | None = None) -> None:
         """`began`: `time.perf_counter()` when the program started; now by default."""
         now = time.perf_counter()
+        self._to_time_of_day = time.time() - now
         self._lap = now if began is None else began
-        self._began = self._first = time.time() - (now - self._lap)
+        self._began = self._first = self._lap + self._to_time_of_day
         self.starts = 1
         self.seconds = dict.fromkeys((*BUCKETS, *AFTER_RESTARTS), 0.0)
 
@@ -29,8 +30,9 @@ class Clock:
         self._lap = now
 
     def state(self) -> dict[str, Any]:
-        """What the next start goes on from; JSON. Times of day are seconds since 1970."""
-        return {"first": self._first, "last": time.time(), "starts": self.starts, "seconds": dict(self.seconds)}
+        """What the next start goes on from; JSON. Seconds since 1970; `last` is the time of the last lap."""
+        last = self._lap + self._to_time_of_day
+        return {"first": self._first, "last": last, "starts": self.starts, "seconds": dict(self.seconds)}
 
     def go_on(self, saved: Mapping[str, Any] | None, last: Mapping[str, Any] | None) -> None:
         """Joins this start to those before.

@@ -32,6 +32,16 @@ while :; do sleep 0.05; done
 """
 
 
+@pytest.fixture(autouse=True)
+def heed_signals():
+    """As at a terminal: a shell cannot trap signals it inherits as ignored, as from tests under `nohup` or with `&`."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, default) for number, default in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def stand_in(tmp_path):
     """`stand_in(codes of process 0, codes of process 1, ...)` makes an `actionclip` that does as told, in a folder."""

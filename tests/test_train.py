@@ -168,7 +168,7 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
     assert steps[-1]["learning_rate/temporal"] == pytest.approx(10 * steps[-1]["learning_rate/image"])
     assert rows[-1]["evaluation"]["test"]["top1"] == outcome.scores["test"].values["top1"]
     spent = json.loads((workdir / "time.json").read_text())
-    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=0.01)
+    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=1e-3)
     assert spent["starts"] == 1 and spent["seconds"]["lost"] == spent["seconds"]["down"] == 0
     assert any(task == "evaluating test" and done == 48 for task, done, _, _ in shown)
     # what was written is a model like any other
@@ -286,7 +286,7 @@ def test_time_is_accounted_for_over_restarts(make_run):
     spent = json.loads((pathlib.Path(run.workdir) / "time.json").read_text())
     assert spent["starts"] == 2 and spent["seconds"]["lost"] > 0 and spent["seconds"]["down"] > 1
     assert spent["last"] - spent["first"] == pytest.approx(time.time() - begin, rel=0.02)
-    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=0.01)
+    assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=1e-3)
     assert 0 < outcome.clock.goodput() < 1
 
 
