@@ -136,7 +136,8 @@ class Trainer:
         self.saved: int | None = None  # the step of the newest checkpoint
 
     def compile(self) -> jax.stages.Compiled:
-        """The step of this run; says where it runs and what it needs."""
+        """The step of this run; says where it runs and what it needs. The first batch is made meanwhile."""
+        self.batches.start()
         self.clock.lap("start")
         data = self.run.data
         rows = data.loader.batch_size
@@ -149,8 +150,8 @@ class Trainer:
 
     def try_one_step(self) -> Outcome:
         """What --dry-run does."""
-        step = self.compile()
         with contextlib.closing(self.batches):
+            step = self.compile()
             batch = self.next_batch()
             self.clock.lap("data_wait")
             _, metrics = step(self.state, batch, self.texts)

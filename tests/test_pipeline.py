@@ -86,6 +86,21 @@ def test_worker_processes_change_nothing(workers, data):
     assert_equal(train(data, 4, loader), train(data, 4))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_first_batch_can_be_made_beside_other_work(workers, data):
+    batches = pipeline.train_batches(data, SAMPLE, AUGMENT, dataclasses.replace(LOADER, workers=workers))
+    batches.start()
+    for _ in range(600):
+        if batches._first.done():
+            break
+        time.sleep(0.05)
+    assert batches._first.done() and batches.position == 0
+    assert_equal(take(batches, 2), train(data, 2))
+    batches.start()
+    batches.close()  # whatever has become of the batch
+    assert_equal(take(batches, 1), train(data, 3)[2:])
+
+
 def test_chunks_change_nothing(data, monkeypatch):
     expected = train(data, 3)
     for size in (1, 3, 4):

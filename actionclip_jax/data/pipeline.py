@@ -1,5 +1,6 @@
 """Grain pipelines from a table of clips to batches of uint8 frames, the same for any number of hosts and workers."""
 
+import concurrent.futures
 import functools
 import hashlib
 import math
@@ -27,6 +28,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def __init__(self, make: Any, fingerprint: dict[str, Any], report: bad_clips.Report, length: int | None) -> None:
         self._make = make
         self._iterator: Any = None
+        self._first: concurrent.futures.Future | None = None  # the batch that `start` is making
         self._fingerprint = fingerprint
         self.bad = report
         self.length = length  # batches there are; None: without end
@@ -36,12 +38,20 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         if self.length is not None and self.position >= self.length:
             self.close()
             raise StopIteration
-        if self._iterator is None:
-            self._iterator = iter(self._make(self.position))
-        batch = next(self._iterator)
+        self.start()
+        batch = self._first.result() if self._first else next(self._iterator)
+        self._first = None
         self.position += 1
         self.bad.add(batch.pop("bad"))
         return batch
+
+    def start(self) -> None:
+        """Starts the workers and makes the next batch, all of it beside what the caller does meanwhile."""
+        if self._iterator is None:
+            self._iterator = iter(self._make(self.position))
+            thread = concurrent.futures.ThreadPoolExecutor(1)
+            self._first = thread.submit(next, self._iterator)
+            thread.shutdown(wait=False)
 
     def state(self) -> dict[str, Any]:
         """What to save with a checkpoint; JSON."""
@@ -61,9 +71,11 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
     def close(self) -> None:
         """Stops the workers; the iterator starts them again when it is used."""
+        if self._first:
+            concurrent.futures.wait([self._first])  # Grain cannot be closed while it makes a batch
         if hasattr(self._iterator, "close"):
             self._iterator.close()
-        self._iterator = None
+        self._iterator = self._first = None
 
 
 def train_batches(
