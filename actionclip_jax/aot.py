@@ -89,6 +89,8 @@ def compile_plan(plan: Plan) -> Compiled:
                 raise ValueError(f"the compiler of {plan.topology.name} refuses the step: {error}") from error
             return Compiled(plan, time.perf_counter() - start, None, wanted, None, executed)
     memory = compiler.memory_by_kind(step)
+    if not memory:
+        raise ValueError(f"the compiler of {plan.topology.name} does not say how much memory the step needs")
     program = hlo.Program(step.as_text())
     return Compiled(plan, time.perf_counter() - start, memory, sum(memory.values()), program, executed)
 

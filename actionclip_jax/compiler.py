@@ -36,14 +36,14 @@ def options(dtype: str) -> dict[str, str | int]:
     return {}
 
 
-def memory_by_kind(step: jax.stages.Compiled) -> dict[str, int] | None:
-    """Bytes a compiled step needs on every device; None where the compiler does not say. Their sum is the peak.
+def memory_by_kind(step: jax.stages.Compiled) -> dict[str, int]:
+    """Bytes a compiled step needs on every device; nothing where the compiler does not say. Their sum is the peak.
 
     `arguments` are state and data, `results` what is not written over them, `temporaries` the most there is at a time.
     """
     memory = step.memory_analysis()
     if memory is None:
-        return None
+        return {}
     return {
         "arguments": memory.argument_size_in_bytes,
         "results": memory.output_size_in_bytes - memory.alias_size_in_bytes,
@@ -55,7 +55,7 @@ def memory_by_kind(step: jax.stages.Compiled) -> dict[str, int] | None:
 def describe_memory(step: jax.stages.Compiled) -> str:
     """What the compiled step needs on every device, as a sentence."""
     memory = memory_by_kind(step)
-    if memory is None:
+    if not memory:
         return "the compiler does not say how much memory a step needs"
     kept, temporary = (memory[kind] / 2**20 for kind in ("arguments", "temporaries"))
     return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"

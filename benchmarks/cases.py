@@ -57,7 +57,7 @@ class Peer:
 
     call: Callable | None  # see `rivals.waiting`
     first: np.ndarray  # what the first call gave: all peers give the same
-    memory: int | None  # bytes at the peak of a call; PyTorch does not say on a CPU
+    memory: int | None  # bytes at the peak of a call; not every compiler says, nor PyTorch on a CPU
 
 
 @dataclasses.dataclass(frozen=True)

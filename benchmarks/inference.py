@@ -46,7 +46,7 @@ def jax_peer(
     arguments = (state, jnp.asarray(frames))
     compiled = encode.lower(*arguments).compile()
     call = rivals.waiting(functools.partial(compiled, *arguments), jax.block_until_ready)
-    return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(compiled).values()))
+    return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(compiled).values()) or None)
 
 
 def make_peers(case: cases.Case, weights: cases.Weights) -> cases.Sides:

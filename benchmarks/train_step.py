@@ -116,7 +116,7 @@ class JaxSteps:
             return metrics["loss"]
 
         call = rivals.waiting(run_step, jax.block_until_ready)
-        return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(step).values()))
+        return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(step).values()) or None)
 
     def make_spec(self, compute: config.ComputeConfig) -> training.StepSpec:
         """What PyTorch's step computes."""

@@ -193,7 +193,7 @@ class Attention(nnx.Module):
     def project(self, x: jax.Array) -> list[jax.Array]:
         """[B, L, D] -> queries, keys and values [B, L, H, K].
 
-        By a product each: their gradients, of one product, would have to be copied into one array first.
+        By a product each: the gradients of a single product for all would have to be copied into one array first.
         """
         kernel, bias = (param[...].astype(x.dtype) for param in (self.qkv.kernel, self.qkv.bias))
         contracted = (((2,), (0,)), ((), ()))
