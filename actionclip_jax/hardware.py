@@ -164,6 +164,6 @@ def gpus(kind: str, accelerator: Accelerator, sizes: Sequence[int], slices: int)
         found = topologies.get_topology_desc("", "cuda", target_config=target, topology=f"{hosts}x1x{sizes[0]}")
     except (RuntimeError, ImportError, NotImplementedError) as error:
         raise ValueError(
-            f"--topology {kind}: XLA's compiler for NVIDIA GPUs cannot be used ({error}); pip install 'jax[cuda12]'"
+            f"--topology {kind}: XLA's compiler for NVIDIA GPUs cannot be used ({error}); pip install 'jax[cuda13]'"
         ) from None
     return list(found.devices)

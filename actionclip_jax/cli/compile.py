@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         description="Compiles the training step of a configuration for TPUs or GPUs that need not be here, and says "
         "what it needs and about how fast it would be. Neither data nor weights are needed: config.data.expect says "
         "what the training set is like.",
-        epilog="TPUs: pip install 'jax[tpu]'. GPUs: pip install 'jax[cuda12]' (5 GB). See docs/hardware.md.",
+        epilog="TPUs: pip install 'jax[tpu]'. GPUs: pip install 'jax[cuda13]' (3.5 GB). See docs/hardware.md.",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config(); see configs/")
