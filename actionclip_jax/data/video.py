@@ -333,6 +333,8 @@ def decode_past_damage(
             return
         except av.error.FFmpegError as error:
             faults.append(error.strerror)
+            if not stream.codec_context.is_open:  # the decoder refuses the video as a whole
+                return
             continue
         yield from frames
 
