@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from actionclip_jax import charts, config, metrics, published, report, run_config, train
+from actionclip_jax import charts, config, metrics, published, report, run_checkpoints, run_config, train
 from actionclip_jax.data import sources, subsets
 
 BASE_SHOTS = 16  # training clips of every base class, as published
@@ -114,11 +114,11 @@ def train_and_test(run: run_config.TrainConfig, say: train.Say, progress: train.
 
     Of a finished run the model stays, and its checkpoints, several times as large, go.
     """
-    workdir, settings = pathlib.Path(run.workdir), json.loads(json.dumps(config.to_dict(run)))
+    workdir = pathlib.Path(run.workdir)
     file = workdir / "scores.json"
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
-        if known["config"] == settings:
+        if not run_checkpoints.describe_changes(known["config"], run):
             say(f"  finished before: top-1 {known['scores']['test']['top1']:.1%}")
             return known["scores"]
         raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
@@ -127,7 +127,7 @@ def train_and_test(run: run_config.TrainConfig, say: train.Say, progress: train.
         raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
     scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
     if jax.process_index() == 0:
-        write_text(file, json.dumps({"config": settings, "scores": scores}, indent=1) + "\n")
+        write_text(file, json.dumps({"config": config.to_dict(run), "scores": scores}, indent=1) + "\n")
         shutil.rmtree(workdir / "checkpoints")
     return scores
 

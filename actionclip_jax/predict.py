@@ -123,7 +123,7 @@ class Predictor:
         """Plain strings -> float32 [N, E] of unit norm.
 
         Raises:
-            ValueError: a text with more than 77 tokens.
+            ValueError: a text with more tokens than the text tower takes (CLIP: 77).
         """
         tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
         if not len(tokens):
@@ -141,7 +141,11 @@ class Predictor:
         """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known.
 
         `templates` is a name in `text.TEMPLATES`, a file with one a line, or the templates.
+
+        Raises:
+            ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
         """
+        text.check_distinct(self.tokenizer, labels)
         is_name = isinstance(templates, str | os.PathLike)
         templates = text.load_templates(templates) if is_name else text.checked_templates(templates)
         made_from = {

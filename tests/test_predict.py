@@ -14,10 +14,9 @@ import videos
 from PIL import Image
 
 import actionclip_jax
-from actionclip_jax import checkpoint, cli, predict, text, textfile
+from actionclip_jax import checkpoint, cli, config, predict, text, textfile
 from actionclip_jax.convert import files, formats, run, verify
 from actionclip_jax.data import video
-from actionclip_jax.models import clip
 
 LABELS = ("archery", "playing the violin", "surfing")
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -26,7 +25,7 @@ SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "tiny-4f.pt"
-    torch.save(torch_reference.source_checkpoint(tiny.model_config("Transf")), path)
+    torch.save(torch_reference.source_checkpoint(tiny.source_config("Transf")), path)
     return path
 
 
@@ -60,7 +59,8 @@ def torch_pipeline(source, path, frames, size, views=(1, 1)):
         chosen = [pictures[int(max(0, time) + 1e-9)] for time in times]
         for crop in range(views[1]):
             clips.append([torch_crop(picture, size, crop, views[1]) for picture in chosen])
-    pixels = (torch.tensor(np.array(clips)).float() / 255 - torch.tensor(clip.MEAN)) / torch.tensor(clip.STD)
+    mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
+    pixels = (torch.tensor(np.array(clips)).float() / 255 - mean) / std
     features = torch.nn.functional.normalize(head(verify.image_features(towers, recognised, pixels.movedim(-1, 2))))
     tokenizer, rows = text.default_tokenizer(), []
     for template in text.ACTIONCLIP_TEMPLATES:

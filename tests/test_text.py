@@ -106,17 +106,17 @@ def test_ids_equal_an_independent_encoder_on_12000_strings(tokenizer):
 
 def test_known_sentences_have_the_published_ids(tokenizer):
     np.testing.assert_array_equal(
-        text.tokenize(tokenizer, ["a photo of a cat", "Hello World!"])[:, :7],
+        text.tokenize(tokenizer, ["a photo of a cat", "Hello World!"], 77)[:, :7],
         [[49406, 320, 1125, 539, 320, 2368, 49407], [49406, 3306, 1002, 256, 49407, 0, 0]],
     )
 
 
 def test_the_token_table_is_labels_by_templates(tokenizer):
-    table = text.token_table(tokenizer, ["archery", "surfing"], text.ACTIONCLIP_TEMPLATES)
+    table = text.token_table(tokenizer, ["archery", "surfing"], text.ACTIONCLIP_TEMPLATES, 77)
     assert (table.shape, table.dtype) == ((2, 16, 77), np.int32)
     for c, label in enumerate(["archery", "surfing"]):
         for p, template in enumerate(text.ACTIONCLIP_TEMPLATES):
-            np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)])[0])
+            np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)], 77)[0])
 
 
 def test_labels_with_braces_are_taken_as_they_are():
@@ -125,15 +125,15 @@ def test_labels_with_braces_are_taken_as_they_are():
 
 def test_texts_that_are_too_long_are_all_named(tokenizer):
     fits, long, longer = "go " * 75, "stay " * 76, "run " * 80
-    assert text.tokenize(tokenizer, [fits])[0, -1] == 49407
+    assert text.tokenize(tokenizer, [fits], 77)[0, -1] == 49407
     with pytest.raises(ValueError, match="at most 77") as raised:
-        text.tokenize(tokenizer, [fits, long, longer])
+        text.tokenize(tokenizer, [fits, long, longer], 77)
     assert "needs 78" in str(raised.value) and "needs 82" in str(raised.value) and "'go" not in str(raised.value)
 
 
 def test_a_text_without_end_is_named_in_short(tokenizer):
     with pytest.raises(ValueError, match=r"'xxx.*x' \.\.\. needs") as caught:
-        text.tokenize(tokenizer, ["x" * 100_000])
+        text.tokenize(tokenizer, ["x" * 100_000], 77)
     assert len(str(caught.value)) < 300
 
 

@@ -1,9 +1,11 @@
 """Parameters out of a TorchScript archive, as OpenAI publishes CLIP, without PyTorch and without running anything."""
 
+import contextlib
 import io
 import math
 import pathlib
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from actionclip_jax.convert import errors, limits
+
+SCRIPTS, SCRIPT_BYTES = 100, 1 << 20  # of an archive's code that are looked at: OpenAI's has 20 small files
 
 
 def is_archive(path: pathlib.Path) -> bool:
@@ -38,6 +42,18 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise errors.CheckpointError(
             f"{path}: not a readable TorchScript archive ({errors.first_line(error)})"
         ) from None
+
+
+def read_activation(path: pathlib.Path) -> str | None:
+    """The activation that an archive's code computes, which is looked at as text: gelu, quick_gelu, or neither."""
+    with zipfile.ZipFile(path) as archive:
+        scripts = [name for name in archive.namelist() if "/code/" in name and name.endswith(".py")]
+        with contextlib.ExitStack() as opened:
+            files = [opened.enter_context(archive.open(name)) for name in scripts[:SCRIPTS]]
+            code = b"\n".join(file.read(SCRIPT_BYTES) for file in files)
+    if re.search(rb"\bgelu\(", code):
+        return "gelu"
+    return "quick_gelu" if re.search(rb"\bsigmoid\(", code) else None
 
 
 def stored_bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
