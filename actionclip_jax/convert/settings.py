@@ -67,7 +67,8 @@ def check_kind(source: files.Source, hugging: bool) -> None:
             raise errors.CheckpointError(f"{source.name}: {CONFIG} asks for code of its own (auto_map): never run here")
     if not hugging and OPEN_CLIP in source.side:
         told, vision, text = open_clip_parts(source)
-        found = differences(
+        found = differences(OPEN_CLIP, source.side[OPEN_CLIP], {}, ("model_cfg", "preprocess_cfg"))
+        found += differences(
             "model_cfg", told, MODEL, ("quick_gelu", "embed_dim", "vision_cfg", "text_cfg", *MODEL_IGNORED)
         )
         sizes = ("layers", "width", "norm_kwargs")
