@@ -18,7 +18,7 @@ import tiny
 import torch
 import torch_reference
 
-from actionclip_jax import checkpoint, config, text
+from actionclip_jax import checkpoint, cli, config, text
 from actionclip_jax.convert import errors, files, mapping, run, verify
 
 HALVES = dataclasses.replace(tiny.model_config().image, mean=(0.5,) * 3, std=(0.5,) * 3)  # as some LAION weights have
@@ -294,6 +294,50 @@ def test_trained_weights_that_no_longer_fit_float16_stay_float32(tmp_path):
     assert "1 tensors stay float32" in said[0]
     back = files.read(tmp_path / "back.safetensors").tree["visual.proj"]
     np.testing.assert_array_equal(back, weights.params["image/projection/kernel"])
+
+
+def test_what_is_written_does_not_name_the_machine(tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
+    text.default_tokenizer().save_pretrained(tmp_path / "hugging")
+    torch.save(torch_reference.source_checkpoint(tiny.source_config("LSTM")), tmp_path / "source.pt")
+    for source, target in (("hugging", None), ("source.pt", None), ("hugging", "huggingface"), ("hugging", "openai")):
+        out = tmp_path / f"out-{source}-{target}"
+        out = out.with_suffix(".pt") if target == "openai" else out
+        assert cli.main(["convert", str(tmp_path / source), str(out), *(["--to", target] if target else [])]) == 0
+        for file in [file for file in (out, *out.rglob("*")) if file.is_file()]:
+            assert str(tmp_path).encode() not in file.read_bytes(), file
+        if not target:
+            assert json.loads((out / "provenance.json").read_text())["source"] == source
+            checkpoint.load(out)
+
+
+def test_absolute_places_become_names_and_all_else_stays():
+    told = {"a": "/home/me/data", "b": ["C:\\Users\\me\\list.csv", "data/list.csv"], "c": {"d": "~/x", "e": 3}}
+    told |= {
+        "hub": "openai/clip",
+        "cloud": "gs://bucket/x",
+        "file": "file:///home/me/y",
+        "none": None,
+        "pattern": ".*/bias",
+    }
+    assert checkpoint.without_places(told) == {
+        **{"a": "data", "b": ["list.csv", "data/list.csv"], "c": {"d": "x", "e": 3}, "hub": "openai/clip"},
+        **{"cloud": "gs://bucket/x", "file": "y", "none": None, "pattern": ".*/bias"},
+    }
+
+
+@pytest.mark.parametrize("head", ["Conv_1D", "LSTM", "Transf", "Transf_cls"])
+def test_a_head_written_for_actionclip_has_all_that_it_loads_strictly(head, tmp_path):
+    model = tiny.source_config(head)
+    model = dataclasses.replace(model, temporal=dataclasses.replace(model.temporal, legacy_layout=True))
+    weights = checkpoint.Weights(model, tiny.random_params(model), text.default_tokenizer(), {"source": "training"}, {})
+    run.export(weights, tmp_path / "out.pt", "actionclip", towers_only=False, overwrite=False)
+    written = torch.load(tmp_path / "out.pt", weights_only=True)["fusion_model_state_dict"]
+    shapes = {name.removeprefix("module."): tensor.shape for name, tensor in written.items()}
+    assert shapes == {name: tensor.shape for name, tensor in torch_reference.head_state(model).items()}
+    again = run.read_any(tmp_path / "out.pt", frames=model.frames)
+    for path, value in weights.params.items():
+        np.testing.assert_array_equal(again.params[path], value)
 
 
 def test_formats_without_a_place_for_the_temporal_head_say_so(tmp_path):

@@ -210,6 +210,30 @@ def test_saved_features_serve_other_labels_without_the_videos(whole, model, sour
     assert halves["summary"]["top1"]["trials"] == 10 and halves["trials"][0]["classes"] == CLASSES // 2
 
 
+def test_saved_features_of_other_constants_or_another_activation_are_refused(whole, model, tmp_path):
+    settings, _ = whole
+    for name, changes in (
+        ("halves", {"image": dataclasses.replace(tiny.model_config().image, mean=(0.5,) * 3, std=(0.5,) * 3)}),
+        ("gelu", {"activation": "gelu"}),
+    ):
+        weights = checkpoint.load(model)
+        weights.model = dataclasses.replace(weights.model, **changes)
+        checkpoint.save(tmp_path / name, weights)
+        again = make_settings(tmp_path / "again", features=settings.out / "features")
+        other = evaluate.load_model(str(tmp_path / name), again, print)
+        with pytest.raises(ValueError, match=r"features of (other weights|the activation quick_gelu)"):
+            evaluate.clip_features(other, [], again, print, print)
+
+
+def test_labels_that_are_the_same_text_are_refused_before_a_video_is_read(model, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.Encoder, "__call__", None)
+    names = sources.open_source(source).names
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join([names[1].upper(), *names[1:]]))
+    with pytest.raises(ValueError, match=f"'{names[1].upper()}' and '{names[1]}' are the same text"):
+        evaluate.evaluate(model, dataclasses.replace(source, labels=str(labels)), make_settings(tmp_path / "out"))
+
+
 def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp_path):
     settings, _ = whole
     other = save_model(tmp_path / "other", seed=1)

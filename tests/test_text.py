@@ -119,6 +119,56 @@ def test_the_token_table_is_labels_by_templates(tokenizer):
             np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)], 77)[0])
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a red circle", "A Red Circle"),
+        ("a red circle", "a  red\tcircle"),
+        ("rock & roll", "rock &amp; roll"),
+        ("rock & roll", "rock &amp;amp; roll"),
+        ("café", "cafe\u0301"),  # one letter, or a letter and an accent
+        ("café", "cafÃ©"),  # UTF-8 read as Latin-1
+        ("don't stop", "don\u2019t stop"),
+        ("ｓｕｒｆｉｎｇ", "surfing"),  # full width
+        ("archery", "archery\u00a0"),
+        ("ﬁshing", "fishing"),  # a ligature
+        ("ON AIR", "on air"),
+    ],
+)
+def test_labels_that_are_the_same_text_to_the_model_are_refused_with_both_spellings(first, second, tokenizer):
+    with pytest.raises(ValueError, match="cannot tell labels apart") as caught:
+        text.token_table(tokenizer, ["surfing a wave", first, second], ("{}",), 77)
+    assert f"{first!r} and {second!r} are the same text" in str(caught.value)
+    assert "surfing a wave" not in str(caught.value)
+
+
+def test_labels_that_only_look_alike_are_told_apart(tokenizer):
+    labels = ["push up", "push-up", "pushup", "naïve", "naive", "a red circle", "red circle", "сat", "cat"]
+    assert text.token_table(tokenizer, labels, ("{}",), 77).shape == (9, 1, 77)
+
+
+def test_all_groups_of_equal_labels_are_named_up_to_ten(tokenizer):
+    with pytest.raises(ValueError) as caught:
+        text.check_distinct(tokenizer, [spelling for i in range(12) for spelling in (f"go {i}", f"Go {i}", f"GO {i}")])
+    assert str(caught.value).count("are the same text") == 10 and "'go 9' and 'Go 9' and 'GO 9'" in str(caught.value)
+    assert "and 2 more groups" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["", " ", "\u00a0", "&nbsp;"])
+def test_a_label_that_is_no_text_to_the_model_is_refused(label, tokenizer):
+    with pytest.raises(ValueError, match="is no text"):
+        text.token_table(tokenizer, ["archery", label], ("a video of {}",), 77)
+
+
+def test_a_tokenizer_with_an_added_token_is_refused_by_the_token(tokenizer, tmp_path):
+    added = text.default_tokenizer()
+    added.add_tokens(["<x>"])
+    added.save_pretrained(tmp_path)
+    for vocabulary in (49408, 49409):
+        with pytest.raises(ValueError, match=r"the tokenizer has added tokens: '<x>' \(49408\)"):
+            text.load_tokenizer(tmp_path, vocabulary)
+
+
 def test_labels_with_braces_are_taken_as_they_are():
     assert text.fill(["a {0} b"], ["Look, {}!"]) == ["Look, a {0} b!"]
 

@@ -108,6 +108,17 @@ class Killed(Exception):
     """As if the process had died."""
 
 
+def test_the_model_of_a_run_does_not_name_the_places_it_was_made_from(finished):
+    model = finished.outcome.model
+    place = pathlib.Path(finished.run.workdir).parent
+    sample = pathlib.Path(finished.run.data.train.path).parent
+    for file in (file for file in model.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        assert str(place).encode() not in content and str(sample).encode() not in content, file
+    described = json.loads((model / "provenance.json").read_text())["config"]
+    assert (described["workdir"], described["data"]["train"]["path"]) == ("run", "set")
+
+
 def kill_after(step):
     def progress(task, done, total, line):
         if task == "training" and done == step:
