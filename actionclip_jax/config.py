@@ -287,10 +287,7 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
             if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
                 expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
                 found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
-    if not all(abs(value) <= 255 for value in model.image.mean):  # catches NaN too
-        found.append(f"image.mean is {model.image.mean}: expected three means of RGB in 0..1")
-    if not all(1e-6 <= value <= 255 for value in model.image.std):
-        found.append(f"image.std is {model.image.std}: expected three deviations of RGB in 0..1, all above 0")
+    found += pixel_problems(model.image.mean, model.image.std)
     if found:
         return found
     if model.image.size % model.image.patch:
@@ -308,6 +305,16 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
             found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
     if compute.attention == "cudnn" and compute.dtype == "float32":
         found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return found
+
+
+def pixel_problems(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
+    """What makes constants of pixels impossible: they are of RGB in 0..1, and some files have them for 0..255."""
+    found = []
+    if not all(0 <= value <= 1 for value in mean):  # catches NaN too
+        found.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
+    if not all(1e-3 <= value <= 1 for value in std):
+        found.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
     return found
 
 

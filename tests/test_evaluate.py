@@ -225,13 +225,10 @@ def test_saved_features_of_other_constants_or_another_activation_are_refused(who
             evaluate.clip_features(other, [], again, print, print)
 
 
-def test_labels_that_are_the_same_text_are_refused_before_a_video_is_read(model, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(features.Encoder, "__call__", None)
-    names = sources.open_source(source).names
-    labels = tmp_path / "labels.txt"
-    labels.write_text("\n".join([names[1].upper(), *names[1:]]))
-    with pytest.raises(ValueError, match=f"'{names[1].upper()}' and '{names[1]}' are the same text"):
-        evaluate.evaluate(model, dataclasses.replace(source, labels=str(labels)), make_settings(tmp_path / "out"))
+def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
+    tested = evaluate.load_model(model, make_settings(tmp_path), print)
+    with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
+        tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
 
 
 def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp_path):

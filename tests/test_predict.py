@@ -321,7 +321,7 @@ def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "ActionCLIP source: ViT 128x2/8@32" in printed.err and "Transf" in printed.err
     lines = printed.out.splitlines()
-    names = ("frame features", "clip features", "text features", "logits")
+    names = ("pixels", "frame features", "clip features", "text features", "logits")
     assert all(line.startswith(name) and line.endswith("equal") for name, line in zip(names, lines, strict=True))
     assert run_command("convert", source, tmp_path / "model") == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def read(source: files.Source, kind: str, size: int) -> tuple[dict[str, Any], li
     if not told:
         said = f"{source.name}: no file beside the weights says how pixels are normalised: taken as OpenAI's CLIP does"
         return {}, [said] if kind in ("huggingface", "open_clip") else []
-    settings.refuse(source, told[0].file, told[0].found)
+    settings.refuse(source, told[0].file, told[0].found + config.pixel_problems(told[0].mean, told[0].std))
     said = [
         f"{source.name}: {other.file} has mean {other.mean} and deviation {other.std}: {told[0].file} is followed"
         for other in told[1:]
