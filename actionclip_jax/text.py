@@ -18,6 +18,7 @@ import transformers
 
 from actionclip_jax import textfile
 
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 
 # The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
@@ -63,6 +64,11 @@ def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
     return transformers.CLIPTokenizerFast(vocab=vocabulary, merges=pairs, model_max_length=77)
 
 
+def has_tokenizer(directory: pathlib.Path) -> bool:
+    """Whether there is a tokenizer in a directory, in one file or, as older programs wrote it, in several."""
+    return any((directory / name).is_file() for name in TOKENIZER_FILES)
+
+
 def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer saved in a directory, or CLIP's own, for a text tower with that vocabulary.
 
@@ -70,8 +76,8 @@ def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transform
         ValueError: no tokenizer there, a damaged one, or another vocabulary.
     """
     where = directory or "CLIP's own tokenizer"
-    if directory and not (directory / "tokenizer.json").is_file():
-        raise ValueError(f"{directory}: tokenizer.json is missing")
+    if directory and not has_tokenizer(directory):
+        raise ValueError(f"{directory}: {TOKENIZER_FILES[0]} is missing")
     try:
         tokenizer = (
             transformers.CLIPTokenizerFast.from_pretrained(directory, local_files_only=True)

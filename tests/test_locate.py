@@ -156,6 +156,12 @@ def test_what_can_only_be_a_path_is_not_asked_for(name, asked):
     assert not asked
 
 
+@pytest.mark.parametrize("name", ["gs://bucket/model", "https://huggingface.co/openai/clip-vit-base-patch32"])
+def test_addresses_are_refused_with_what_is_read(name, asked):
+    assert "only local files, directories and hub names owner/name are read" in refusal(name)
+    assert not asked
+
+
 def test_a_mistyped_local_path_is_not_asked_for_unless_the_hub_is_meant(asked, tmp_path):
     (tmp_path / "models").mkdir()
     said = refusal("models/vit-b-16-8f")

@@ -6,6 +6,7 @@ import hashlib
 import html
 import io
 import itertools
+import json
 import random
 import unicodedata
 from importlib import resources
@@ -167,6 +168,17 @@ def test_a_tokenizer_with_an_added_token_is_refused_by_the_token(tokenizer, tmp_
     for vocabulary in (49408, 49409):
         with pytest.raises(ValueError, match=r"the tokenizer has added tokens: '<x>' \(49408\)"):
             text.load_tokenizer(tmp_path, vocabulary)
+
+
+def test_a_tokenizer_of_two_files_is_read_and_not_taken_for_clips_own(tokenizer, tmp_path):
+    assert not text.has_tokenizer(tmp_path)
+    tokenizer.backend_tokenizer.model.save(str(tmp_path))
+    assert text.has_tokenizer(tmp_path) and not (tmp_path / "tokenizer.json").exists()
+    assert text.load_tokenizer(tmp_path, 49408)("a photo")["input_ids"] == [49406, 320, 1125, 49407]
+    vocabulary = json.loads((tmp_path / "vocab.json").read_text())
+    vocabulary["photo</w>"], vocabulary["surfing</w>"] = vocabulary["surfing</w>"], vocabulary["photo</w>"]
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    assert text.load_tokenizer(tmp_path, 49408)("surfing")["input_ids"] == [49406, 1125, 49407]
 
 
 def test_labels_with_braces_are_taken_as_they_are():

@@ -50,6 +50,7 @@ WRAPPED = {
         "state_dict": named(state, "model."),
         "epoch": 3,
         "global_step": torch.tensor(7),
+        "best_accuracy": torch.tensor(0.5),
         "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
         "loops": {"fit_loop": {"state_dict": {}}},
         "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}}],
@@ -90,6 +91,7 @@ def test_verification_takes_them_off_too(wrapper, names, plain, tmp_path, capsys
 AVERAGED = {
     "timm": lambda raw, ema: {"state_dict": raw, "state_dict_ema": ema},
     "model_ema": lambda raw, ema: {"model": raw, "model_ema": named(ema, "module.")},
+    "EMA": lambda raw, ema: {"EMA": ema, "model": raw},
     "ema": lambda raw, ema: {"ema": ema, "model": raw, "ema_decay": torch.tensor(0.99)},
     "ema inside": lambda raw, ema: {"state_dict": named(raw, "model.") | named(ema, "ema_model.")},
     "beside bare names": lambda raw, ema: raw | {"averaged_model": ema},
@@ -101,7 +103,7 @@ def test_of_raw_and_averaged_weights_the_raw_ones_are_taken_and_it_is_said(kind,
     ema = {name: tensor * 0 for name, tensor in plain["openai"].items()}
     found = recognise(AVERAGED[kind](plain["openai"], ema))
     assert_same(found, plain["openai"])
-    assert any("ema" in name or "averaged" in name for name in found.left_out)
+    assert any("ema" in name.lower() or "averaged" in name for name in found.left_out)
 
 
 def test_averaged_weights_alone_are_taken_and_it_is_said(plain):
@@ -138,6 +140,9 @@ def test_tensors_of_something_else_are_still_named(plain):
 def test_a_tensor_inside_and_outside_of_the_model_is_an_error(plain):
     with pytest.raises(errors.CheckpointError, match="'logit_scale' twice"):
         recognise({"model": plain["openai"], "logit_scale": torch.tensor(1.0)})
+    visual = {("module." if "visual" in name else "") + name: tensor for name, tensor in plain["openai"].items()}
+    with pytest.raises(errors.CheckpointError, match=r"begin with 'module\.', but not ln_final\.bias"):
+        recognise(visual)
     twice = plain["openai"] | named(plain["openai"], "_orig_mod.")
     with pytest.raises(errors.CheckpointError, match="holds tensors twice"):
         recognise(twice)

@@ -87,9 +87,14 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     towers = mapping.huggingface_towers(model) if hugging else mapping.openai_towers(model, prefix)
     rows = towers + mapping.temporal_head(model, head_prefix or "")
     used = {name for row in rows for _, names in row.layers() for name in names}
+    # where all names of the model have a prefix, one without it is something else's
+    if not prefix and unwrapped.prefix and (strays := sorted(used & unwrapped.tensors.keys())):
+        raise errors.CheckpointError(
+            f"{source.name}: the model's names begin with {unwrapped.prefix!r}, but not {', '.join(strays[:5])}"
+        )
     unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
     if unwrapped.prefix not in ("", prefix):
-        notes.insert(0, f"the model is what {unwrapped.prefix!r} stands in front of")
+        notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
     return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import errors as hub
 
-from actionclip_jax import textfile
+from actionclip_jax import text, textfile
 from actionclip_jax.convert import errors
 
 HUB = "hf://"  # in front of owner/name: the hub, whatever lies here under that name
@@ -24,7 +24,7 @@ WEIGHT_FILES = (
     "open_clip_pytorch_model.bin",
 )
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
-SIDE_FILES = (*SETTING_FILES, "tokenizer.json", "tokenizer_config.json")
+SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, "merges.txt", "tokenizer_config.json")
 # OpenAI's names, without what people spell differently, and theirs on the hub
 OPENAI_NAMES = {
     "vitb32": "openai/clip-vit-base-patch32",
@@ -48,6 +48,10 @@ def locate(name: str) -> pathlib.Path:
         )
     if name.startswith(HUB):
         return download(name.removeprefix(HUB))
+    if "://" in name:
+        raise errors.CheckpointError(
+            f"{name}: is an address: only local files, directories and hub names owner/name are read; download it first"
+        )
     path = pathlib.Path(name).expanduser()
     if path.is_file():
         return path

@@ -50,16 +50,16 @@ def read(source: files.Source, kind: str, size: int) -> tuple[dict[str, Any], li
     told = [told_by_open_clip(source, size), told_by_huggingface(source, size)]
     told = [part for part in (reversed(told) if kind == "huggingface" else told) if part]
     if not told:
-        said = f"{source.name}: no file beside the weights says how pixels are normalised: taken as OpenAI's CLIP does"
+        said = "no file beside the weights says how pixels are normalised: taken as OpenAI's CLIP does"
         return {}, [said] if kind in ("huggingface", "open_clip") else []
     settings.refuse(source, told[0].file, told[0].found + config.pixel_problems(told[0].mean, told[0].std))
     said = [
-        f"{source.name}: {other.file} has mean {other.mean} and deviation {other.std}: {told[0].file} is followed"
+        f"{other.file} has mean {other.mean} and deviation {other.std}: {told[0].file} is followed"
         for other in told[1:]
         if (other.mean, other.std) != (told[0].mean, told[0].std)
     ]
     if (told[0].mean, told[0].std) != (config.CLIP_MEAN, config.CLIP_STD):
-        said.append(f"{source.name}: pixels have mean {told[0].mean} and deviation {told[0].std} taken out")
+        said.append(f"pixels have mean {told[0].mean} and deviation {told[0].std} taken out")
     return {"mean": told[0].mean, "std": told[0].std}, said
 
 

@@ -75,8 +75,8 @@ def import_weights(
     source.tree = {}  # so that to_params can free each tensor once it is used
     params = mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors)
     beside = source.path.parent if source.path.name in locate.WEIGHT_FILES else None
-    own = beside and (beside / "tokenizer.json").is_file()
-    tokenizer = text.load_tokenizer(beside if own else None, found.model.text.vocabulary)
+    own = beside if beside and text.has_tokenizer(beside) else None
+    tokenizer = text.load_tokenizer(own, found.model.text.vocabulary)
     return checkpoint.Weights(found.model, params, tokenizer, provenance, found.unused)
 
 

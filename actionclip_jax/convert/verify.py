@@ -114,7 +114,7 @@ def told_config(source: files.Source) -> transformers.CLIPConfig | None:
 def own_tokenizer(source: files.Source) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer beside the weights, as transformers reads it, or CLIP's."""
     beside = source.path.parent
-    if source.path.name not in locate.WEIGHT_FILES or not (beside / "tokenizer.json").is_file():
+    if source.path.name not in locate.WEIGHT_FILES or not text.has_tokenizer(beside):
         return text.default_tokenizer()
     return transformers.CLIPTokenizerFast.from_pretrained(beside, local_files_only=True)
 

@@ -15,8 +15,9 @@ TRANSPARENT = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped
 NOT_THE_MODEL = re.compile(
     r"(\w*optimizer|lr_scheduler|scheduler|param_scheduler|\w*scaler|amp|message_hub|meta|loss|exp_avg|momentum)\w*"
     r"|callbacks|loops|hparams|hyper_parameters|rng_state\w*|random_state\w*|epoch|\w*steps?|iter\w*|n_averaged"
+    r"|best_(acc|loss|metric|score|top)\w*"
 )
-AVERAGED = re.compile(r"(\w*_)?(ema|swa|polyak)(_\w*)?|averaged?_(model|weights)")  # copies of the model
+AVERAGED = re.compile(r"(\w*_)?(ema|swa|polyak)(_\w*)?|averaged?_(model|weights)", re.IGNORECASE)  # copies of the model
 
 
 @dataclasses.dataclass
