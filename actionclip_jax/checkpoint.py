@@ -43,7 +43,10 @@ class Weights:
 
 def is_model_directory(path: str | os.PathLike) -> bool:
     """Whether `path` is a directory written by `save`."""
-    file = pathlib.Path(path).expanduser() / "config.json"
+    try:
+        file = pathlib.Path(path).expanduser() / "config.json"
+    except RuntimeError:  # ~somebody whom this machine does not know
+        return False
     if not file.is_file() or file.stat().st_size > LARGEST_CONFIG:
         return False
     return f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import training_runs
 
-from actionclip_jax import run_checkpoints, run_config, sharding, training
+from actionclip_jax import config, run_checkpoints, run_config, sharding, training
 from actionclip_jax.models import action_clip
 
 
@@ -153,6 +153,17 @@ def test_a_description_cannot_be_changed_unnoticed():
     for damaged in (sealed, None, {}, {"described": []}, 3):
         with pytest.raises(ValueError, match="description has changed"):
             run_checkpoints.unseal(damaged)
+
+
+def test_settings_younger_than_a_checkpoint_are_no_change_unless_they_are_set():
+    run = run_config.TrainConfig()
+    saved = json.loads(json.dumps(config.to_dict(run)))
+    del saved["model"]["image"]["mean"], saved["model"]["image"]["std"]  # as older programs wrote it
+    assert run_checkpoints.describe_changes(saved, run) == []
+    image = dataclasses.replace(run.model.image, mean=(0.5,) * 3)
+    other = dataclasses.replace(run, model=dataclasses.replace(run.model, image=image))
+    (change,) = run_checkpoints.describe_changes(saved, other)
+    assert change.startswith("model.image.mean: [0.48") and change.endswith("[0.5, 0.5, 0.5] now")
 
 
 def test_the_newest_and_the_best_stay():

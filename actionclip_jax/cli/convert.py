@@ -17,12 +17,7 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    parser.add_argument(
-        "source",
-        metavar="SOURCE",
-        type=checkpoints.model_name,
-        help="checkpoint file or directory, model directory, or hub name",
-    )
+    parser.add_argument("source", metavar="SOURCE", help="checkpoint file or directory, model directory, or hub name")
     parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
     parser.add_argument(
         "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"

@@ -26,9 +26,8 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 some clips could not be decoded, 2 nothing done.",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
-    named = {"metavar": "MODEL", "type": checkpoints.model_name}
     parser.add_argument(
-        "model", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says", **named
+        "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
     )
     add = parser.add_argument
     add("--protocol", choices=PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
@@ -48,7 +47,7 @@ def add(commands: Any) -> None:
     group.add_argument("--seeds", default=[0, 1, 2], help="a run each (default: 0 1 2)", **numbers)
     group = parser.add_argument_group("weights between two checkpoints")
     group.add_argument("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
-    group.add_argument("--from", dest="first", help="the weights at 0, such as those of plain CLIP", **named)
+    group.add_argument("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
     group.add_argument(
         "--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too"
     )

@@ -24,8 +24,7 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 all videos done, 1 some could not be used, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    named = {"metavar": "MODEL", "type": checkpoints.model_name}
-    parser.add_argument("model", help="model directory, PyTorch checkpoint or hub name", **named)
+    parser.add_argument("model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name")
     parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video files, directories of videos, or globs")
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')

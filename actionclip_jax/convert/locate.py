@@ -10,7 +10,7 @@ from huggingface_hub import errors as hub
 from actionclip_jax import text, textfile
 from actionclip_jax.convert import errors
 
-HUB = "hf://"  # in front of owner/name: the hub, whatever lies here under that name
+HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that name
 HUB_SECONDS = 3  # to wait for a connection to the hub at first; downloads are more patient, and tried again
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 # the file that holds the weights in a directory, best first
@@ -52,7 +52,12 @@ def locate(name: str) -> pathlib.Path:
         raise errors.CheckpointError(
             f"{name}: is an address: only local files, directories and hub names owner/name are read; download it first"
         )
-    path = pathlib.Path(name).expanduser()
+    try:
+        path = pathlib.Path(name).expanduser()
+    except RuntimeError:
+        raise errors.CheckpointError(
+            f"{name}: this machine knows no such user; give ./{name} if the name begins so"
+        ) from None
     if path.is_file():
         return path
     if path.is_dir():
