@@ -160,6 +160,20 @@ def test_actionclips_own_wrappers_are_taken_off(wrap, head):
     assert_same(wrapped, plain.tensors)
 
 
+def test_pixels_that_the_mmaction2_port_prepares_otherwise_are_refused():
+    tree = torch_reference.mmaction2_checkpoint(tiny.model_config("Transf"))
+    tree["state_dict"]["data_preprocessor.mean"] = torch.tensor([122.771, 116.746, 104.093]).reshape(1, 3, 1, 1)
+    assert "state_dict/data_preprocessor.mean" in recognise(tree, None).unused
+    tree["state_dict"]["data_preprocessor.mean"] = torch.full((1, 3, 1, 1), 127.5)
+    with pytest.raises(errors.CheckpointError, match=r"data_preprocessor\.mean is \[127\.5, 127\.5, 127\.5\]"):
+        recognise(tree, None)
+
+
+def test_an_attribute_named_clip_alone_is_not_the_mmaction2_port(plain):
+    with pytest.raises(errors.CheckpointError, match="--activation"):
+        recognise({"state_dict": named(plain["openai"], "clip.")}, None)
+
+
 def test_the_mmaction2_port_is_found_behind_a_wrapper():
     state = torch_reference.mmaction2_checkpoint(tiny.model_config("Transf"))["state_dict"]
     wrapped = recognise({"state_dict": named(state, "module.")}, None)

@@ -92,10 +92,20 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         raise errors.CheckpointError(
             f"{source.name}: the model's names begin with {unwrapped.prefix!r}, but not {', '.join(strays[:5])}"
         )
+    check_preprocessor(source.name, tensors)
     unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
     return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
+
+
+def check_preprocessor(where: str, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises CheckpointError where MMEngine's constants of pixels, of 0..255, are not CLIP's."""
+    for name, usual in (("mean", config.CLIP_MEAN), ("std", config.CLIP_STD)):
+        told = tensors.get(f"state_dict/data_preprocessor.{name}", 255 * np.array(usual)).ravel()
+        if told.shape != (3,) or not np.allclose(told, 255 * np.array(usual), atol=0.1):
+            known = f"only CLIP's is supported, 255 times {usual}"
+            raise errors.CheckpointError(f"{where}: data_preprocessor.{name} is {told.tolist()}: {known}")
 
 
 # what stands before the towers' names and the head's in a format; whatever else does is taken off
@@ -115,7 +125,7 @@ def openai_kind(source: files.Source, unwrapped: wrappers.Unwrapped, activation:
         return "actionclip"
     outside = prefix.removesuffix("clip.")
     adapter = outside != prefix and any(name.startswith(f"{outside}adapter.") for name in tensors)
-    if prefix == PLACES["mmaction2"][0] or adapter:
+    if adapter or (prefix == PLACES["mmaction2"][0] and "meta" in source.tree):  # as MMEngine writes
         return "mmaction2"
     if settings.OPEN_CLIP in source.side or source.activation == "gelu":
         return "open_clip"
