@@ -93,9 +93,10 @@ class Model:
     def digests(self) -> dict[str, str]:
         """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
         whole, video = checkpoint.digest(self.params), checkpoint.digest(self.params, "image", "temporal")
-        pixels = (self.config.image.mean, self.config.image.std)
-        suffix = "" if pixels == (config.CLIP_MEAN, config.CLIP_STD) else f" {pixels}"
-        return {"weights": whole + suffix, "video": video + suffix}
+        found, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
+        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
+            return found
+        return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
 
 
 def load_model(name: str, settings: Settings, say: Say) -> Model:

@@ -347,6 +347,11 @@ class Quick(torch_reference.Scripted):
         return x * torch.sigmoid(1.702 * x)
 
 
+def test_an_archive_whose_code_says_neither_is_asked_for(tmp_path, openai_weights):
+    torch.jit.script(torch_reference.Scripted(openai_weights)).save(str(tmp_path / "script.pt"))
+    assert "--activation" in refusal(tmp_path / "script.pt")
+
+
 @pytest.mark.parametrize(("kind", "activation"), [(Exact, "gelu"), (Quick, "quick_gelu")])
 def test_the_code_of_an_archive_says_its_activation(kind, activation, tmp_path, openai_weights):
     torch.jit.script(kind(openai_weights)).save(str(tmp_path / "script.pt"))

@@ -25,8 +25,7 @@ class Source:
     path: pathlib.Path  # the weight file, or the index of several
     tree: dict[str, Any]
     side: dict[str, Any] = dataclasses.field(default_factory=dict)  # the JSON files beside the weights
-    scripted: bool = False  # a TorchScript archive, as OpenAI publishes
-    activation: str | None = None  # by the archive's code
+    activation: str | None = None  # by the code of a TorchScript archive
 
     def sha256(self) -> str:
         """Digest of the weight files, in order."""
@@ -55,7 +54,7 @@ def read(name: str | os.PathLike) -> Source:
             limits.check_archive(part)
         if torchscript.is_archive(part):
             source.tree |= torchscript.read(part)
-            source.scripted, source.activation = True, torchscript.read_activation(part)
+            source.activation = torchscript.read_activation(part)
         else:
             source.tree |= read_torch(part)
     tensors = (tensor for _, tensor in flatten(source.tree))

@@ -131,7 +131,8 @@ def openai_kind(source: files.Source, unwrapped: wrappers.Unwrapped, activation:
         return "open_clip"
     # OpenAI keeps three scalars beside its bare names; bare float16 may be anybody's
     half = prefix == "" and tensors["visual.conv1.weight"].dtype == np.float16 and activation == "quick_gelu"
-    return "openai" if source.scripted or (prefix == "" and "input_resolution" in tensors) or half else "open_clip"
+    scalars = prefix == "" and "input_resolution" in tensors
+    return "openai" if source.activation == "quick_gelu" or scalars or half else "open_clip"
 
 
 def fusion_section(source: files.Source, prefix: str) -> str | None:

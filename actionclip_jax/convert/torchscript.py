@@ -46,11 +46,11 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def read_activation(path: pathlib.Path) -> str | None:
     """The activation that an archive's code computes, which is looked at as text: gelu, quick_gelu, or neither."""
-    with zipfile.ZipFile(path) as archive:
-        scripts = [name for name in archive.namelist() if "/code/" in name and name.endswith(".py")]
-        with contextlib.ExitStack() as opened:
-            files = [opened.enter_context(archive.open(name)) for name in scripts[:SCRIPTS]]
-            code = b"\n".join(file.read(SCRIPT_BYTES) for file in files)
+    code = b""
+    with contextlib.suppress(*errors.UNREADABLE), zipfile.ZipFile(path) as archive:
+        for name in [name for name in archive.namelist() if "/code/" in name and name.endswith(".py")][:SCRIPTS]:
+            with archive.open(name) as script:
+                code += script.read(SCRIPT_BYTES)
     if re.search(rb"\bgelu\(", code):
         return "gelu"
     return "quick_gelu" if re.search(rb"\bsigmoid\(", code) else None
