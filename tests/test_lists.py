@@ -111,7 +111,7 @@ SPLIT = "path,label,{}\nv.mp4,run,train\nw.mp4,walk,{}\n"
 @pytest.mark.parametrize(("spelt", "wanted"), [("test", "test"), ("val", "validation"), ("Valid", "val")])
 def test_of_a_list_with_a_split_column_one_split_is_read(heading, spelt, wanted, tmp_path):
     clips = read(tmp_path, SPLIT.format(heading, spelt), split=wanted)
-    assert clips.ids.tolist() == ["w.mp4"] and clips.labels == ("walk",)
+    assert clips.ids.tolist() == ["w.mp4"] and clips.labels == ("run", "walk")  # the classes are those of all splits
     assert read(tmp_path, SPLIT.format(heading, spelt), split="train").ids.tolist() == ["v.mp4"]
 
 
@@ -127,10 +127,14 @@ def test_a_split_that_is_not_said_or_not_there_is_refused(tmp_path):
 def test_kinetics_lists_of_several_splits_need_one_named(tmp_path):
     content = "label,youtube_id,time_start,time_end,split\nrun,v,1,2,train\nwalk,w,1,2,val\n"
     assert "split (--split): expected one of train, validation" in error_of(tmp_path, content)
-    assert read(tmp_path, content, split="val").labels == ("walk",)
-    told = error_of(tmp_path, content.replace("split\n", "split,weight\n").replace("train\n", "train,1\n"))
+    assert read(tmp_path, content, split="val").ids.tolist() == ["w_000001_000002"]
+    content = content.replace("split\n", "split,weight\n").replace("train\n", "train,1\n").replace("val\n", "val,1\n")
+    told = error_of(tmp_path, content)
     assert "columns that are not known" in told and "weight; a list of Kinetics has" in told
-    assert read(tmp_path, content.replace("is_cc", "weight"), split="val", ignore_columns="weight").labels == ("walk",)
+    assert read(tmp_path, content.replace("is_cc", "weight"), split="val", ignore_columns="weight").labels == (
+        "run",
+        "walk",
+    )
 
 
 @pytest.mark.parametrize("separator", [",", " "])

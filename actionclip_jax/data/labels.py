@@ -30,16 +30,18 @@ def as_texts(names: Sequence[str], split_names: bool) -> tuple[str, ...]:
 
 
 def match_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Where each wanted name stands among the names; None where it is none of them, or may be several.
+    """Where each wanted name stands among the names, spelt the same or the same words once split.
 
-    Names are equal if they are spelt the same, else if they are the same words, else the same letters and digits.
+    None where it is none of them, or may be several.
     """
-    found: dict[str, int | None] = {}
-    for spell in SPELLINGS:
-        if left := [name for name in wanted if name not in found]:
-            places = _unique(map(spell, names))
-            found |= {name: places[spell(name)] for name in left if spell(name) in places}
-    return [found.get(name) for name in wanted]
+    exact, words = _unique(names), _unique(map(_words, names))
+    return [exact[name] if name in exact else words.get(_words(name)) for name in wanted]
+
+
+def match_letters(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
+    """The same for names that need only have the same letters and digits, whatever stands between them."""
+    places = _unique(map(_letters, names))
+    return [places.get(_letters(name)) for name in wanted]
 
 
 def _unique(keys: Iterable[str]) -> dict[str, int | None]:
@@ -61,9 +63,6 @@ def _words(name: str) -> str:
 
 def _letters(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name)).casefold()
-
-
-SPELLINGS = (str, _words, _letters)
 
 
 def describe_splitting(names: Sequence[str]) -> str | None:

@@ -26,7 +26,8 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
         for where, (label, name), split in rows
         if not (wanted and split) or splits.split_of(split) == wanted
     ]
-    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], readers.VideoFiles())
+    videos, labels = pathlib.Path(source.videos or path.parent), {label for _, (label, _), _ in rows if label}
+    return listing.Listing(entries, videos, [path], readers.VideoFiles(), other_labels=labels)
 
 
 def _places(name: str, label: str) -> tuple[str, ...]:

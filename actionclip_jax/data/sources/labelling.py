@@ -26,7 +26,7 @@ def label_clips(
 ) -> Labelling:
     """The classes as the source says, else as the label file `chosen` has them, else all names there are, sorted."""
     used = list(dict.fromkeys(label for entry in listed.entries for label in entry.labels))
-    known = listed.known or chosen or matching.name_classes(used, found)
+    known = listed.known or chosen or matching.name_classes([*used, *listed.other_labels], found)
     matches = matching.match(used, known, found)
     if unknown := [label for label in used if label not in matches]:
         where = {label: entry.where for entry in reversed(listed.entries) for label in entry.labels}

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Collection
 from typing import Any
 
 from actionclip_jax.data import label_files
@@ -33,6 +34,7 @@ class Listing:
     files: list[pathlib.Path]  # that were read
     reader: Any
     known: label_files.Classes | None = None  # what the source itself says they are
+    other_labels: Collection[Label] = ()  # of the list's other splits: their classes are classes here too
     multi_label: bool = False
     repeats: bool = False  # whether one interval of a video may be several clips
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the table's origin

@@ -41,7 +41,11 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
             entry.labels = (int(number[1]),)
     by_frame = bool(fields) and bool({"start_frame", "end_frame"} & fields.keys())
     reader = readers.VideoFiles(unit="frames" if by_frame else "seconds")
-    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], reader, known)
+    others = set()
+    if fields and "split" in fields and not all(numbers):
+        others = {row[fields["label"]] for _, row in rows[1:] if len(row) == len(rows[0][1])}
+    videos = pathlib.Path(source.videos or path.parent)
+    return listing.Listing(entries, videos, [path], reader, known, other_labels=others)
 
 
 def holds_lines(rows: Rows) -> bool:

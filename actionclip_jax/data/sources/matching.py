@@ -27,8 +27,8 @@ def name_classes(used: Sequence[listing.Label], found: problems.Problems) -> lab
 
     Numbers alone are no names.
     """
-    names = sorted(label for label in used if isinstance(label, str))
-    if len(names) < len(used) or (names and all(map(NUMBER.fullmatch, names))):
+    names = sorted({label for label in used if isinstance(label, str)})
+    if len(names) < len(set(used)) or (names and all(map(NUMBER.fullmatch, names))):
         found.fail(
             "labels that are numbers, without a label file beside them (name it with labels, --labels)",
             f"{found.what}: {', '.join(map(str, used[:SHOWN]))}",
@@ -50,13 +50,12 @@ def match(
     if set(places.values()) == {None} and all(map(NUMBER.fullmatch, names)):
         return _match_numbers({name: int(NUMBER.fullmatch(name)[1]) for name in names}, known, found)
     matches = _match_numbers({label: label for label in used if isinstance(label, int)}, known, found)
+    left = [name for name, index in places.items() if index is None]
+    for name, index in zip(left, labels.match_letters(left, known.names), strict=True):
+        matches |= _match_without_number(name, known) if index is None else {name: Match(index, "spelt otherwise")}
     for name, index in places.items():
-        if index is None:
-            matches |= _match_without_number(name, known)
-        elif not labels.same_words(name, known.names[index]):
-            matches[name] = Match(index, "spelt otherwise")
-        else:
-            matches[name] = Match(index, "" if known.file or not NUMBER.fullmatch(name) else "a number")
+        if index is not None:
+            matches[name] = Match(index, "a number" if not known.file and NUMBER.fullmatch(name) else "")
     _check_distinct(matches, known, found)
     return matches
 
