@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import training_runs
 
-from actionclip_jax import run_checkpoints, run_config, sharding, training
+from actionclip_jax import config, run_checkpoints, run_config, sharding, training
 from actionclip_jax.models import action_clip
 
 
@@ -166,3 +166,13 @@ def test_the_newest_and_the_best_stay():
     points = [Point(step) for step in (1, 2, 3, 4, 5, 6)]
     assert keep.should_preserve(points, context=None) == [True, False, True, False, True, True]
     assert run_checkpoints.best_first([1, 2, 3], keep.scores) == [3, 1, 2]
+
+
+def test_settings_that_a_saved_run_did_not_have_were_at_their_defaults():
+    run = run_config.TrainConfig(seed=3)
+    saved = config.to_dict(run_config.TrainConfig())
+    assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
+    del saved["data"]["train"]["ignore_columns"], saved["eval_every_epochs"]
+    assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
+    changed = dataclasses.replace(run, seed=0, eval_every_epochs=2.0)
+    assert run_checkpoints.describe_changes(saved, changed) == ["eval_every_epochs: 1.0 then, 2.0 now"]
