@@ -170,7 +170,7 @@ def test_the_newest_and_the_best_stay():
 
 def test_settings_that_a_saved_run_did_not_have_were_at_their_defaults():
     run = run_config.TrainConfig(seed=3)
-    saved = config.to_dict(run_config.TrainConfig())
+    saved = json.loads(json.dumps(config.to_dict(run_config.TrainConfig())))
     assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
     del saved["data"]["train"]["ignore_columns"], saved["eval_every_epochs"]
     assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
