@@ -68,12 +68,12 @@ def _match_numbers(
     count, first = len(known.names), known.first
     if first is None:  # the label file does not say it; but 0 or the number of its names tell
         there = set(numbers.values())
-        if not there & {0, count}:
+        if not there & {0, count} and there < set(range(count)):
             found.fail(
                 "label files that do not number their names, which may begin with 0 or with 1 (a CSV id,name says it)",
                 f"{known.file}: {count} names, and the labels are {min(there)} to {max(there)}",
             )
-        first = 0 if 0 in there else 1
+        first = 1 if count in there and 0 not in there else 0
     return {label: Match(number - first) for label, number in numbers.items() if 0 <= number - first < count}
 
 
