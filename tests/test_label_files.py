@@ -30,6 +30,7 @@ def read(tmp_path, name, content):
         ("l.txt", "0,run\n1,jump rope\n2,swim\n", 0),
         ("l.txt", "0: run\n1: jump rope\n2: swim\n", 0),
         ("l.txt", "1. run\n2. jump rope\n3. swim\n", 1),
+        ("l.txt", "1 | run\n2 | jump rope\n3 | swim\n", 1),
         ("l.txt", "1) run\n2) jump rope\n3) swim\n", 1),
         ("l.txt", "1_run\n2_jump rope\n3_swim\n", 1),
         ("l.txt", "run 0\njump rope 1\nswim 2\n", 0),
@@ -81,6 +82,8 @@ def test_what_was_made_of_a_line_is_said_unless_it_is_usual(tmp_path):
     assert note.endswith("l.txt: reads '1. run' as the number 1 and the name 'run', and all its lines alike")
     [note] = read(tmp_path, "l.csv", "id,name,colour\n0,run,red\n").notes
     assert note.endswith("l.csv: the columns colour are not used")
+    heading = read(tmp_path, "l.txt", "Class\nrun\nswim\n")
+    assert heading.names == ("run", "swim") and "'Class' is taken for a heading" in heading.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,9 @@ def test_a_file_may_give_other_words_for_names(name, content, tmp_path):
         ("l.txt", '"run",\n"swim",\n', "its lines are in quotes or end in commas"),
         ("l.txt", "run,\nswim,\n", "its lines are in quotes or end in commas"),
         ("l.txt", "# classes\nrun\n", "a comment is no label, '# classes'"),
+        ("l.txt", "run, jump rope, swim\n", "its only line holds commas, 'run, jump rope, swim'"),
+        ("l.txt", "run\tto run\nswim\tto swim\n", "tabs in a line, 'run\\tto run'"),
+        ("l.csv", "run,jump rope,swim\n", "which of its 3 columns holds the names"),
         ("l.csv", "id,name\n0,run\n1,jump, rope\n", "the first row has 2 cells, but line 3 has 3"),
         ("l.csv", "run,to run\nswim,to swim\n", "which of its 2 columns holds the names"),
         ("l.csv", "name,label\nrun,to run\n", "2 columns say the name (name, label)"),

@@ -92,6 +92,12 @@ def test_numbers_that_do_not_count_up_are_part_of_the_names(tmp_path):
     assert "please check the label '360': it is read as 360 (a number)" in list(summary.notices(clips.origin))
 
 
+def test_numbers_before_names_that_do_not_count_up_are_to_be_checked(tmp_path):
+    clips = make(tmp_path, ["03_archery", "07_bowling"])
+    doubt = "please check the label '03_archery': it is read as 03 archery (begins with a number)"
+    assert doubt in list(summary.notices(clips.origin))
+
+
 def test_other_names_are_refused_with_both_lists_side_by_side(tmp_path):
     told = error_of(tmp_path, ["bow", "bowling"], "archery\nbowling\n", "labels.txt")
     assert "labels that are none of the 2 known: 1\n    bow/a.mp4: 'bow'" in told

@@ -15,7 +15,7 @@ NAME = ("name", "label", "class", "class_name", "label_name", "category", "actio
 NAME += ("names", "labels", "classes", "categories", "actions")
 ID = ("id", "index", "idx", "number", "class_id", "label_id", "class_index", "label_index", "class_idx", "label_idx")
 TEXT = ("text",)
-NUMBERED = re.compile(r"c?(\d{1,9})(?:\s*[,;:.)_\-]\s*|\s+)(\S.*)")  # Charades numbers c000, c001 ...
+NUMBERED = re.compile(r"c?(\d{1,9})(?:\s*[,;:.)|_\-]\s*|\s+)(\S.*)")  # Charades numbers c000, c001 ...
 NUMBERED_BEHIND = re.compile(r"(.*\S)(?:\s*[,;:]\s*|\s+)(\d{1,9})")
 QUOTED = re.compile(r"""(["']).*\1,?|.*\S,""")  # lines that were part of a program
 KNOWN = "one name a line, `number name`, a CSV or TSV with the columns id,name, or JSON"
@@ -181,16 +181,17 @@ def _bare_columns(path: pathlib.Path, columns: list[list[str]]) -> dict[str, int
 
 
 def _read_lines(path: pathlib.Path) -> _Columns:
-    lines = [_tidy(line) for line in textfile.read_lines(path)]
-    if not lines:
+    raw = textfile.read_lines(path)
+    if not raw:
         return _Columns([])
-    cells = [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", textfile.read_lines(path)[0])]
-    if len(cells) > 1 and any(cell in NAME for cell in cells):
+    headings = [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", raw[0])]
+    if len(headings) > 1 and any(heading in NAME for heading in headings):
         return _read_table(path)
-    if len(lines) > 1 and all(map(QUOTED.fullmatch, lines)):
-        raise ValueError(f"{path}: its lines are in quotes or end in commas; expected {KNOWN}")
-    if marked := [line for line in lines if line.startswith("# ")]:
-        raise ValueError(f"{path}: a comment is no label, {textfile.shorten(marked[0])}: take it out")
+    if headings[0] in NAME:
+        return _Columns([_tidy(line) for line in raw[1:]], notes=[f"its first line {raw[0]!r} is taken for a heading"])
+    lines = [_tidy(line) for line in raw]
+    if wrong := _describe_other_text(raw):
+        raise ValueError(f"{path}: {wrong}; expected {KNOWN}")
     if all(before := [NUMBERED.fullmatch(line) for line in lines]):
         return _numbered([match[1] for match in before], [match[2] for match in before], lines[0])
     if len(lines) > 1 and all(behind := [NUMBERED_BEHIND.fullmatch(line) for line in lines]):
@@ -198,6 +199,19 @@ def _read_lines(path: pathlib.Path) -> _Columns:
         if count_up(list(map(int, numbers))) and len(set(names)) == len(names):
             return _numbered(numbers, names, lines[0])
     return _Columns(lines)
+
+
+def _describe_other_text(lines: list[str]) -> str | None:
+    """What a text is that holds no label a line."""
+    if len(lines) > 1 and all(map(QUOTED.fullmatch, lines)):
+        return "its lines are in quotes or end in commas"
+    if len(lines) == 1 and "," in lines[0]:
+        return f"its only line holds commas, {textfile.shorten(lines[0])}"
+    if marked := [line for line in lines if line.startswith("# ")]:
+        return f"a comment is no label, {textfile.shorten(marked[0])}"
+    if tabs := [line for line in lines if "\t" in line and not NUMBERED.fullmatch(line)]:
+        return f"tabs in a line, {textfile.shorten(tabs[0])}"
+    return None
 
 
 def _numbered(numbers: list[str], names: list[str], line: str) -> _Columns:

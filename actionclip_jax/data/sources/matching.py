@@ -11,6 +11,7 @@ from actionclip_jax.data.sources import listing, problems
 NUMBER = re.compile(r"c?(\d{1,9})")  # a class called by its number, as Charades has c000
 BEFORE = re.compile(r"[(\[]?c?(\d{1,9})[)\]]?[\W_]*")  # a number before a name ...
 BEHIND = re.compile(r"[\W_]*[(\[]?(\d{1,9})[)\]]?$")  # ... and behind it
+BEGINS = re.compile(r"\d+[_\-.)]")  # as no text does
 SHOWN = 10  # lines of two lists side by side
 
 
@@ -55,9 +56,14 @@ def match(
         matches |= _match_without_number(name, known) if index is None else {name: Match(index, "spelt otherwise")}
     for name, index in places.items():
         if index is not None:
-            matches[name] = Match(index, "a number" if not known.file and NUMBER.fullmatch(name) else "")
+            matches[name] = Match(index, "" if known.file else _doubt(name))
     _check_distinct(matches, known, found)
     return matches
+
+
+def _doubt(name: str) -> str:
+    """Why a name may not be meant as a text for the model."""
+    return "a number" if NUMBER.fullmatch(name) else "begins with a number" if BEGINS.match(name) else ""
 
 
 def _match_numbers(
