@@ -127,6 +127,7 @@ class SourceConfig:
     split: str = ""  # of sources that hold several: train, validation, test
     fold: int = 1  # of UCF101 and HMDB51: which of the three official splits
     split_names: bool = True  # ApplyEyeMakeup -> apply eye makeup
+    ignore_columns: str = ""  # of a list: headings, separated by commas, of columns that say nothing of a clip
     skip_missing: bool = False  # leave out clips whose file is not there; an error otherwise
     frame_template: str = "img_{:05d}.jpg"  # of frame folders
     first_frame: int = 1  # the number of a folder's first frame: the source's index bias

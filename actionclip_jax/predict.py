@@ -16,6 +16,7 @@ import numpy as np
 from actionclip_jax import checkpoint, compiler, config, metrics, text, textfile
 from actionclip_jax.convert import run
 from actionclip_jax.data import clips as reading
+from actionclip_jax.data import labels as label_names
 from actionclip_jax.data import video
 from actionclip_jax.models import action_clip
 
@@ -34,6 +35,7 @@ class Prediction:
     timestamps: np.ndarray  # [V, T] float64: their times in seconds since the first frame
     note: str | None  # what is wrong with the file although it could be used
     images: np.ndarray | None = None  # [T, S, S, 3] uint8: what the model saw of the first view, if asked for
+    texts: tuple[str, ...] = ()  # what the model read for each label: joined names are split into words
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their probabilities, best first."""
@@ -194,6 +196,7 @@ class Predictor:
         labels: Sequence[str],
         *,
         templates: str | Sequence[str] = "actionclip",
+        split_names: bool = True,
         frames: int | None = None,
         views: tuple[int, int] = (1, 1),
         batch_size: int = 8,
@@ -205,6 +208,7 @@ class Predictor:
             videos: files.
             labels: the texts to choose from.
             templates: prompt templates: a name in `text.TEMPLATES`, a file with one a line, or the templates.
+            split_names: split joined names into words, as data sets do: the model reads "yo yo" for "YoYo".
             frames: frames of a clip (the model's own number by default).
             views: (T, S): T clips spread over time x S crops along the longer side; probabilities are averaged.
             batch_size: clips computed at once, at most.
@@ -220,7 +224,8 @@ class Predictor:
         sample = config.SampleConfig(frames, self.config.image.size, *views)
         config.check_data(sample)
         self.check_frames(frames)
-        classes = self.encode_classes(labels, templates)
+        texts = label_names.as_texts(labels, split_names)
+        classes = self.encode_classes(texts, templates)
         clips = views[0] * views[1]
         batches = max(1, -(-len(videos) * clips // batch_size))
         batch_size = max(1, -(-len(videos) * clips // batches))  # equal batches: little padding in the last
@@ -231,7 +236,7 @@ class Predictor:
                 continue
             probabilities = metrics.class_scores(features[None], classes)[0]
             images = read.clips[(views[1] - 1) // 2] if keep_images else None
-            yield Prediction(path, labels, probabilities, read.indices, read.timestamps, read.note, images)
+            yield Prediction(path, labels, probabilities, read.indices, read.timestamps, read.note, images, texts)
 
     def check_frames(self, frames: int) -> None:
         """Raises ValueError if clips of this many frames do not fit the model; costs no computation."""

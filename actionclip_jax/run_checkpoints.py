@@ -248,8 +248,11 @@ def require_everywhere(holds: bool, why: str) -> None:
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:
     """How the run differs from the one saved, a line for each setting."""
-    now = json.loads(json.dumps(config.to_dict(run)))  # tuples become lists, as in the saved one
-    # a setting that is younger than what was saved had the effect of its default
-    then = config_file.flatten(config.to_dict(run_config.TrainConfig())) | config_file.flatten(saved)
-    then, now = json.loads(json.dumps(then)), config_file.flatten(now)
-    return [f"{name}: {then.get(name)!r} then, {value!r} now" for name, value in now.items() if then.get(name) != value]
+    # tuples become lists, as in the saved one; settings younger than that had their defaults then
+    now, default = (json.loads(json.dumps(config.to_dict(some))) for some in (run, run_config.TrainConfig()))
+    then = {**config_file.flatten(default), **config_file.flatten(saved)}
+    return [
+        f"{name}: {then[name]!r} then, {value!r} now"
+        for name, value in config_file.flatten(now).items()
+        if then[name] != value
+    ]

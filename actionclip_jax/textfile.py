@@ -1,12 +1,12 @@
-"""Text files people bring: lines, tables and lists of labels, in UTF-8 with or without a byte order mark."""
+"""Text files people bring: lines, tables and JSON, in UTF-8 or with the byte order mark of another Unicode form."""
 
 import codecs
+import collections
 import csv
 import io
 import json
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 MAX_BYTES = 1 << 28  # the largest lists in circulation, Kinetics-700 as JSON, have half as many
@@ -14,25 +14,36 @@ MAX_LINES = 1 << 22  # a clip of a list takes 1 kB of memory; HowTo100M has 1.2 
 BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters that no text has
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # those, and what a terminal takes for orders
 LONGEST_LABEL = 1000  # characters: more never fit CLIP's 77 tokens, and messages and charts show whole labels
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # a text after all, though with zero bytes
+UNICODE = {  # the byte order marks of what Windows calls Unicode; UTF-32's begins like UTF-16's, so it comes first
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+SEPARATORS = (",", "\t", ";")  # of the cells of a table
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A UTF-8 text file; a byte order mark is dropped. Raises ValueError for one that is too large, or no such text."""
+    """A text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, which is dropped.
+
+    Raises:
+        ValueError: a file that is too large, or no such text.
+    """
     if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
         raise ValueError(f"{path}: not a file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size} bytes, and a text file may have {MAX_BYTES}")
     data = path.read_bytes()
+    encoding = next((name for mark, name in UNICODE.items() if data.startswith(mark)), "utf-8-sig")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        if BINARY.search(data[:8192]) and not data.startswith(UTF16):
+        if BINARY.search(data[:8192]) or encoding != "utf-8-sig":
             raise ValueError(f"{path}: not a text file but a binary one") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    if text.count("\n") > MAX_LINES:
-        raise ValueError(f"{path}: {text.count(chr(10))} lines, and a text file may have {MAX_LINES}")
+    if (lines := max(text.count("\n"), text.count("\r"))) > MAX_LINES:
+        raise ValueError(f"{path}: {lines} lines, and a text file may have {MAX_LINES}")
     return text
 
 
@@ -40,7 +51,7 @@ def read_plain_text(path: pathlib.Path) -> str:
     """The same without control characters, which JSON alone can spell."""
     text = read_text(path)
     if control := CONTROL.search(text):
-        line = text.count("\n", 0, control.start()) + 1
+        line = len(text[: control.end()].splitlines())
         raise ValueError(f"{path}, line {line}: holds {control[0]!r}, which no text has")
     return text
 
@@ -51,45 +62,54 @@ def shorten(text: str) -> str:
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
-    """The non-empty lines of a UTF-8 text file (CRLF allowed), stripped."""
+    """The non-empty lines of a text file, stripped."""
     return [line for _, line in read_numbered_lines(path)]
 
 
 def read_numbered_lines(path: pathlib.Path) -> list[tuple[int, str]]:
-    """The non-empty lines, stripped, each with its number from 1 on."""
-    return [(number, line.strip()) for number, line in enumerate(read_plain_text(path).split("\n"), 1) if line.strip()]
+    """The non-empty lines, stripped, each with its number from 1 on; they end as on Unix, Windows or old Macs."""
+    lines = enumerate(read_plain_text(path).splitlines(), 1)
+    return [(number, stripped) for number, line in lines if (stripped := line.strip())]
 
 
 def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
-    """The rows of a CSV file that are not empty, each with the number of its last line; cells are stripped."""
-    reader = csv.reader(io.StringIO(read_plain_text(path), newline=""), strict=True)
+    """The rows of a table that are not empty, each with the number of its last line; cells are stripped.
+
+    Cells are separated by commas; by tabs in a .tsv file; or by the tabs or semicolons of a first line without commas.
+    """
+    text = read_plain_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_separator(path, text), strict=True)
     try:
         return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
 
 
+def normalise_heading(cell: str) -> str:
+    """`Start Time`, `start-time` and `start (time)` -> `start_time`: headings are compared like this."""
+    return re.sub(r"[\s\-_()\[\].]+", "_", cell.strip().lower()).strip("_")
+
+
+def find_separator(path: pathlib.Path, text: str) -> str:
+    """What separates the cells of a table."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = next(iter(text.lstrip().splitlines()), "")
+    return next((mark for mark in SEPARATORS if mark in first), ",")
+
+
 def read_json(path: pathlib.Path) -> Any:
-    """What a JSON file holds."""
+    """What a JSON file holds. One name twice in an object is an error: a reader would silently keep the last."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_read_object)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
-def read_labels(path: pathlib.Path, say: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Labels of a text file, one a line, or of a CSV: its column `name` or `label`, else its only or second column."""
-    if path.suffix.lower() != ".csv":
-        return read_lines(path)
-    rows = [row for _, row in read_rows(path)]
-    header = [cell.lower() for cell in rows[0]] if rows else []
-    column = next((header.index(name) for name in ("name", "label") if name in header), None)
-    if column is not None:
-        rows = rows[1:]
-    else:
-        column = min(1, len(header) - 1)
-        say(f"{path}: no column is named name or label, so column {column + 1} of every row is taken, the first too")
-    if short := [number for number, row in enumerate(rows, 1) if len(row) <= column]:
-        raise ValueError(f"{path}: rows {short[:5]} have no column {column + 1}, where the labels are")
-    return [" ".join(row[column].split()) for row in rows]
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        [(twice, _)] = collections.Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name {shorten(twice)} stands twice in one object")
+    return content

@@ -13,6 +13,7 @@ import numpy as np
 
 from actionclip_jax import config, metrics, predict
 from actionclip_jax.data import clips as reading
+from actionclip_jax.data import labels as label_names
 from actionclip_jax.data import stream, video, views, workers
 
 AHEAD = 2  # batches of frames decoded while the model works
@@ -73,6 +74,7 @@ def follow_each(
     labels: Sequence[str],
     *,
     templates: str | Sequence[str] = "actionclip",
+    split_names: bool = True,
     frames: int | None = None,
     batch_size: int = 8,
     progress: Callable[[str, float, float | None], None] = lambda path, seconds, length: None,
@@ -88,7 +90,8 @@ def follow_each(
         model: one whose image tower sees each frame alone.
         videos: files.
         labels: the texts to choose from.
-        templates: as `Predictor.predict_each` takes them.
+        templates: as `Predictor.predict_each` takes them, like the next.
+        split_names: split joined names into words.
         frames: frames of a window (the model's own number by default).
         batch_size: windows' worth of frames computed at once.
         progress: told of each batch: the video, the seconds of it that are done, and its length if the file says it.
@@ -103,7 +106,8 @@ def follow_each(
         raise ValueError(f"frames {frames} and batch size {batch_size} must be at least 1")
     model.check_frames_apart()
     model.check_frames(frames)
-    follower = _Follower(model, model.encode_classes(labels, templates), settings, frames, batch_size)
+    classes = model.encode_classes(label_names.as_texts(labels, split_names), templates)
+    follower = _Follower(model, classes, settings, frames, batch_size)
     for path in map(os.fspath, videos):
         try:
             times, probabilities, note = follower.follow(path, functools.partial(progress, path))

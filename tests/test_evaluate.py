@@ -197,9 +197,9 @@ def test_the_report_says_what_was_done(whole, source):
 def test_saved_features_serve_other_labels_without_the_videos(whole, model, source, tmp_path, monkeypatch):
     settings, content = whole
     monkeypatch.setattr(features.Encoder, "__call__", None)  # nothing is encoded
-    labels = tmp_path / "labels.txt"
+    labels = tmp_path / "labels.json"
     clips = sources.open_source(source)
-    labels.write_text("".join(f"{name.replace('moving', 'going')}\n" for name in clips.names))
+    labels.write_text(json.dumps({name: name.replace("moving", "going") for name in clips.names}))
     again = make_settings(tmp_path / "again", features=settings.out / "features")
     same = evaluate.evaluate(model, source, again)
     assert same["trials"][0]["scores"]["top1"] == content["trials"][0]["scores"]["top1"]

@@ -14,9 +14,9 @@ import videos
 from PIL import Image
 
 import actionclip_jax
-from actionclip_jax import checkpoint, cli, config, predict, text, textfile
+from actionclip_jax import checkpoint, cli, config, predict, text
 from actionclip_jax.convert import files, formats, run, verify
-from actionclip_jax.data import video
+from actionclip_jax.data import label_files, video
 
 LABELS = ("archery", "playing the violin", "surfing")
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -301,7 +301,7 @@ def test_the_command_explains_mistakes_without_a_traceback(arguments, message, d
 def test_labels_come_from_text_and_csv_files(tmp_path):
     def read(name, content):
         (tmp_path / name).write_bytes(content.encode())
-        return textfile.read_labels(tmp_path / name)
+        return label_files.read_names(tmp_path / name)
 
     assert read("a.txt", "archery, with bow\r\n\r\nsurfing\n") == ["archery, with bow", "surfing"]
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
@@ -309,11 +309,11 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
     assert read("d.csv", "archery\nsurfing\n") == ["archery", "surfing"]
     with pytest.raises(ValueError, match=r"g\.csv, line 2: not a CSV file"):
         read("g.csv", 'name\n"never closed\n')
-    with pytest.raises(ValueError, match=r"rows \[2\] have no column 2"):
+    with pytest.raises(ValueError, match="the first row has 2 cells, but line 2 has 1"):
         read("e.csv", "0,archery\nsurfing\n")
     (tmp_path / "f.txt").write_bytes("fine\ncafé\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"f\.txt, line 2: not UTF-8"):
-        textfile.read_labels(tmp_path / "f.txt")
+        label_files.read_names(tmp_path / "f.txt")
 
 
 def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):

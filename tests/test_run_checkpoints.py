@@ -155,17 +155,6 @@ def test_a_description_cannot_be_changed_unnoticed():
             run_checkpoints.unseal(damaged)
 
 
-def test_settings_younger_than_a_checkpoint_are_no_change_unless_they_are_set():
-    run = run_config.TrainConfig()
-    saved = json.loads(json.dumps(config.to_dict(run)))
-    del saved["model"]["image"]["mean"], saved["model"]["image"]["std"]  # as older programs wrote it
-    assert run_checkpoints.describe_changes(saved, run) == []
-    image = dataclasses.replace(run.model.image, mean=(0.5,) * 3)
-    other = dataclasses.replace(run, model=dataclasses.replace(run.model, image=image))
-    (change,) = run_checkpoints.describe_changes(saved, other)
-    assert change.startswith("model.image.mean: [0.48") and change.endswith("[0.5, 0.5, 0.5] now")
-
-
 def test_the_newest_and_the_best_stay():
     @dataclasses.dataclass
     class Point:
@@ -177,3 +166,13 @@ def test_the_newest_and_the_best_stay():
     points = [Point(step) for step in (1, 2, 3, 4, 5, 6)]
     assert keep.should_preserve(points, context=None) == [True, False, True, False, True, True]
     assert run_checkpoints.best_first([1, 2, 3], keep.scores) == [3, 1, 2]
+
+
+def test_settings_that_a_saved_run_did_not_have_were_at_their_defaults():
+    run = run_config.TrainConfig(seed=3)
+    saved = json.loads(json.dumps(config.to_dict(run_config.TrainConfig())))
+    assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
+    del saved["data"]["train"]["ignore_columns"], saved["eval_every_epochs"]
+    assert run_checkpoints.describe_changes(saved, run) == ["seed: 0 then, 3 now"]
+    changed = dataclasses.replace(run, seed=0, eval_every_epochs=2.0)
+    assert run_checkpoints.describe_changes(saved, changed) == ["eval_every_epochs: 1.0 then, 2.0 now"]

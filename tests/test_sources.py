@@ -244,11 +244,18 @@ def test_file_names_that_are_not_utf_8_are_told_with_everything_else(tmp_path):
     ("name", "content"),
     [
         ("list.csv", "a b.mp4,RideBike\nc.mp4,archery\n"),
-        ("list.csv", "label,extra,video\nRideBike,1,a b.mp4\narchery,2,c.mp4\n"),
+        ("list.csv", "label,video\nRideBike,a b.mp4\narchery,c.mp4\n"),
+        ("list.csv", "Path;Class Name\na b.mp4;RideBike\nc.mp4;archery\n"),
+        ("list.tsv", "a b.mp4\tRideBike\nc.mp4\tarchery\n"),
+        ("list.csv", "a b.mp4,RideBike\rc.mp4,archery\r"),
+        ("list.csv", "a b.mp4,RideBike\na b.mp4,RideBike\nc.mp4,archery\n./c.mp4,archery\n"),
         ("list.csv", "\ufeffFile,Class\r\na b.mp4,RideBike\r\nc.mp4,archery\r\n"),
         ("list.txt", "a b.mp4 RideBike\r\n\r\nc.mp4 archery\r\n"),
         ("list.txt", "a b.mp4 1\nc.mp4 0\n"),
         ("list.csv", "a b.mp4,1\nc.mp4,0\n"),
+        ("list.csv", "a b.mp4,1.0\nc.mp4,0.0\n"),
+        ("list.csv", "a b.mp4 1\nc.mp4 0\n"),
+        ("list.csv", "a b.mp4 RideBike\nc.mp4 archery\n"),
     ],
 )
 def test_lists_of_paths_and_labels_are_read(name, content, tmp_path):
@@ -285,11 +292,11 @@ def test_absolute_paths_and_several_folders_are_found(tmp_path):
 def test_all_problems_of_a_list_are_told_at_once(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4")
     content = (
-        "path,label,start,end\na.mp4,Run,,\na.mp4,Run,,\nmissing.mp4,run,,\nb.mp4,Run,3,2\nb.mp4,Run,-1,2\nb.mp4,,,\n"
+        "path,label,start,end\na.mp4,Run,,\na.mp4,run,,\nmissing.mp4,run,,\nb.mp4,Run,3,2\nb.mp4,Run,-1,2\nb.mp4,,,\n"
     )
     message = error_of(write(tmp_path / "list.csv", content))
     assert message.startswith(f"the data set '{tmp_path}/list.csv' (csv) cannot be used:\n")
-    assert "clips listed twice: 1\n    line 3: a.mp4, as line 2" in message
+    assert "clips listed twice, and not alike: 1\n    line 3: a.mp4, as line 2" in message
     advice = "(skip_missing, --skip-missing, leaves such clips out)"
     assert f"files missing below {tmp_path} {advice}: 1\n    line 4: missing.mp4" in message
     assert "intervals that begin before 0 or do not end later: 2\n    line 5: 3.0 to 2.0\n    line 6: -1.0" in message
@@ -342,7 +349,7 @@ def test_labels_that_are_not_in_the_label_file_are_told(tmp_path):
     names = str(write(tmp_path / "names.txt", "run\njump\n"))
     listed = write(tmp_path / "list.csv", "a.mp4,0\nb.mp4,2\n")
     assert "labels out of range (0 to 1 have a name): 1\n    line 2: 2" in error_of(listed, labels=names)
-    assert "numbered labels without a label file" in error_of(listed)
+    assert "labels that are numbers, without a label file" in error_of(listed)
     listed = write(tmp_path / "list.csv", "a.mp4,Run\nb.mp4,fly\n")
     assert "labels that are none of the 2 known: 1\n    line 2: 'fly'" in error_of(listed, labels=names)
 
@@ -350,14 +357,15 @@ def test_labels_that_are_not_in_the_label_file_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("l.csv", "id,name\n0,a\n1,a\n", "labels that a label file holds twice: 1"),
-        ("l.csv", "id,name\n0,a\n0,b\n", "numbers that a label file gives twice: 1"),
-        ("l.csv", "id,name\n0,a\n2,b\n", "not 0, 1, 2 ... or 1, 2, 3 ...: 1"),
+        ("l.csv", "id,name\n0,a\n1,a\n", "the name 'a' is given twice"),
+        ("l.csv", "id,name\n0,a\n0,b\n", "the number 0 is given twice"),
+        ("l.csv", "id,name\n0,a\n2,b\n", "2 numbers from 0 to 2: expected 0, 1, 2 ... or 1, 2, 3"),
         ("l.csv", "id,name\n0,a\nx,b\n", "not every id is a number"),
         ("l.txt", "2 a\n3 b\n", "2 numbers from 2 to 3"),
-        ("l.txt", "", "label files without a label"),
+        ("l.txt", "", "l.txt: holds no label"),
         ("l.txt", b"caf\xe9\n", "line 1: not UTF-8"),
-        ("l.json", '{"a": "b"}', "expected JSON of the form {name: number}"),
+        ("l.json", '{"a": {"b": 1}}', "expected JSON of the form [name, ...], {name: number}"),
+        ("l.json", '{"a": 0, "a": 1}', "the name 'a' stands twice in one object"),
         ("l.json", "{", "files that cannot be read"),
     ],
 )
@@ -398,7 +406,7 @@ def test_label_files_hold_short_labels_and_are_files(tmp_path):
     touch(tmp_path, "a.mp4")
     listed = write(tmp_path / "l.csv", "a.mp4,x\n")
     told = error_of(listed, labels=str(write(tmp_path / "names.txt", "x\n" + "y" * 10_000)))
-    assert "labels of more than 1000 characters: 1" in told and len(told) < 500
+    assert "names.txt: more than 1000 characters: 'yyy" in told and len(told) < 500
     os.mkfifo(tmp_path / "pipe.txt")
     assert "pipe.txt: not a file" in error_of(listed, labels=str(tmp_path / "pipe.txt"))
 
@@ -474,14 +482,18 @@ def test_ucf101_files_lie_in_class_folders_or_side_by_side(tmp_path):
 def test_a_label_file_may_word_or_order_the_classes_anew(tmp_path):
     lists = write_ucf101(tmp_path)
     order = write(tmp_path / "order.txt", "archery\nbowling\nyo yo\n")
-    words = write(tmp_path / "words.txt", "playing with a yo-yo\nshooting arrows\n")
+    words = write(tmp_path / "words.txt", "1 playing with a yo-yo\n2 shooting arrows\n")
+    named = write(tmp_path / "named.csv", "name,text\nArchery,shooting arrows\nYo Yo,a yo-yo\n")
     clips = read(lists, False, split="test", labels=str(order))
     assert clips.labels == ("archery", "bowling", "yo yo") and clips.label_ids.tolist() == [[0]]
     clips = read(lists, False, split="test", labels=str(words))
     assert clips.labels[1] == "shooting arrows" and clips.names[1] == "Archery" and clips.label_ids.tolist() == [[1]]
-    mixed = write(tmp_path / "mixed.txt", "archery\nplaying with a yo-yo\n")
-    message = error_of(lists, split="test", labels=str(mixed))
-    assert "neither name all classes" in message and "without 'YoYo'" in message
+    clips = read(lists, False, split="test", labels=str(named))
+    assert clips.labels == ("shooting arrows", "a yo-yo") and clips.label_ids.tolist() == [[0]]
+    for content in ("archery\nplaying with a yo-yo\n", "playing with a yo-yo\nshooting arrows\n"):
+        message = error_of(lists, split="test", labels=str(write(tmp_path / "mixed.txt", content)))
+        assert "label files that do not name all classes" in message and "YoYo" in message
+        assert "| playing with a yo-yo" in message
 
 
 def test_ucf101_lists_that_contradict_themselves_are_told(tmp_path):
@@ -592,7 +604,7 @@ def test_kinetics_is_read_as_json(tmp_path):
     listed = write(tmp_path / "kinetics.json", json.dumps({name: content[name] for name in ("abc", "def")}))
     assert rows(read(listed, False, split="val")) == [("def_000001_000011", ("run",))]
     assert "split is 'test'" in error_of(listed, split="test")
-    assert "holds train, validation" in error_of(listed, split="test")
+    assert "expected one of train, validation" in error_of(listed, split="test")
 
 
 def test_malformed_kinetics_rows_are_told(tmp_path):
@@ -675,7 +687,7 @@ def test_texts_that_a_label_file_gave_records_are_kept(split_when_prepared, tmp_
     touch(tmp_path / "videos", "YoYo/a.mp4")
     write(tmp_path / "classInd.txt", "1 YoYo\n")
     write(tmp_path / "testlist01.txt", "YoYo/a.mp4\n")
-    words = str(write(tmp_path / "words.txt", "PlayingWithAToy\n"))
+    words = str(write(tmp_path / "words.txt", "1 PlayingWithAToy\n"))
     stored = read(
         tmp_path, split="test", videos=str(tmp_path / "videos"), labels=words, split_names=split_when_prepared
     )
@@ -698,7 +710,9 @@ def test_records_keep_their_texts_and_may_be_given_others(tmp_path, monkeypatch)
     assert read(tmp_path, split_names=False).labels == ("YoYo", "Archery")
     opened = read(tmp_path, labels=str(write(tmp_path / "order.txt", "archery\nbowling\nyo yo\n")))
     assert opened.labels == ("archery", "bowling", "yo yo") and opened.label_ids.tolist() == [[2], [0], [-1]]
-    opened = read(tmp_path, labels=str(write(tmp_path / "words.txt", "a toy\na bow\n")))
+    assert "do not name all classes" in error_of(tmp_path, labels=str(write(tmp_path / "words.txt", "a toy\na bow\n")))
+    words = write(tmp_path / "words.json", '{"YoYo": "a toy", "archery": "a bow"}')
+    opened = read(tmp_path, labels=str(words))
     assert opened.labels == ("a toy", "a bow") and opened.label_ids.tolist() == [[0], [1], [-1]]
 
 
@@ -732,7 +746,7 @@ def test_a_directory_of_no_known_kind_is_told_with_what_it_holds(files, told, tm
             "a.MP4: is a video; expected a directory with a folder of videos for each",
         ),
         ("a.bin", b"\x93NUMPY\x01\0v\0", "a.bin: not a text file but a binary one"),
-        ("a.txt", "a\n".encode("utf-16"), "a.txt, line 1: not UTF-8 text; save the file as UTF-8"),
+        ("a.txt", "a\n".encode("utf-16"), "its first line is 'a'; expected lines `path label` (csv)"),
         (
             "classInd.txt",
             "1 YoYo\n",
@@ -746,10 +760,10 @@ def test_a_directory_of_no_known_kind_is_told_with_what_it_holds(files, told, tm
         ("a.txt", " \n", "lists without a clip: 1"),
         ("a.csv", "", "holds no line with a clip; expected path,label"),
         ("a.csv", "path,label\n", "holds no line with a clip"),
-        ("a.csv", "a.mp4;run\n", "a.csv: separated by ';'; expected path,label"),
-        ("a.csv", "path\tlabel\na.mp4\trun\n", "a.csv: separated by '\\t'; expected"),
-        ("a.csv", "clip,action,x\n1,2,3\n", "the headings are clip, action, x: expected one of path, video, file, "),
-        ("a.csv", "clip,action\na.mp4,run\n", "filename and one of label, class, name"),
+        ("a.csv", "a.mp4|run\n", "a.csv: separated by '|'; expected path,label"),
+        ("a.csv", "vid,verb,x\n1,2,3\n", "the headings are vid, verb, x: expected one of path, video, file, "),
+        ("a.csv", "vid,verb\na.mp4,run\n", "video_path, clip and one of label, class, name"),
+        ("a.csv", "vid,action\na.mp4,run\n", "path: expected one of path, video, file"),
         ("a.csv", "a.mp4\n", "malformed lines (expected: path,label): 1"),
     ],
 )

@@ -107,7 +107,7 @@ def test_without_a_base_class_the_reason_is_told(tmp_path):
         subsets.base_or_novel(make_table([3]), "base", "", 0)
     assert subsets.base_or_novel(make_table([3]), "novel", "", 0).labels == ("class a",)
     (tmp_path / "base.txt").write_text("\n")
-    with pytest.raises(ValueError, match=r"base.txt: names no class, so there is no base class"):
+    with pytest.raises(ValueError, match=r"base.txt: holds no label"):
         subsets.base_or_novel(make_table([1, 1]), "base", str(tmp_path / "base.txt"), 0)
 
 

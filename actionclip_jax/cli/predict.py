@@ -10,7 +10,7 @@ from typing import Any
 import rich.cells
 
 from actionclip_jax import config
-from actionclip_jax.cli import checkpoints, terminal, timelines
+from actionclip_jax.cli import checkpoints, labels, terminal, timelines
 
 TOP = 5  # labels shown
 
@@ -26,9 +26,7 @@ def add(commands: Any) -> None:
     parser.set_defaults(execute=execute)
     parser.add_argument("model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name")
     parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video files, directories of videos, or globs")
-    labels = parser.add_mutually_exclusive_group(required=True)
-    labels.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')
-    labels.add_argument("--labels-file", type=pathlib.Path, help="the same, one a line, or a CSV with a column `name`")
+    labels.add_options(parser)
     parser.add_argument(
         "--templates", default="actionclip", help="prompt templates: actionclip (16), none, or a file with one a line"
     )
@@ -66,7 +64,7 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
-    from actionclip_jax import predict, textfile
+    from actionclip_jax import predict
     from actionclip_jax.data import video
 
     terminal.set_up_jax()
@@ -75,9 +73,7 @@ def execute(options: argparse.Namespace) -> int:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
         terminal.check_output(options.json)
-    file = options.labels_file
-    labels = textfile.read_labels(file, terminal.say) if file else options.labels.split(",")
-    labels = predict.checked_labels(labels)
+    asked = labels.read(options)
     videos = video.find_videos(options.videos)
     model = predict.load(
         options.model,
@@ -90,26 +86,27 @@ def execute(options: argparse.Namespace) -> int:
     )
     with terminal.progress_bar(2 if options.timeline else len(videos)) as progress:
         done = []
-        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, labels, progress)
+        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked, progress)
         try:
             for result in results:
                 done.append(result)
                 print_result(result, options, quiet=str(options.json) == "-")
         except KeyboardInterrupt:
             terminal.tell(f"stopped after {len(done)} of {len(videos)} videos")
-            report(options, model, labels, done)
+            report(options, model, asked, done)
             raise
-    return report(options, model, labels, done)
+    return report(options, model, asked, done)
 
 
 def predict_each(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], labels: Sequence[str], progress: Any
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str], progress: Any
 ) -> Iterator[Any]:
     """A Prediction or VideoError of each video; the progress bar counts videos."""
     results = model.predict_each(
         videos,
-        labels,
+        asked,
         templates=options.templates,
+        split_names=options.split_names,
         frames=options.frames,
         views=options.views,
         batch_size=options.batch_size,
@@ -137,8 +134,10 @@ def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:
         terminal.CONSOLE.print(f"  {terminal.bar(label, width, probability)}")
 
 
-def report(options: argparse.Namespace, model: Any, labels: Sequence[str], results: list) -> int:
+def report(options: argparse.Namespace, model: Any, asked: Sequence[str], results: list) -> int:
     """Writes the JSON and the sheet, sums up failures, and returns the exit code."""
+    from actionclip_jax.data import labels as names
+
     good = [result for result in results if not isinstance(result, ValueError)]
     if options.json:
         content = {
@@ -147,7 +146,8 @@ def report(options: argparse.Namespace, model: Any, labels: Sequence[str], resul
             **(timelines.settings(options) if options.timeline else {"views": list(options.views)}),
             "templates": options.templates,
             "dtype": options.dtype,
-            "labels": list(labels),
+            "labels": list(asked),
+            "texts": list(names.as_texts(asked, options.split_names)),
             "results": [as_json(result, options.timeline) for result in results],
         }
         dumped = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -35,6 +35,12 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
         default=True,
         help="ApplyEyeMakeup -> apply eye makeup (default: yes)",
     )
+    add(
+        "--ignore-columns",
+        default="",
+        metavar="NAME,NAME",
+        help="of a list: columns that say nothing of its clips; others that are not known are refused",
+    )
     add("--skip-missing", action="store_true", help="leave out clips whose file is missing; otherwise an error")
     add(
         "--frame-template", default=default.frame_template, help=f"of frame folders (default: {default.frame_template})"

@@ -71,7 +71,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def follow(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], labels: Sequence[str], progress: Any
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str], progress: Any
 ) -> Iterator[Any]:
     """A Timeline or VideoError of each video; the progress bar shows the position in the one being followed."""
     from actionclip_jax import timeline
@@ -86,8 +86,9 @@ def follow(
     yield from timeline.follow_each(
         model,
         videos,
-        labels,
+        asked,
         templates=options.templates,
+        split_names=options.split_names,
         frames=options.frames,
         batch_size=options.batch_size,
         progress=show,

@@ -1,7 +1,8 @@
 """Label texts: names as the data sets spell them made into words, and what becomes of a label in a mirror."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -23,11 +24,54 @@ def split_name(name: str) -> str:
     return " ".join(WORD_START.sub(" ", name.replace("_", " ")).lower().split())
 
 
+def as_texts(names: Sequence[str], split_names: bool) -> tuple[str, ...]:
+    """What the model reads for names: their words, or themselves."""
+    return tuple(map(split_name, names)) if split_names else tuple(names)
+
+
 def match_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Where each wanted name stands among the names, spelt the same or equal once split; None where it does not."""
-    exact = {name: index for index, name in enumerate(names)}
-    split = {split_name(name).lower(): index for index, name in enumerate(names)}
-    return [exact.get(name, split.get(split_name(name).lower())) for name in wanted]
+    """Where each wanted name stands among the names, spelt the same or the same words once split.
+
+    None where it is none of them, or may be several.
+    """
+    exact, words = _unique(names), _unique(map(_words, names))
+    return [exact[name] if name in exact else words.get(_words(name)) for name in wanted]
+
+
+def match_letters(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
+    """The same for names that need only have the same letters and digits, whatever stands between them."""
+    places = _unique(map(_letters, names))
+    return [places.get(_letters(name)) for name in wanted]
+
+
+def _unique(keys: Iterable[str]) -> dict[str, int | None]:
+    """Where each key stands; None for one that stands at several places."""
+    places: dict[str, int | None] = {}
+    for place, key in enumerate(keys):
+        places[key] = None if key in places else place
+    return places
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two names are the same once split."""
+    return _words(one) == _words(other)
+
+
+def _words(name: str) -> str:
+    return unicodedata.normalize("NFC", split_name(name)).casefold()
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name)).casefold()
+
+
+def describe_splitting(names: Sequence[str]) -> str | None:
+    """What is said of names that are split into words, if any are."""
+    changed = [name for name in names if split_name(name) != name.lower()]
+    if not changed:
+        return None
+    more = f", and {len(changed) - 1} more joined names alike" if len(changed) > 1 else ""
+    return f"reads {changed[0]!r} as {split_name(changed[0])!r}{more} (--no-split-names leaves names as they are)"
 
 
 def mirror_labels(labels: Sequence[str]) -> np.ndarray:

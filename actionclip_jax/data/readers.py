@@ -15,6 +15,8 @@ from actionclip_jax.data import pictures, table, video, video_index
 class VideoFiles:
     """A clip's path is a video file, of which `start` to `end` is used."""
 
+    unit: str = "seconds"  # of start and end; or "frames", numbered from 0
+
     def read(
         self,
         clip: table.Clip,
@@ -24,7 +26,7 @@ class VideoFiles:
     ) -> video.Frames:
         """See `table.Reader`."""
         start, end = clip.start or 0.0, math.inf if clip.end is None else clip.end
-        source = video.Source(clip.path, start=start, end=end, short_side=short_side)
+        source = video.Source(clip.path, start=start, end=end, unit=self.unit, short_side=short_side)
         return video.read_frames(source, choose, transform)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actionclip_jax import textfile
-from actionclip_jax.data import labels, table
+from actionclip_jax.data import label_files, labels, table
 
 
 def few_shot(clips: table.ClipTable, shots: int, seed: int) -> table.ClipTable:
@@ -57,7 +56,7 @@ def draw_half(count: int, seed: int) -> np.ndarray:
 
 def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a text file or CSV names as the source or as the prompts spell them."""
-    wanted = textfile.read_labels(file)
+    wanted = label_files.read_names(file)
     found = find_classes(clips, wanted)
     if unknown := [name for name, index in zip(wanted, found, strict=True) if index is None]:
         raise ValueError(
@@ -69,7 +68,7 @@ def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
 
 def known_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a file names, which may name others as well."""
-    found = find_classes(clips, textfile.read_labels(file))
+    found = find_classes(clips, label_files.read_names(file))
     return np.unique(np.array([index for index in found if index is not None], np.int64))
 
 

@@ -46,14 +46,33 @@ def describe(findings: dict[str, Any]) -> Iterator[str]:
             yield f"  {number:4} {label}: {count}"
         elif number == SHOWN:
             yield f"  ... {len(counts) - 2 * SHOWN} more ..."
+    yield from notices(findings["origin"])
     yield "origin:"
     yield from describe_origin(findings["origin"], "  ")
+
+
+def notices(origin: dict[str, Any]) -> Iterator[str]:
+    """What whoever uses a data set should look at: how its labels were read, and what was left out of it."""
+    read = origin.get("labels_read", {})
+    yield from read.get("label_files", ())
+    pairs = {label: text for label, text in read.get("pairs", {}).items() if label.lower() != text}
+    if pairs:
+        yield f"labels, and the texts the model reads for them ({read['count']} in all):"
+        yield from (f"  {label} -> {text}" for label, text in pairs.items())
+    for label, text in read.get("doubtful", {}).items():
+        yield f"please check the label {label!r}: it is read as {text}"
+    for name, what in (("missing", "are not there"), ("repeated", "repeat others")):
+        if count := origin.get(name):
+            examples = ", ".join(origin[f"first_{name}"])
+            yield f"{count} of the clips listed {what}, and are left out: {examples}{' ...' if count > 5 else ''}"
 
 
 def describe_origin(origin: dict[str, Any], indent: str) -> Iterator[str]:
     """What is not as usual, a line each."""
     usual = {**config.to_dict(config.SourceConfig()), "split_names": None}  # that is always worth saying
     for name, value in origin.items():
+        if name == "labels_read":  # told by `notices`
+            continue
         if isinstance(value, dict) and value:
             yield f"{indent}{name}:"
             yield from describe_origin(value, f"{indent}  ")

@@ -129,6 +129,7 @@ class Source:
     path: str | os.PathLike
     start: float = 0.0  # seconds since the first frame: only frames from here on ...
     end: float = math.inf  # ... and before here exist
+    unit: str = "seconds"  # of start and end; or "frames", numbered from 0
     short_side: int | None = None  # larger frames are shrunk to this by the decoder
 
 
@@ -186,10 +187,12 @@ def _read_sequentially(
 def _find_window(source: Source, seconds: np.ndarray) -> tuple[int, int]:
     """(first, stop): the frames from `start` on and before `end`."""
     rounding = 1e-6  # lists give times in a few decimals
-    first, stop = np.searchsorted(seconds, (source.start - rounding, source.end - rounding)).tolist()
+    places = np.arange(len(seconds)) if source.unit == "frames" else seconds
+    first, stop = np.searchsorted(places, (source.start - rounding, source.end - rounding)).tolist()
     if first == stop:
-        reason = f"has no frame from {source.start:g} s to {source.end:g} s: the last one is at {seconds[-1]:.2f} s"
-        raise VideoError(source.path, reason)
+        mark = " s" if source.unit == "seconds" else ""
+        part, last = f"{source.start:g}{mark} to {source.end:g}{mark}", f"{places[-1].round(2):g}{mark}"
+        raise VideoError(source.path, f"has no frame from {part}: the last one is at {last}")
     return first, stop
 
 

@@ -209,7 +209,11 @@ LISTS = [
             "refused with line",
             child.refused(files(list_csv=b"a.mp4,0\nb\xe9.mp4,1\n"), open_list, "line 2"),
         ),
-        ("UTF-16", "refused", child.refused(files(list_csv="a.mp4,0\n".encode("utf-16")), open_list, "UTF-8")),
+        (
+            "UTF-16 without its mark",
+            "refused",
+            child.refused(files(list_csv="a.mp4,0\n".encode("utf-16")[2:]), open_list, "no text has"),
+        ),
         ("1 GB in one line", "refused", child.refused(sparse("list.csv", 1 << 30), open_list, "bytes")),
         ("200 MB in one line", "refused", child.refused(sparse("list.txt", 200 << 20), open_list)),
         ("five million lines", "refused", child.refused(long_list, open_list, "lines")),
@@ -270,7 +274,7 @@ LISTS = [
             "refused",
             child.refused(files(names_txt=bytes(range(256)) * 9), open_with_labels, "not a text file"),
         ),
-        ("label file: empty", "refused", child.refused(files(names_txt="\n\n"), open_with_labels, "without a label")),
+        ("label file: empty", "refused", child.refused(files(names_txt="\n\n"), open_with_labels, "holds no label")),
         (
             "label file: one label too few",
             "refused",

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import labels, records, subsets, table
+from actionclip_jax.data import label_files, labels, records, subsets, table
 from actionclip_jax.data.sources import (
     auto,
     charades,
@@ -44,8 +44,9 @@ KINDS = {
     "sample": sample.read,
 }
 USED_BY = {  # settings that mean something to these kinds only
-    "split": ("folders", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds", "sample"),
+    "split": ("folders", "csv", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds", "sample"),
     "fold": ("ucf101", "hmdb51"),
+    "ignore_columns": ("csv", "kinetics"),
     "videos": ("csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
     "frame_template": ("frames",),
     "first_frame": ("frames",),
@@ -122,7 +123,7 @@ def _open_records(source: config.SourceConfig, found: problems.Problems) -> tabl
     # other texts than the names came from a label file when this was prepared: they stay, and split if they were split
     kept = chosen is None and any(text not in (name, labels.split_name(name)) for text, name in pairs)
     was_split = source.split_names or bool(kept and clips.origin.get("split_names"))
-    stored = classes.Classes(clips.labels if kept else clips.names)
+    stored = label_files.Classes(clips.labels if kept else clips.names)
     renamed = labelling.rename_classes(stored, chosen, source.split_names, found)
     found.check()
     places = np.array([*renamed.indices.values(), -1], np.int32)  # the last stands for "no label"

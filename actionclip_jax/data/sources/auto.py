@@ -5,7 +5,7 @@ import pathlib
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import sample_set, video
-from actionclip_jax.data.sources import kinetics, listing, problems, tfds, unrecognised
+from actionclip_jax.data.sources import kinetics, listing, lists, problems, tfds, unrecognised
 
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
     ("records", "dataset.json"),
@@ -66,8 +66,10 @@ def _of_file(path: pathlib.Path, found: problems.Problems) -> str | None:
         return None
     if suffix == ".json":
         return _of_json(found.read(textfile.read_json, path))
-    if suffix == ".csv":
-        return _of_csv([row for _, row in found.read(textfile.read_rows, path)])
+    if suffix in (".csv", ".tsv"):
+        rows = found.read(textfile.read_rows, path)
+        if not rows or not lists.holds_lines(rows):
+            return _of_table([row for _, row in rows])
     return _of_lines(found.read(textfile.read_lines, path))
 
 
@@ -78,7 +80,7 @@ def _of_json(content: object) -> str | None:
     return "kinetics" if isinstance(first, dict) and "annotations" in first else None
 
 
-def _of_csv(rows: list[list[str]]) -> str | None:
+def _of_table(rows: list[list[str]]) -> str | None:
     """A list unless it is known to be something else: reading it says best what is wrong with it."""
     header = [cell.lower() for cell in rows[0]] if rows else []
     if set(kinetics.COLUMNS) <= set(header):

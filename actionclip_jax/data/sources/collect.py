@@ -21,6 +21,8 @@ def collect(
         found.add("lists without a clip", ", ".join(map(str, listed.files)))
     paths, counts = _locate(listed, found, check_files, skip_missing)
     present = [(entry, path) for entry, path in zip(listed.entries, paths, strict=True) if path is not None]
+    if not listed.repeats:
+        present = _drop_repeated(present, counts)
     ids = [entry.id or _name_clip(entry) for entry, _ in present]
     _check_names(present, found)
     _check_intervals(listed, found)
@@ -38,7 +40,7 @@ def collect(
         listed.reader,
         names=labels.names,
         multi_label=listed.multi_label,
-        origin={**counts, **listed.notes},
+        origin={**counts, "labels_read": labels.notes, **listed.notes},
     )
 
 
@@ -76,6 +78,21 @@ def _locate(
     return paths, counts
 
 
+def _drop_repeated(present: list[tuple[listing.Entry, str]], counts: dict[str, Any]) -> list[tuple[listing.Entry, str]]:
+    """Without the lines that say the same of the same clip as one before, which are counted."""
+    kept: dict[Any, tuple[listing.Entry, str]] = {}
+    repeated = []
+    for entry, path in present:
+        said = (os.path.normpath(path), entry.start, entry.end, entry.frames, entry.labels, entry.id)
+        if kept.setdefault(said, (entry, path))[0] is not entry:
+            repeated.append(entry)
+    counts |= {
+        "repeated": len(repeated),
+        "first_repeated": [entry.places[0] for entry in repeated[: problems.EXAMPLES]],
+    }
+    return list(kept.values())
+
+
 def _describe_missing(entry: listing.Entry, root: pathlib.Path) -> str:
     place = entry.places[0]
     example = place if entry.where == place else f"{entry.where}: {place}"  # folders have no line to name
@@ -110,9 +127,9 @@ def _check_repetition(
 ) -> None:
     seen: dict[Any, str] = {}
     for name, (entry, path) in zip(ids, present, strict=True):
-        clip = (path, entry.start, entry.end)
+        clip = (os.path.normpath(path), entry.start, entry.end)
         if not repeats and clip in seen:
-            found.add("clips listed twice", f"{entry.where}: {entry.places[0]}, as {seen[clip]}")
+            found.add("clips listed twice, and not alike", f"{entry.where}: {entry.places[0]}, as {seen[clip]}")
         elif name in seen:
             found.add("ids given to two clips", f"{entry.where}: {name}, as {seen[name]}")
         seen[clip] = seen[name] = entry.where

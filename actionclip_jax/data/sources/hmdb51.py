@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterator
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import readers
+from actionclip_jax.data import label_files, labels, readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
 MARKS = {"train": "1", "test": "2"}  # in the official lists; 0 is for clips that are in neither
@@ -44,7 +44,7 @@ def _read_official(
 
 
 def _read_list(
-    path: pathlib.Path, videos: pathlib.Path, known: classes.Classes | None, found: problems.Problems
+    path: pathlib.Path, videos: pathlib.Path, known: label_files.Classes | None, found: problems.Problems
 ) -> listing.Listing:
     """The folder decides: in circulation are lists that number kick and kick_ball otherwise than their label file."""
     entries, contradicting = [], []
@@ -57,7 +57,8 @@ def _read_list(
         entries.append(listing.Entry(f"line {line}", (f"{folder}/{name}", name), (folder,)))
         contradicting.append((folder, int(number)))
     if known:
-        indices = known.find_all({label for pair in contradicting for label in pair})
-        contradicting = [pair for pair in contradicting if indices[pair[0]] != indices[pair[1]]]
+        folders = list({folder for folder, _ in contradicting})
+        places = dict(zip(folders, labels.match_names(folders, known.names), strict=True))
+        contradicting = [pair for pair in contradicting if places[pair[0]] != pair[1] - (known.first or 0)]
     notes = {"numbers_contradicting_folders": len(contradicting) if known else None}
     return listing.Listing(entries, videos, [path], readers.VideoFiles(), known, notes=notes)

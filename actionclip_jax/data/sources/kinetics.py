@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import readers
-from actionclip_jax.data.sources import listing, problems, splits
+from actionclip_jax.data.sources import columns, listing, problems, splits
 
 COLUMNS = ("youtube_id", "time_start", "time_end")
+OTHERS = ("label", "split", "is_cc")  # the last says how a video is licensed
 
 
 def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
@@ -15,20 +16,18 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     path = pathlib.Path(source.path)
     if not path.is_file():
         path = splits.find_list(source, splits.spelt((".csv", ".json")), found)
-    rows = list((_read_json if path.suffix.lower() == ".json" else _read_csv)(path, found))
+    rows = list(_read_json(path, found) if path.suffix.lower() == ".json" else _read_csv(path, source, found))
     splits_there = {splits.split_of(split) for _, _, split in rows if split}
     wanted = splits.split_of(source.split)
-    if wanted and splits_there and wanted not in splits_there:
-        found.fail(
-            problems.WRONG,
-            f"split is {source.split!r}: {path} holds {', '.join(sorted(splits_there))}",
-        )
+    if (splits_there and wanted not in splits_there) if wanted else len(splits_there) > 1:
+        splits.reject(source, f"one of {', '.join(sorted(splits_there))}, which {path} holds", found)
     entries = [
         listing.Entry(where, _places(name, label), (label,) if label else (), id=name)
         for where, (label, name), split in rows
         if not (wanted and split) or splits.split_of(split) == wanted
     ]
-    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], readers.VideoFiles())
+    videos, labels = pathlib.Path(source.videos or path.parent), {label for _, (label, _), _ in rows if label}
+    return listing.Listing(entries, videos, [path], readers.VideoFiles(), other_labels=labels)
 
 
 def _places(name: str, label: str) -> tuple[str, ...]:
@@ -41,12 +40,20 @@ def _clip_name(video_id: str, start: str | float, end: str | float) -> str:
     return f"{video_id}_{int(float(start)):06d}_{int(float(end)):06d}"
 
 
-def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
+def _read_csv(
+    path: pathlib.Path, source: config.SourceConfig, found: problems.Problems
+) -> Iterator[tuple[str, tuple[str, str], str]]:
     """Where, (label, name) and split of each row."""
     rows = found.read(textfile.read_rows, path)
     header = [cell.lower() for cell in rows[0][1]] if rows else []
     if missing := [column for column in COLUMNS if column not in header]:
         found.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
+    known = {*COLUMNS, *OTHERS, *columns.split_names(source.ignore_columns)}
+    if unknown := [column for column in header if textfile.normalise_heading(column) not in known]:
+        found.fail(
+            f"columns that are not known {columns.ADVICE}",
+            f"{path}: {', '.join(unknown)}; a list of Kinetics has {', '.join((*COLUMNS, *OTHERS))}",
+        )
     for line, row in rows[1:]:
         cells = dict(zip(header, row, strict=False))
         try:

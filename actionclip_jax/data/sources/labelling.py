@@ -1,9 +1,14 @@
 """Gives the clips of a list their label indices, and the classes their texts."""
 
 import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from actionclip_jax.data import labels
-from actionclip_jax.data.sources import classes, listing, problems
+from actionclip_jax.data import label_files, labels
+from actionclip_jax.data.sources import listing, matching, problems
+
+SHOWN = 10  # pairs of a label and its text that are always told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,78 +18,87 @@ class Labelling:
     names: tuple[str, ...]
     texts: tuple[str, ...]
     indices: dict[listing.Label, int | None]
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what people should look at; JSON
 
 
 def label_clips(
-    listed: listing.Listing, chosen: classes.Classes | None, split_names: bool, found: problems.Problems
+    listed: listing.Listing, chosen: label_files.Classes | None, split_names: bool, found: problems.Problems
 ) -> Labelling:
-    """The classes as the label file `chosen` has them, else as the source says, else all names there are, sorted.
-
-    A label file with as many texts as there are names, none of them equal, holds other words for them, in their order.
-    """
-    used = dict.fromkeys(label for entry in listed.entries for label in entry.labels)
-    known = listed.known or chosen
-    names = tuple(sorted(label for label in used if isinstance(label, str)))
-    reworded = (
-        chosen and len(names) == len(used) == len(chosen.names) and set(chosen.find_all(names).values()) == {None}
-    )
-    if known is None or (not listed.known and reworded):
-        if len(names) < len(used):
-            found.fail(
-                "lists of numbered labels without a label file beside them (name it with labels, --labels)", found.what
-            )
-        known = classes.Classes(names)
-    indices = known.find_all(used)
-    _report_unknown(listed, known, indices, found)
+    """The classes as the source says, else as the label file `chosen` has them, else all names there are, sorted."""
+    used = list(dict.fromkeys(label for entry in listed.entries for label in entry.labels))
+    known = listed.known or chosen or matching.name_classes([*used, *listed.other_labels], found)
+    matches = matching.match(used, known, found)
+    if unknown := [label for label in used if label not in matches]:
+        where = {label: entry.where for entry in reversed(listed.entries) for label in entry.labels}
+        for label in unknown:
+            found.add(_describe_unknown(label, known), f"{where[label]}: {label!r}")
+        meant = {match.index for match in matches.values()}
+        left = [name for index, name in enumerate(known.names) if index not in meant]
+        found.add("labels beside the names nothing has", f"{known.file}\n{matching.side_by_side(unknown, left)}")
     renamed = rename_classes(known, None if known is chosen else chosen, split_names, found)
-    places = {label: None if index is None else renamed.indices[index] for label, index in indices.items()}
-    return dataclasses.replace(renamed, indices=places)
+    indices = {label: renamed.indices[matches[label].index] if label in matches else None for label in used}
+    notes = {
+        **_describe_pairs(indices, matches, renamed.texts),
+        "label_files": [note for some in (listed.known, chosen) if some for note in some.notes],
+    }
+    return dataclasses.replace(renamed, indices=indices, notes=notes)
+
+
+def _describe_unknown(label: listing.Label, known: label_files.Classes) -> str:
+    if isinstance(label, str):
+        return f"labels that are none of the {len(known.names)} known"
+    first = known.first or 0
+    return f"labels out of range ({first} to {first + len(known.names) - 1} have a name)"
+
+
+def _describe_pairs(
+    indices: Mapping[listing.Label, int | None],
+    matches: Mapping[listing.Label, matching.Match],
+    texts: Sequence[str],
+) -> dict[str, Any]:
+    """Which text a label of the source became: the first pairs by the number of the class, and all doubtful ones."""
+    there = [(label, index) for label, index in indices.items() if index is not None]
+    pairs = {str(label): texts[index] for label, index in sorted(there, key=lambda pair: pair[1])}
+    return {
+        "count": len(pairs),
+        "pairs": dict(itertools.islice(pairs.items(), SHOWN)),
+        "doubtful": {
+            str(label): f"{pairs[str(label)]} ({match.doubt})" for label, match in matches.items() if match.doubt
+        },
+    }
 
 
 def rename_classes(
-    known: classes.Classes, chosen: classes.Classes | None, split_names: bool, found: problems.Problems
+    known: label_files.Classes, chosen: label_files.Classes | None, split_names: bool, found: problems.Problems
 ) -> Labelling:
     """The source's classes, by index, as the label file `chosen` orders or words them."""
-    names = texts = known.names
-    places = dict(enumerate(range(len(names))))
-    if chosen is not None:
-        by_name = labels.match_names(names, chosen.names)
-        if None not in by_name:  # the same classes, perhaps in another order, perhaps among others
-            names = texts = chosen.names
-            places = dict(enumerate(by_name))
-        elif len(chosen.names) == len(names) and all(place in (None, index) for index, place in enumerate(by_name)):
-            texts = chosen.names  # other words for the same classes
-        else:
-            found.add(
-                "label files that neither name all classes of the source nor give it as many texts in its order",
-                f"{chosen.file}: {len(chosen.names)} labels for {len(names)} classes, "
-                f"without {names[by_name.index(None)]!r}",
-            )
-    return Labelling(names, _split_texts(texts, found) if split_names else texts, places)
+    unchanged = dict(enumerate(range(len(known.names))))
+    if chosen is None:
+        return Labelling(known.names, _texts(known, split_names, found), unchanged)
+    places = labels.match_names(known.names, chosen.names)
+    if None not in places:  # the same classes, perhaps in another order, perhaps among others
+        return Labelling(chosen.names, _texts(chosen, split_names, found), dict(enumerate(places)))
+    numbered = None not in (known.first, chosen.first) and len(chosen.names) == len(known.names)
+    if not numbered or any(place not in (None, index) for index, place in enumerate(places)):
+        missing = [name for name, place in zip(known.names, places, strict=True) if place is None]
+        left = [name for index, name in enumerate(chosen.names) if index not in places]
+        found.add(
+            "label files that do not name all classes (other words for them go into a CSV with the columns name,text)",
+            f"{chosen.file}\n{matching.side_by_side(missing, left)}",
+        )
+    return Labelling(known.names, _texts(chosen, split_names, found), unchanged)
 
 
-def _report_unknown(
-    listed: listing.Listing,
-    known: classes.Classes,
-    indices: dict[listing.Label, int | None],
-    found: problems.Problems,
-) -> None:
-    last = known.first + len(known.names) - 1
-    for entry in listed.entries:
-        for label in entry.labels:
-            if indices[label] is None and isinstance(label, int):
-                found.add(f"labels out of range ({known.first} to {last} have a name)", f"{entry.where}: {label}")
-            elif indices[label] is None:
-                found.add(f"labels that are none of the {len(known.names)} known", f"{entry.where}: {label!r}")
-
-
-def _split_texts(texts: tuple[str, ...], found: problems.Problems) -> tuple[str, ...]:
+def _texts(words: label_files.Classes, split_names: bool, found: problems.Problems) -> tuple[str, ...]:
+    """What the prompts will say: a file's own texts as they are, names split into words if asked to."""
+    if words.texts or not split_names:
+        return words.texts or words.names
     spelt: dict[str, str] = {}
-    for text in texts:
-        words = labels.split_name(text)
-        if spelt.setdefault(words, text) != text:
+    for name in words.names:
+        text = labels.split_name(name)
+        if spelt.setdefault(text, name) != name:
             found.add(
                 "classes that become equal once their names are split (turn split_names off, --no-split-names)",
-                f"{spelt[words]!r} and {text!r} -> {words!r}",
+                f"{spelt[text]!r} and {name!r} -> {text!r}",
             )
-    return tuple(map(labels.split_name, texts))
+    return labels.as_texts(words.names, split_names)

@@ -3,9 +3,10 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Collection
 from typing import Any
 
-from actionclip_jax.data.sources import classes
+from actionclip_jax.data import label_files
 
 Label = int | str  # a number of the label file, or a name
 NUMBER = re.compile(r"-?\d{1,18}")  # more digits fit no 64 bits
@@ -32,7 +33,8 @@ class Listing:
     videos: pathlib.Path | None  # the folder of the files; None: the places need no checking
     files: list[pathlib.Path]  # that were read
     reader: Any
-    known: classes.Classes | None = None  # what the source itself says they are
+    known: label_files.Classes | None = None  # what the source itself says they are
+    other_labels: Collection[Label] = ()  # of the list's other splits: their classes are classes here too
     multi_label: bool = False
     repeats: bool = False  # whether one interval of a video may be several clips
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the table's origin

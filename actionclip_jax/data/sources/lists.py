@@ -2,88 +2,113 @@
 
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import readers, video
-from actionclip_jax.data.sources import classes, listing, problems
+from actionclip_jax.data.sources import classes, columns, listing, problems, splits
 
-COLUMNS = {  # the headings under which each field is known; without a header they are path, label
-    "path": ("path", "video", "file", "filename"),
-    "label": ("label", "class", "name"),
-    "start": ("start",),
-    "end": ("end",),
-    "frames": ("frames",),
-    "id": ("id",),
-}
 AFTER_VIDEO = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, video.SUFFIXES))}))\s+(\S.*)", re.IGNORECASE)
+NUMBER = re.compile(r"(-?\d+)(?:\.0*)?")  # tables with gaps in a column turn 3 into 3.0
+WITHOUT_HEADER = {"path": 0, "label": 1}
+Rows = Sequence[tuple[int, list[str]]]
 
 
 def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
     """Labels are texts, or numbers where all are and there is a label file."""
     path = pathlib.Path(source.path)
-    rows = _read_csv if path.suffix.lower() == ".csv" else _read_lines
-    entries = list(rows(path, found))
+    rows = found.read(textfile.read_rows, path) if path.suffix.lower() in (".csv", ".tsv") else []
+    fields = None
+    if rows and not holds_lines(rows):
+        fields = columns.find_fields(rows[0][1], columns.split_names(source.ignore_columns), found)
+        entries = list(_read_table(source, rows, fields, found))
+    else:
+        entries = list(_read_lines(path, found))
+    if not (fields and "split" in fields) and source.split:
+        found.add(problems.UNUSED, f"split is {source.split!r}: {path} has no column split")
     if not entries and not found.examples:
         found.fail(
             "lists without a clip",
             f"{path}: holds no line with a clip; expected path,label, or in a text file path label",
         )
     known = None
-    if entries and all(entry.labels[0].removeprefix("-").isdecimal() for entry in entries):
+    numbers = [NUMBER.fullmatch(entry.labels[0]) for entry in entries]
+    if entries and all(numbers):
         known = None if source.labels else classes.find_beside(path.parent, found)
-        for entry in entries:
-            if not listing.is_number(entry.labels[0]):
+        for entry, number in zip(entries, numbers, strict=True):
+            if not listing.is_number(number[1]):
                 found.fail("labels that are no numbers of classes", f"{entry.where}: {entry.labels[0]}")
-            entry.labels = (int(entry.labels[0]),)
-    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], readers.VideoFiles(), known)
+            entry.labels = (int(number[1]),)
+    by_frame = bool(fields) and bool({"start_frame", "end_frame"} & fields.keys())
+    reader = readers.VideoFiles(unit="frames" if by_frame else "seconds")
+    others = set()
+    if fields and "split" in fields and not all(numbers):
+        others = {row[fields["label"]] for _, row in rows[1:] if len(row) == len(rows[0][1])}
+    videos = pathlib.Path(source.videos or path.parent)
+    return listing.Listing(entries, videos, [path], reader, known, other_labels=others)
 
 
-def find_columns(header: list[str]) -> dict[str, int] | None:
-    """Where each field stands, if the row is a header."""
-    cells = [cell.lower() for cell in header]
-    columns = {
-        field: next((cells.index(name) for name in names if name in cells), None) for field, names in COLUMNS.items()
-    }
-    if columns["path"] is None or columns["label"] is None:
-        return None
-    return {field: column for field, column in columns.items() if column is not None}
+def holds_lines(rows: Rows) -> bool:
+    """Whether a file called .csv holds lines `path label`, as VideoMAE's and SlowFast's do."""
+    return all(len(row) == 1 and len(row[0].split()) > 1 for _, row in rows)
 
 
-def _read_csv(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.Entry]:
-    rows = found.read(textfile.read_rows, path)
-    columns = find_columns(rows[0][1]) if rows else None
-    if columns is None:
-        _check_first_rows(path, [row for _, row in rows[:2]], found)
+def _read_table(
+    source: config.SourceConfig, rows: Rows, fields: Mapping[str, int] | None, found: problems.Problems
+) -> Iterator[listing.Entry]:
+    if fields is None:
+        _check_first_rows(pathlib.Path(source.path), [row for _, row in rows[:2]], found)
+        width, expected = 2, " (expected: path,label)"
     else:
+        width, expected = len(rows[0][1]), ""
         rows = rows[1:]
-    expected = "" if columns else " (expected: path,label)"
+    wanted = _find_split(source, rows, fields, found) if fields and "split" in fields else None
     for line, row in rows:
-        names = columns or {"path": 0, "label": 1}
-        cells = {field: row[column] for field, column in names.items() if column < len(row)}
+        cells = {field: row[column] for field, column in (fields or WITHOUT_HEADER).items() if column < len(row)}
         try:
-            if len(row) < 2 or (columns is None and len(row) > 2) or not (cells["path"] and cells["label"]):
+            if len(row) != width or not (cells["path"] and cells["label"] and cells.get("split", "-")):
                 raise ValueError
-            start, end = (float(cells[field]) if cells.get(field) else None for field in ("start", "end"))
-            if cells.get("frames") and not listing.is_number(cells["frames"]):
-                raise ValueError
-            frames = int(cells["frames"]) if cells.get("frames") else None
-        except (KeyError, ValueError):
-            found.add(f"malformed lines{expected}", f"line {line}: {','.join(row)}")
+            start, end, frames = _read_numbers(cells)
+        except ValueError as error:
+            why = f" ({error})" if str(error) else ""
+            found.add(f"malformed lines{expected}", f"line {line}: {','.join(row)}{why}")
             continue
-        yield listing.Entry(
-            f"line {line}", (cells["path"],), (cells["label"],), start, end, frames, cells.get("id", "")
-        )
+        if wanted is None or splits.split_of(cells["split"].lower()) == wanted:
+            yield listing.Entry(
+                f"line {line}", (cells["path"],), (cells["label"],), start, end, frames, cells.get("id", "")
+            )
+
+
+def _read_numbers(cells: Mapping[str, str]) -> tuple[float | None, float | None, int | None]:
+    """Start and end, in seconds or frames, and the number of frames. Raises ValueError."""
+    start, end = (
+        columns.read_seconds(cells.get(field, ""))
+        if f"{field}_frame" not in cells
+        else columns.read_frame(cells[f"{field}_frame"])
+        for field in ("start", "end")
+    )
+    frames = columns.read_frame(cells.get("frames", ""))
+    return start, end, None if frames is None else int(frames)
+
+
+def _find_split(source: config.SourceConfig, rows: Rows, fields: Mapping[str, int], found: problems.Problems) -> str:
+    """The split asked for; an error unless the list holds it."""
+    spelt = {row[fields["split"]].lower() for _, row in rows if fields["split"] < len(row)}
+    there = sorted({splits.split_of(name) for name in spelt if name})
+    wanted = splits.split_of(source.split.lower())
+    if wanted not in there:
+        splits.reject(source, f"one of {', '.join(there[:20])}, the list's", found)
+    return wanted
 
 
 def _check_first_rows(path: pathlib.Path, rows: list[list[str]], found: problems.Problems) -> None:
     """Without known headings every row has to be `path,label`; what else the list may have been meant as is told."""
     first = rows[0] if rows else []
     holds_video = [any(pathlib.PurePath(cell).suffix.lower() in video.SUFFIXES for cell in row) for row in rows]
-    if len(first) == 1 and (separator := next((mark for mark in ";\t|" if mark in first[0]), None)):
-        found.fail("lists that are no CSV with commas", f"{path}: separated by {separator!r}; expected path,label")
+    if len(first) == 1 and "|" in first[0]:
+        found.fail("lists that are no CSV", f"{path}: separated by '|'; expected path,label")
     if len(first) > 2 or holds_video == [False, True]:
-        expected = " and ".join(f"one of {', '.join(COLUMNS[field])}" for field in ("path", "label"))
+        expected = " and ".join(f"one of {', '.join(columns.HEADINGS[field])}" for field in ("path", "label"))
         found.fail(
             "lists whose headings are not known", f"{path}: the headings are {', '.join(first)}: expected {expected}"
         )

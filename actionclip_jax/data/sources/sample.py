@@ -15,4 +15,4 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     directory = pathlib.Path(source.path)
     if not (directory / sample_set.MADE_BY).is_file():
         sample_set.make_sample_set(directory, config.SampleSetConfig(), processes=workers.count_cores())
-    return lists.read(dataclasses.replace(source, path=str(directory / f"{source.split}.csv")), found)
+    return lists.read(dataclasses.replace(source, path=str(directory / f"{source.split}.csv"), split=""), found)

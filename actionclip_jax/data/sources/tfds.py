@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import pictures, table, video
-from actionclip_jax.data.sources import classes, listing, problems, splits
+from actionclip_jax.data import label_files, pictures, table, video
+from actionclip_jax.data.sources import listing, problems, splits
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.\-]+)?(:\d+\.\d+\.\d+|/\d+\.\d+\.\d+)?")
 
@@ -86,7 +86,8 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
         example = parse(record)
         place, frames = f"{split}/{row}", len(example[feature].bytes_list.value)
         entries.append(listing.Entry(place, (place,), tuple(example[label].int64_list.value), frames=frames))
-    known = classes.read_classes(directory / f"{label}.labels.txt", found)
+    label_file = directory / f"{label}.labels.txt"
+    known = label_files.Classes(tuple(found.read(textfile.read_lines, label_file)), 0, label_file)
     files = [directory / "dataset_info.json", directory / "features.json"]
     return listing.Listing(entries, None, files, TfdsReader(shards, feature), known)
 

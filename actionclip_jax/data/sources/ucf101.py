@@ -12,7 +12,7 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     patterns = {split: (f"{split}list{source.fold:02d}.txt",) for split in ("train", "test")}
     path = splits.find_list(source, patterns, found)
     known = classes.read_classes(path.parent / "classInd.txt", found)
-    numbers = {name: str(number) for number, name in enumerate(known.names, known.first)}
+    numbers = {} if known.first is None else {name: str(n) for n, name in enumerate(known.names, known.first)}
     entries = []
     for line, text in found.read(textfile.read_numbered_lines, path):
         place, _, number = text.partition(" ")

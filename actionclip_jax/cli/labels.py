@@ -1,0 +1,57 @@
+"""Options that say which labels to choose from."""
+
+import argparse
+import pathlib
+
+from actionclip_jax.cli import terminal
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """--labels or --labels-file, and whether joined names are split into words."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')
+    group.add_argument(
+        "--labels-file",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="the same: one a line, `number name`, CSV or TSV with a column `name`, or JSON",
+    )
+    parser.add_argument(
+        "--split-names",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="ApplyEyeMakeup -> apply eye makeup (default: yes)",
+    )
+
+
+def read(options: argparse.Namespace) -> tuple[str, ...]:
+    """The labels as they are spelt; says what the model will read instead. Raises ValueError."""
+    from actionclip_jax import predict
+    from actionclip_jax.data import labels as names
+
+    labels = predict.checked_labels(
+        _read_file(options.labels_file) if options.labels_file else _read_list(options.labels)
+    )
+    if options.split_names and (line := names.describe_splitting(labels)):
+        terminal.say(line)
+    if len(labels) == 1:
+        terminal.say(f"{labels[0]!r} is the only label, so its probability is 1 whatever a video shows")
+    return labels
+
+
+def _read_file(path: pathlib.Path) -> tuple[str, ...]:
+    from actionclip_jax.data import label_files
+
+    try:
+        classes = label_files.read(path)
+    except OSError as error:
+        raise ValueError(f"--labels-file {path}: {error.strerror}; expected {label_files.KNOWN}") from None
+    for note in classes.notes:
+        terminal.say(note)
+    return classes.texts or classes.names
+
+
+def _read_list(labels: str) -> list[str]:
+    if "," not in labels and pathlib.Path(labels).is_file():
+        raise ValueError(f"--labels {labels}: is a file: expected texts, or --labels-file {labels}")
+    return labels.split(",")

@@ -1,0 +1,220 @@
+"""Label files of all kinds people have: the names of the classes, their numbers, other words for them."""
+
+import collections
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actionclip_jax import textfile
+
+NUMBER = re.compile(r"\d{1,9}")
+# headings by which columns are known, spelt as `textfile.normalise_heading` does
+NAME = ("name", "label", "class", "class_name", "label_name", "category", "action")
+NAME += ("names", "labels", "classes", "categories", "actions")
+ID = ("id", "index", "idx", "number", "class_id", "label_id", "class_index", "label_index", "class_idx", "label_idx")
+TEXT = ("text",)
+NUMBERED = re.compile(r"c?(\d{1,9})(?:\s*[,;:.)|_\-]\s*|\s+)(\S.*)")  # Charades numbers c000, c001 ...
+NUMBERED_BEHIND = re.compile(r"(.*\S)(?:\s*[,;:]\s*|\s+)(\d{1,9})")
+QUOTED = re.compile(r"""(["']).*\1,?|.*\S,""")  # lines that were part of a program
+KNOWN = "one name a line, `number name`, a CSV or TSV with the columns id,name, or JSON"
+FORMS = "[name, ...], {name: number}, {number: name}, {name: text} or [{id, name}, ...]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """Names in the order of their numbers."""
+
+    names: tuple[str, ...]
+    first: int | None = None  # the number of the first one, 0 or 1; None where nothing numbers them
+    file: pathlib.Path | None = None
+    texts: tuple[str, ...] = ()  # the words of the prompts, where a file gives others than the names
+    notes: tuple[str, ...] = ()  # what was made of the file, where that is not plain
+
+
+@dataclasses.dataclass
+class _Columns:
+    """What a file says, before it is checked; numbers and texts may be empty."""
+
+    names: Sequence[str]
+    numbers: Sequence[int] = ()
+    texts: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def read(path: pathlib.Path) -> Classes:
+    """A label file: text, CSV, TSV or JSON.
+
+    Raises:
+        OSError: a file that cannot be read.
+        ValueError: one that is no label file, or everything that is wrong with it.
+    """
+    readers: dict[str, Callable[[pathlib.Path], _Columns]] = {
+        **dict.fromkeys((".csv", ".tsv"), _read_table),
+        **dict.fromkeys((".txt", ".lst", ".list", ".labels", ".names", ""), _read_lines),
+        ".json": _read_json,
+    }
+    if (suffix := path.suffix.lower()) not in readers:
+        raise ValueError(f"{path}: a label file ends in {', '.join(filter(None, readers))}, not in {suffix}")
+    found = readers[suffix](path)
+    problems = _find_problems(found)
+    if problems:
+        raise ValueError(f"{path}: {'; '.join(problems)}")
+    order = sorted(range(len(found.names)), key=found.numbers.__getitem__) if found.numbers else range(len(found.names))
+    return Classes(
+        tuple(found.names[row] for row in order),
+        min(found.numbers) if found.numbers else None,
+        path,
+        tuple(found.texts[row] for row in order) if found.texts else (),
+        tuple(f"{path}: {note}" for note in found.notes),
+    )
+
+
+def read_names(path: pathlib.Path) -> list[str]:
+    """The names of a label file."""
+    return list(read(path).names)
+
+
+def _find_problems(found: _Columns) -> list[str]:
+    problems = [] if found.names else ["holds no label"]
+    for what, texts in (("name", found.names), ("text", found.texts)):
+        if empty := [row + 1 for row, text in enumerate(texts) if not text]:
+            problems.append(f"the {what} is empty at position {', '.join(map(str, empty[:5]))}")
+        long = [text for text in texts if len(text) > textfile.LONGEST_LABEL]
+        problems += [f"more than {textfile.LONGEST_LABEL} characters: {textfile.shorten(text)}" for text in long[:5]]
+    for what, values in (("the name", found.names), ("the number", found.numbers)):
+        twice = [value for value, count in collections.Counter(values).items() if count > 1]
+        problems += [f"{what} {value!r} is given twice" for value in twice[:5]]
+    if found.numbers and not count_up(found.numbers):
+        first, last = min(found.numbers), max(found.numbers)
+        problems.append(
+            f"{len(set(found.numbers))} numbers from {first} to {last}: expected 0, 1, 2 ... or 1, 2, 3 ... "
+            "(where they are part of the names: a CSV with the one column name)"
+        )
+    return problems
+
+
+def count_up(numbers: Sequence[int]) -> bool:
+    """Whether these are 0, 1, 2 ... or 1, 2, 3 ..., in any order."""
+    return min(numbers) in (0, 1) and len(set(numbers)) == max(numbers) - min(numbers) + 1
+
+
+def _read_json(path: pathlib.Path) -> _Columns:
+    content = textfile.read_json(path)
+    if isinstance(content, list) and all(isinstance(item, dict) for item in content):
+        pairs = [(item.get("id"), item.get("name")) for item in content]
+        if all(_is_number(number) and isinstance(name, str) for number, name in pairs):
+            return _Columns([_tidy(name) for _, name in pairs], [int(number) for number, _ in pairs])
+    elif isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return _Columns([_tidy(name) for name in content])
+    elif isinstance(content, dict):
+        keys, values = list(content), list(content.values())
+        numbers = [all(map(_is_number, side)) for side in (keys, values)]
+        words = all(isinstance(value, str) for value in values)
+        if numbers == [False, True]:
+            return _Columns([_tidy(name) for name in keys], [int(number) for number in values])
+        if numbers == [True, False] and words:
+            return _Columns([_tidy(name) for name in values], [int(number) for number in keys])
+        if numbers == [False, False] and words:
+            return _Columns([_tidy(name) for name in keys], texts=[_tidy(text) for text in values])
+    raise ValueError(f"{path}: expected JSON of the form {FORMS}")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, str) and bool(NUMBER.fullmatch(str(value)))
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _read_table(path: pathlib.Path) -> _Columns:
+    rows = textfile.read_rows(path)
+    if not rows:
+        return _Columns([])
+    header = [textfile.normalise_heading(cell) for cell in rows[0][1]]
+    if wrong := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(header)]:
+        raise ValueError(f"{path}: the first row has {len(header)} cells, but {'; '.join(wrong[:5])}")
+    headed = any(cell in (*NAME, *ID, *TEXT) for cell in header)
+    cells = [row for _, row in rows[headed:]]
+    columns = [[_tidy(row[column]) for row in cells] for column in range(len(header))]
+    places = _headed_columns(path, header, columns) if headed else _bare_columns(path, columns)
+    unused = [rows[0][1][column] for column in range(len(header)) if column not in places.values()]
+    picked = {field: columns[column] for field, column in places.items()}
+    if "id" in picked and not all(map(NUMBER.fullmatch, picked["id"])):
+        raise ValueError(f"{path}: not every {rows[0][1][places['id']] if headed else 'id'} is a number")
+    notes = [f"the columns {', '.join(unused)} are not used"] if unused else []
+    return _Columns(picked["name"], list(map(int, picked.get("id", []))), picked.get("text", []), notes)
+
+
+def _headed_columns(path: pathlib.Path, header: list[str], columns: list[list[str]]) -> dict[str, int]:
+    """Where name, id and text stand. A column called label or class may hold the numbers beside one of names."""
+    named = [column for column, cell in enumerate(header) if cell in NAME]
+    numbers = [column for column in named if columns[column] and all(map(NUMBER.fullmatch, columns[column]))]
+    found = {
+        "name": [column for column in named if column not in numbers] or numbers,
+        "id": [column for column, cell in enumerate(header) if cell in ID],
+        "text": [column for column, cell in enumerate(header) if cell in TEXT],
+    }
+    found["id"] += [column for column in numbers if column not in found["name"]]
+    for field, places in found.items():
+        if len(places) > 1 or (field == "name" and not places):
+            names = {"name": NAME, "id": ID, "text": TEXT}[field]
+            raise ValueError(
+                f"{path}: {len(places)} columns say the {field} ({', '.join(header)}): expected one, called "
+                f"{' or '.join(names)}"
+            )
+    return {field: places[0] for field, places in found.items() if places}
+
+
+def _bare_columns(path: pathlib.Path, columns: list[list[str]]) -> dict[str, int]:
+    """Where name and id stand in a table without headings."""
+    if len(columns) == 1:
+        return {"name": 0}
+    numbers = [all(map(NUMBER.fullmatch, column)) for column in columns]
+    if len(columns) == 2 and sum(numbers) == 1:
+        return {"id": numbers.index(True), "name": numbers.index(False)}
+    raise ValueError(
+        f"{path}: which of its {len(columns)} columns holds the names? Expected a first row of headings: id,name"
+    )
+
+
+def _read_lines(path: pathlib.Path) -> _Columns:
+    raw = textfile.read_lines(path)
+    if not raw:
+        return _Columns([])
+    headings = [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", raw[0])]
+    if len(headings) > 1 and any(heading in NAME for heading in headings):
+        return _read_table(path)
+    if headings[0] in NAME:
+        return _Columns([_tidy(line) for line in raw[1:]], notes=[f"its first line {raw[0]!r} is taken for a heading"])
+    lines = [_tidy(line) for line in raw]
+    if wrong := _describe_other_text(raw):
+        raise ValueError(f"{path}: {wrong}; expected {KNOWN}")
+    if all(before := [NUMBERED.fullmatch(line) for line in lines]):
+        return _numbered([match[1] for match in before], [match[2] for match in before], lines[0])
+    if len(lines) > 1 and all(behind := [NUMBERED_BEHIND.fullmatch(line) for line in lines]):
+        numbers, names = [match[2] for match in behind], [match[1] for match in behind]
+        if count_up(list(map(int, numbers))) and len(set(names)) == len(names):
+            return _numbered(numbers, names, lines[0])
+    return _Columns(lines)
+
+
+def _describe_other_text(lines: list[str]) -> str | None:
+    """What a text is that holds no label a line."""
+    if len(lines) > 1 and all(map(QUOTED.fullmatch, lines)):
+        return "its lines are in quotes or end in commas"
+    if len(lines) == 1 and "," in lines[0]:
+        return f"its only line holds commas, {textfile.shorten(lines[0])}"
+    if marked := [line for line in lines if line.startswith("# ")]:
+        return f"a comment is no label, {textfile.shorten(marked[0])}"
+    if tabs := [line for line in lines if "\t" in line and not NUMBERED.fullmatch(line)]:
+        return f"tabs in a line, {textfile.shorten(tabs[0])}"
+    return None
+
+
+def _numbered(numbers: list[str], names: list[str], line: str) -> _Columns:
+    usual = line.removeprefix("c") == f"{numbers[0]} {names[0]}"
+    note = f"reads {line!r} as the number {int(numbers[0])} and the name {names[0]!r}, and all its lines alike"
+    return _Columns(names, list(map(int, numbers)), notes=[] if usual else [note])

@@ -1,0 +1,91 @@
+"""The columns of a list: every heading is known, or refused by name."""
+
+import re
+from collections.abc import Collection
+
+from actionclip_jax import textfile
+from actionclip_jax.data.sources import problems
+
+HEADINGS = {  # of each field, spelt as `textfile.normalise_heading` does
+    "path": ("path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_path", "clip"),
+    "label": ("label", "class", "name", "action", "category", "class_name", "label_name", "class_id", "label_id"),
+    "start": ("start", "begin", "from", "t_start", "onset"),
+    "end": ("end", "stop", "finish", "to", "t_end", "until"),
+    "start_frame": ("start_frame", "frame_start", "begin_frame", "first_frame"),
+    "end_frame": ("end_frame", "frame_end", "stop_frame"),
+    "frames": ("frames", "num_frames", "frame_count", "n_frames", "total_frames"),
+    "split": ("split", "subset", "partition", "set"),
+    "id": ("id", "clip_id"),
+}
+UNIT = re.compile(r"^(time_)|(_(time|timestamp|s|secs?|seconds?))$")  # start_time, time_start, start_sec are starts
+CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+ADVICE = "(rename them, or leave them out with ignore_columns, --ignore-columns)"
+FRAME = re.compile(r"(\d{1,9})(?:\.0*)?")  # 20.0 as lists.NUMBER
+
+
+def split_names(ignored: str) -> set[str]:
+    """The headings that `ignore_columns` names."""
+    return {textfile.normalise_heading(name) for name in ignored.split(",")}
+
+
+def find_fields(header: list[str], ignored: Collection[str], found: problems.Problems) -> dict[str, int] | None:
+    """Where each field stands; None where the row is no header. Raises SourceError for headings that are not known."""
+    fields = [_field(cell) for cell in header]
+    if "path" not in fields and "label" not in fields:
+        return None
+    places: dict[str, int] = {}
+    unknown: list[str] = []
+    for place, (cell, field) in enumerate(zip(header, fields, strict=True)):
+        if textfile.normalise_heading(cell) in ignored:
+            continue
+        if field is None:
+            unknown.append(cell)
+        elif field in places:
+            found.add(f"two columns of one kind {ADVICE}", f"{header[places[field]]!r} and {cell!r}: {field}")
+        else:
+            places[field] = place
+    if unknown:
+        kind = f"columns that are not known {ADVICE}"
+        for cell in unknown:
+            found.add(kind, repr(cell))
+        found.add(kind, f"known are {'; '.join(', '.join(names) for names in HEADINGS.values())}")
+    for field in ("path", "label"):
+        if field not in places:
+            found.add("columns that are missing", f"{field}: expected one of {', '.join(HEADINGS[field])}")
+    for one, other in (("start", "start_frame"), ("end", "end_frame"), ("start", "end_frame"), ("end", "start_frame")):
+        if one in places and other in places:
+            both = f"{header[places[one]]!r} and {header[places[other]]!r}"
+            found.add(f"seconds and frame numbers in one list {ADVICE}", both)
+    found.check()
+    return places
+
+
+def _field(heading: str) -> str | None:
+    """The field a heading means."""
+    spelt = textfile.normalise_heading(heading)
+    known = {name: field for field, names in HEADINGS.items() for name in names}
+    plain = UNIT.sub("", spelt)
+    return known.get(spelt) or (known.get(plain) if known.get(plain) in ("start", "end") else None)
+
+
+def read_seconds(text: str) -> float | None:
+    """`2.5`, `00:02` and `1:00:02.5` as seconds; None for nothing. Raises ValueError."""
+    if not text:
+        return None
+    if clock := CLOCK.fullmatch(text):
+        hours, minutes, seconds = int(clock[1] or 0), int(clock[2]), float(clock[3])
+        if seconds >= 60 or (clock[1] and minutes >= 60):
+            raise ValueError(f"{text} is no time")
+        return 3600 * hours + 60 * minutes + seconds
+    if "_" in text:  # which Python would take for a grouping of digits
+        raise ValueError(f"{text} is no time")
+    return float(text)
+
+
+def read_frame(text: str) -> float | None:
+    """A frame number; None for nothing. Raises ValueError."""
+    if not text:
+        return None
+    if not (frame := FRAME.fullmatch(text)):
+        raise ValueError(f"{text} is no frame number")
+    return float(frame[1])
