@@ -287,6 +287,15 @@ def test_where_two_files_differ_the_one_of_the_format_is_followed_and_said(huggi
     assert any("open_clip_config.json has mean (0.48" in line and "is followed" in line for line in told)
 
 
+def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(open_clip, open_clip_weights):
+    source = open_clip(preprocess={"mean": HALF})
+    (source / "epoch_30.safetensors").symlink_to(open_clip_weights)
+    told = []
+    weights = run.read_any(source / "epoch_30.safetensors", activation="gelu", say=told.append)
+    assert weights.model.image.mean == config.CLIP_MEAN
+    assert any("open_clip_config.json beside it is not read" in line for line in told)
+
+
 def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging):
     told = []
     assert run.read_any(hugging(), say=told.append).model.image.mean == config.CLIP_MEAN

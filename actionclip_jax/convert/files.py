@@ -25,6 +25,7 @@ class Source:
     path: pathlib.Path  # the weight file, or the index of several
     tree: dict[str, Any]
     side: dict[str, Any] = dataclasses.field(default_factory=dict)  # the JSON files beside the weights
+    passed_over: list[str] = dataclasses.field(default_factory=list)  # such files beside weights of another name
     activation: str | None = None  # by the code of a TorchScript archive
 
     def sha256(self) -> str:
@@ -59,9 +60,11 @@ def read(name: str | os.PathLike) -> Source:
             source.tree |= read_torch(part)
     tensors = (tensor for _, tensor in flatten(source.tree))
     limits.check_amount(path, tensors, sum(part.stat().st_size for part in parts))
-    for side in locate.SETTING_FILES:
-        if (path.parent / side).is_file() and path.name in locate.WEIGHT_FILES:
-            source.side[side] = locate.read_json(path.parent / side)
+    beside = [name for name in locate.SETTING_FILES if (path.parent / name).is_file()]
+    if path.name in locate.WEIGHT_FILES:
+        source.side = {name: locate.read_json(path.parent / name) for name in beside}
+    else:
+        source.passed_over = beside
     return source
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.convert import errors, files, mapping, pixels, settings, wrappers
+from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, wrappers
 
 # tensors that belong to a format but to no computation: kept, so that a round trip gives them back
 UNUSED = re.compile(
@@ -94,6 +94,9 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         )
     check_preprocessor(source.name, tensors)
     unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
+    if source.passed_over:
+        beside = ", ".join(source.passed_over)
+        notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
     return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
