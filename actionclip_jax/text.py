@@ -154,17 +154,21 @@ def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
     return [template.replace("{}", label) for label in labels for template in templates]
 
 
-def check_distinct(tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str]) -> None:
+def check_distinct(
+    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], names: Sequence[str] = ()
+) -> None:
     """Raises ValueError for labels that no prompt can tell apart, as capitals and white space do not reach the model.
 
-    They would share one probability between them. So would those that are no text at all.
+    They would share one probability between them. So would those that are no text at all. `names` are the labels as
+    they were given, where those differ.
     """
     ids = tokenizer([clean(label) for label in labels], verbose=False)["input_ids"] if len(labels) else []
-    spellings: dict[tuple[int, ...], list[str]] = {}
-    for label, row in zip(labels, ids, strict=True):
-        spellings.setdefault(tuple(row), []).append(label)
-    same = [" and ".join(map(textfile.shorten, group)) for group in spellings.values() if len(group) > 1]
-    empty = [textfile.shorten(label) for label, row in zip(labels, ids, strict=True) if len(row) <= 2]
+    spelt = list(zip(map(textfile.shorten, names or labels), ids, strict=True))
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, row in spelt:
+        groups.setdefault(tuple(row), []).append(name)
+    same = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    empty = [name for name, row in spelt if len(row) <= 2]
     found = [f"  {group} are the same text" for group in same[:10]]
     found += [f"  and {len(same) - 10} more groups"] if len(same) > 10 else []
     found += [f"  {label} is no text" for label in empty[:10]]

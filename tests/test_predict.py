@@ -271,10 +271,11 @@ def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(direct
 
 @pytest.mark.parametrize("option", [[], ["--timeline"]])
 def test_labels_that_are_the_same_text_are_refused_with_both_spellings(option, directory, clip_file, capsys):
-    labels = "a red circle, A Red Circle,surfing"
-    assert run_command("predict", directory, clip_file, "--labels", labels, "--no-cache", *option) == 2
-    said = capsys.readouterr()
-    assert "'a red circle' and 'A Red Circle' are the same text" in said.err and not said.out
+    for first, second in (("a red circle", "A Red Circle"), ("Surf", "surf"), ("YoYo", "yo yo")):
+        labels = f"{first}, {second},archery"
+        assert run_command("predict", directory, clip_file, "--labels", labels, "--no-cache", *option) == 2
+        said = capsys.readouterr()
+        assert f"'{first}' and '{second}' are the same text" in said.err and not said.out
 
 
 @pytest.mark.parametrize(
