@@ -75,7 +75,7 @@ def what_else(path: pathlib.Path) -> str | None:
     for place, signature, what in SIGNATURES:
         if head.startswith(signature, place):
             return what
-    if not textfile.BINARY.search(head) or head.startswith(textfile.UTF16):
+    if not textfile.BINARY.search(head) or head.startswith(tuple(textfile.UNICODE)):
         return text_kind(path)
     return None if path.suffix == ".safetensors" else f"a file of an unknown kind (it begins with {head[:8]!r})"
 
