@@ -11,7 +11,7 @@ import pytest
 import videos
 from PIL import Image
 
-from actionclip_jax.data import sampling, synthetic, video, video_index, views
+from actionclip_jax.data import find, sampling, synthetic, video, video_index, views
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -349,7 +349,7 @@ def test_file_names_that_look_like_something_else_are_read(tmp_path, monkeypatch
     for name in ("part: 1 %03d [x]*.mp4", "-i.mp4", "видео.mp4", os.fsdecode(b"\xff.mp4")):
         pathlib.Path(name).write_bytes(data)
         assert video.read_frames(name, choose(0), keep).length == 40
-        assert video.find_videos([name]) == [pathlib.Path(name)]
+        assert find.find_videos([name]) == ([pathlib.Path(name)], [])
 
 
 def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
@@ -358,16 +358,16 @@ def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
         pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(name).touch()
 
-    def find(*inputs):
-        return [str(path) for path in video.find_videos(inputs)]
+    def names(*inputs):
+        return [str(path) for path in find.find_videos(inputs)[0]]
 
     everything = ["a.AVI", "b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert find(".") == everything
-    assert find("**/*") == everything
-    assert find("*.mp4", "deep") == ["b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert find("deep/**/*.webm") == find("d*/e*") == ["deep/er/c.webm"]
-    assert find("odd.bin", "b.mp4", ".", str(tmp_path / "b.mp4")) == ["odd.bin", "b.mp4", "a.AVI", *everything[2:]]
-    assert find(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
+    assert names(".") == everything
+    assert names("**/*") == everything
+    assert names("*.mp4", "deep") == ["b.mp4", "deep/d.mkv", "deep/er/c.webm"]
+    assert names("deep/**/*.webm") == names("d*/e*") == ["deep/er/c.webm"]
+    assert names("odd.bin", "b.mp4", ".", str(tmp_path / "b.mp4")) == ["odd.bin", "b.mp4", "a.AVI", *everything[2:]]
+    assert names(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
 
 
 def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, monkeypatch):
@@ -381,11 +381,11 @@ def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, m
         pathlib.Path(link).symlink_to(target)
     everything = ["set/a/1.mp4", "set/gone", "set/gone.mp4", "set/x/4.mp4", "set/z/2.mp4"]
     for given in ("set", "se*", "./set/"):
-        assert [str(path) for path in video.find_videos([given])] == everything
-    assert [str(path) for path in video.find_videos(["**/*.mp4"])] == sorted(
+        assert [str(path) for path in find.find_videos([given])[0]] == everything
+    assert [str(path) for path in find.find_videos(["**/*.mp4"])[0]] == sorted(
         ["beside/4.mp4", *everything[:1], *everything[2:3], *everything[4:]]
     )
-    assert [str(path) for path in video.find_videos(["set/.trash", "beside/.cache/*"])] == [
+    assert [str(path) for path in find.find_videos(["set/.trash", "beside/.cache/*"])[0]] == [
         "set/.trash/3.mp4",
         "beside/.cache/5.mp4",
     ]
@@ -394,7 +394,7 @@ def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, m
 def test_every_input_that_matches_nothing_is_named(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError) as caught:
-        video.find_videos([str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"])
+        find.find_videos([str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"])
     for name in (str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"):
         assert name in str(caught.value)
 

@@ -1,7 +1,9 @@
 """What demuxing alone tells about a video: how many frames, when they are shown, where decoding can start."""
 
+import contextlib
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator
 
 import av
@@ -11,10 +13,16 @@ import numpy as np
 _ONE_FRAME_A_PACKET = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4")
 # MPEG-4 Part 2 pads packed B-frames with "not coded" pictures: a bare header, 6 to 8 bytes, which shows nothing.
 _MPEG4_NOT_CODED_BYTES = 16
+# PyAV 18 refuses files whose titles are not UTF-8 unless told otherwise, which later ones need not and cannot be
+ANY_METADATA = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is indexed
 _KEPT_BYTES = (
     16 * 2**20
 )  # reading them again would cost another opening of the file: a tenth of the time of a short clip
+_TELL_DURATION = ("matroska", "flv", "asf", "mov")  # formats whose header does; others are measured where they end
+_TOLERANCE = 0.25  # seconds by which headers may be wrong
+_AVI_GUESS = 3  # frames by which FFmpeg may guess that the first is late: AVI says when frames are decoded, not shown
+_ROUNDING = 2e-6  # seconds: a file's start is told in microseconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +79,55 @@ def count_declared(container: av.container.InputContainer, stream: av.VideoStrea
     """Frames that the file promises, those never shown among them; 0 where it does not say."""
     # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
     return len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+
+
+def find_delay(container: av.container.InputContainer, stream: av.VideoStream, first: int | None) -> float:
+    """Seconds from where the file starts, a player's 0, to its first frame, shown at `first` of the time base.
+
+    Sound that starts below 0 is what a decoder needs to get going, and is not played.
+    """
+    if first is None or container.start_time is None:
+        return 0.0
+    shown = float(first * stream.time_base)
+    delay = shown - max(container.start_time / av.time_base, min(0.0, shown))
+    guess = _AVI_GUESS * float(1 / (stream.average_rate or 25)) if container.format.name == "avi" else 0.0
+    return delay if delay > _ROUNDING + guess else 0.0
+
+
+def find_cut(
+    container: av.container.InputContainer, stream: av.VideoStream, last: float, gap: float
+) -> tuple[float, float] | None:
+    """(when it ends, when it should) in seconds where a file breaks off before the end that its header promises.
+
+    `last` is when the last frame is shown and `gap` the longest that any other is. Only where the header counts no
+    frames; sound may go on longer than the picture.
+    """
+    promised = container.duration / av.time_base if container.duration else 0.0
+    if stream.frames > 0 or container.format.name.split(",")[0] not in _TELL_DURATION:
+        return None
+    end = last + gap + _TOLERANCE
+    if (tag := _read_duration(stream.metadata.get("DURATION", ""))) is not None:
+        promised = min(promised, tag)
+    elif end < promised:
+        end = max(end, _find_last_packet(container) + _TOLERANCE)
+    return (last + gap, promised) if end < promised else None
+
+
+def _read_duration(text: str) -> float | None:
+    """Matroska's tag 00:01:02.500000000 in seconds."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+
+
+def _find_last_packet(container: av.container.InputContainer) -> float:
+    """When the last packet of any stream ends, in seconds since the file's start."""
+    end = 0.0
+    with av.open(container.name, options=container.options, **ANY_METADATA) as again:
+        with contextlib.suppress(av.error.FFmpegError):  # damage at the place where it breaks off
+            for packet in again.demux():
+                if packet.pts is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        return end - (again.start_time or 0) / av.time_base
 
 
 def _is_simple(container: av.container.InputContainer, stream: av.VideoStream, packets: list[tuple]) -> bool:

@@ -1,0 +1,81 @@
+"""HDR pictures (PQ, HLG) as an SDR display would show them."""
+
+import functools
+
+import numpy as np
+
+PQ, HLG = 16, 18  # transfer characteristics as ITU-T H.273, and so FFmpeg, numbers them
+PEAK = 1000.0  # cd/m2: of the display HDR is graded for, BT.2100's reference for HLG
+WHITE = 203.0  # cd/m2: HDR reference white, which becomes SDR's white (ITU-R BT.2408)
+TO_BT709 = np.array(  # linear light of BT.2020's primaries -> BT.709's (ITU-R BT.2087, inverted)
+    [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32
+)
+LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)  # BT.2020
+
+
+def to_sdr(image: np.ndarray, transfer: int) -> np.ndarray:
+    """[H, W, 3] uint16 R'G'B' of BT.2100 -> [H, W, 3] uint8 of BT.709.
+
+    Light of the display by BT.2100's PQ EOTF, or HLG's inverse OETF and OOTF; highlights rolled off by the EETF of
+    ITU-R BT.2390 on R, G and B; BT.709's primaries; the inverse of BT.1886's display gamma of 2.4.
+    """
+    if transfer == PQ:
+        light = _pq_rolled_off()[image]
+    else:
+        scene = _hlg_scene_light()[image]
+        light = scene * PEAK * np.maximum(scene @ LUMA, 1e-6)[..., None] ** np.float32(0.2)
+        light = np.interp(light, *_roll_off_curve()).astype(np.float32)
+    return _gamma()[np.rint(np.clip(light @ TO_BT709.T, 0, 1) * 65535).astype(np.uint16)]
+
+
+def pq_to_light(signal: np.ndarray) -> np.ndarray:
+    """PQ's EOTF: 0..1 -> cd/m2."""
+    power = np.asarray(signal, np.float64) ** (1 / M2)
+    return 10_000 * (np.maximum(power - C1, 0) / (C2 - C3 * power)) ** (1 / M1)
+
+
+def light_to_pq(light: np.ndarray) -> np.ndarray:
+    """Its inverse: cd/m2 -> 0..1."""
+    power = (np.asarray(light, np.float64) / 10_000) ** M1
+    return ((C1 + C2 * power) / (1 + C3 * power)) ** M2
+
+
+M1, M2 = 2610 / 16384, 2523 / 4096 * 128  # SMPTE ST 2084
+C1, C2, C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+
+
+def roll_off(light: np.ndarray) -> np.ndarray:
+    """BT.2390's EETF: cd/m2 of a display of `PEAK` -> of one of `WHITE`, unchanged below the knee."""
+    peak = light_to_pq(PEAK)
+    signal, white = np.minimum(light_to_pq(light) / peak, 1), light_to_pq(WHITE) / peak
+    knee = 1.5 * white - 0.5
+    t = (signal - knee) / (1 - knee)
+    spline = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * white
+    return pq_to_light(np.where(signal < knee, signal, spline) * peak)
+
+
+@functools.cache
+def _pq_rolled_off() -> np.ndarray:
+    """[65536] float32: a PQ value -> light where white is 1."""
+    return (roll_off(pq_to_light(np.arange(65536) / 65535)) / WHITE).astype(np.float32)
+
+
+@functools.cache
+def _roll_off_curve() -> tuple[np.ndarray, np.ndarray]:
+    """Points of the curve from cd/m2 to light where white is 1, as dense as PQ has them."""
+    light = pq_to_light(np.linspace(0, light_to_pq(PEAK), 4096))
+    return light, roll_off(light) / WHITE
+
+
+@functools.cache
+def _hlg_scene_light() -> np.ndarray:
+    """[65536] float32: HLG's inverse OETF, 0..1."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    signal = np.arange(65536) / 65535
+    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12).astype(np.float32)
+
+
+@functools.cache
+def _gamma() -> np.ndarray:
+    """[65536] uint8: linear light -> the signal a display of gamma 2.4 needs."""
+    return np.rint((np.arange(65536) / 65535) ** (1 / 2.4) * 255).astype(np.uint8)
