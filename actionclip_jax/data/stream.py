@@ -1,6 +1,5 @@
 """Frames of long videos at regular times, decoded while they are used: memory does not grow with the video."""
 
-import collections
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -40,18 +39,12 @@ class Grid:
             yield from self._decode()
 
     def _decode(self) -> Iterator[tuple[Any, int]]:
-        packets, faults = collections.Counter(), []  # packets by whether they are to be dropped
-
-        def count(read: Iterable[av.Packet]) -> Iterator[av.Packet]:
-            for packet in read:
-                packets[packet.is_discard] += 1
-                yield packet
-
+        tally, faults = video_index.Tally(), []
         decoded, given, shown, first, last, gap = 0, 0, None, 0.0, 0.0, 0.0
         with video.open_stream(video.Source(self.path)) as (container, stream):
             self.promised = container.duration / av.time_base if container.duration else None
             step = 1 / video.frame_rate(stream)
-            read = count(video_index.read_packets(container, stream))
+            read = tally.count(video_index.read_packets(container, stream))
             for seconds, frame in tell_times(video.decode_past_damage(read, stream, faults), container, stream):
                 if seconds > LONGEST * self.spacing:
                     raise video.VideoError(
@@ -68,9 +61,9 @@ class Grid:
             self.length = first + ((last - first) * decoded / (decoded - 1) if decoded > 1 else step)
             if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
-            declared = video_index.count_declared(container, stream) - packets[True]
+            declared = tally.declared(container, stream)
             cut = video_index.find_cut(container, stream, last, gap)
-            loss = video.describe_loss(packets[False], declared, decoded, cut, faults[0] if faults else None)
+            loss = video.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
             self.note = video.join_notes(loss, streams.describe_choice(container, stream))
 
     def _cells_before(self, seconds: float) -> int:

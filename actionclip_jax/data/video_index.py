@@ -3,8 +3,11 @@
 import contextlib
 import dataclasses
 import itertools
+import pathlib
 import re
-from collections.abc import Iterator
+import struct
+import uuid
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
@@ -19,8 +22,9 @@ MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is 
 _KEPT_BYTES = (
     16 * 2**20
 )  # reading them again would cost another opening of the file: a tenth of the time of a short clip
-_TELL_DURATION = ("matroska", "flv", "asf", "mov")  # formats whose header does; others are measured where they end
+_TELL_DURATION = ("matroska", "flv", "asf", "mov", "mxf")  # formats whose header does; others are measured where they end
 _TOLERANCE = 0.25  # seconds by which headers may be wrong
+_ASF_FILE_PROPERTIES = uuid.UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
 _AVI_GUESS = 3  # frames by which FFmpeg may guess that the first is late: AVI says when frames are decoded, not shown
 _ROUNDING = 2e-6  # seconds: a file's start is told in microseconds
 
@@ -41,6 +45,31 @@ class Index:
     kept: list[av.Packet] | None  # all packets in decode order, unless they are too large to hold
 
 
+@dataclasses.dataclass
+class Tally:
+    """Counts a stream's packets while they are read."""
+
+    shown: int = 0
+    hidden: int = 0  # that are decoded but never shown
+    last: int = -1  # when the last one is decoded, in the stream's time base
+
+    def count(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """The same packets."""
+        for packet in packets:
+            self.hidden += packet.is_discard
+            self.shown += not packet.is_discard
+            self.last = self.last if packet.dts is None else packet.dts
+            yield packet
+
+    def declared(self, container: av.container.InputContainer, stream: av.VideoStream) -> int:
+        """Frames to be shown that the file promises; at most 0 where it does not say."""
+        # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
+        promised = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+        if container.format.name == "avi":  # counts, as times, what was dropped in recording: the last picture stays
+            promised -= max(0, self.last + 1 - self.shown - self.hidden)
+        return promised - self.hidden
+
+
 def read_packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
     """The stream's packets in decode order, without the empty ones (dropped frames; the demuxer's end mark)."""
     packets = container.demux(stream)
@@ -52,9 +81,9 @@ def read_packets(container: av.container.InputContainer, stream: av.VideoStream)
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
     """Reads the file once without decoding it. One that breaks off, or has too many packets, is indexed up to there."""
-    packets, kept, room, faults = [], [], _KEPT_BYTES, 0
+    packets, kept, room, faults, tally = [], [], _KEPT_BYTES, 0, Tally()
     try:
-        for packet in itertools.islice(read_packets(container, stream), MAX_FRAMES + 1):
+        for packet in tally.count(itertools.islice(read_packets(container, stream), MAX_FRAMES + 1)):
             packets.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
             faults += packet.is_corrupt
             room -= packet.size
@@ -64,8 +93,7 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
                 kept.clear()
     except av.error.FFmpegError:
         faults += 1
-    shown = sum(not discard for _, _, discard, _ in packets)
-    declared = count_declared(container, stream) - (len(packets) - shown)
+    shown, declared = tally.shown, tally.declared(container, stream)
     groups = _find_closed_groups(packets) if not faults and _is_simple(container, stream, packets) else []
     if not groups:
         nothing = np.empty(0, np.int64)
@@ -73,12 +101,6 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream) -
     pts = np.sort(np.array([pts for pts, *_ in packets], np.int64))
     bounds = np.array([*groups, len(packets)], np.int64)
     return Index(pts, bounds, shown, declared, exact=True, kept=kept if room >= 0 else None)
-
-
-def count_declared(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """Frames that the file promises, those never shown among them; 0 where it does not say."""
-    # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
-    return len(stream.index_entries) if "mp4" in container.format.name else stream.frames
 
 
 def find_delay(container: av.container.InputContainer, stream: av.VideoStream, first: int | None) -> float:
@@ -102,7 +124,7 @@ def find_cut(
     `last` is when the last frame is shown and `gap` the longest that any other is. Only where the header counts no
     frames; sound may go on longer than the picture.
     """
-    promised = container.duration / av.time_base if container.duration else 0.0
+    promised = container.duration / av.time_base if container.duration else _read_asf_duration(container)
     if stream.frames > 0 or container.format.name.split(",")[0] not in _TELL_DURATION:
         return None
     end = last + gap + _TOLERANCE
@@ -117,6 +139,18 @@ def _read_duration(text: str) -> float | None:
     """Matroska's tag 00:01:02.500000000 in seconds."""
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text)
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+
+
+def _read_asf_duration(container: av.container.InputContainer) -> float:
+    """Seconds that the header of ASF (WMV) promises, which FFmpeg does not tell of a file that is too short; else 0."""
+    if container.format.name != "asf":
+        return 0.0
+    with pathlib.Path(container.name).open("rb") as file:
+        _, _, properties = file.read(1 << 16).partition(_ASF_FILE_PROPERTIES)
+    if len(properties) < 72:
+        return 0.0
+    duration, _, preroll = struct.unpack("<QQQ", properties[48:72])  # behind size, id, file size, date, packets
+    return max(0.0, duration / 1e7 - preroll / 1e3)
 
 
 def _find_last_packet(container: av.container.InputContainer) -> float:
