@@ -352,53 +352,6 @@ def test_file_names_that_look_like_something_else_are_read(tmp_path, monkeypatch
         assert find.find_videos([name]) == ([pathlib.Path(name)], [])
 
 
-def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.mp4", "a.AVI", "deep/er/c.webm", "deep/d.mkv", "deep/notes.txt", "deep/._d.mkv", "odd.bin"):
-        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(name).touch()
-
-    def names(*inputs):
-        return [str(path) for path in find.find_videos(inputs)[0]]
-
-    everything = ["a.AVI", "b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert names(".") == everything
-    assert names("**/*") == everything
-    assert names("*.mp4", "deep") == ["b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert names("deep/**/*.webm") == names("d*/e*") == ["deep/er/c.webm"]
-    assert names("odd.bin", "b.mp4", ".", str(tmp_path / "b.mp4")) == ["odd.bin", "b.mp4", "a.AVI", *everything[2:]]
-    assert names(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
-
-
-def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("set/a/1.mp4", "set/z/2.mp4", "set/.trash/3.mp4", "beside/4.mp4", "beside/.cache/5.mp4", "beside/6"):
-        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(name).touch()
-    links = {"set/a/loop": "..", "set/a/above": "../..", "set/a/other": "../z", "set/y": "../beside", "set/x": "y"}
-    links |= {"set/gone.mp4": "nowhere", "set/gone": "nowhere", "set/gone.txt": "nowhere"}
-    for link, target in links.items():
-        pathlib.Path(link).symlink_to(target)
-    everything = ["set/a/1.mp4", "set/gone", "set/gone.mp4", "set/x/4.mp4", "set/z/2.mp4"]
-    for given in ("set", "se*", "./set/"):
-        assert [str(path) for path in find.find_videos([given])[0]] == everything
-    assert [str(path) for path in find.find_videos(["**/*.mp4"])[0]] == sorted(
-        ["beside/4.mp4", *everything[:1], *everything[2:3], *everything[4:]]
-    )
-    assert [str(path) for path in find.find_videos(["set/.trash", "beside/.cache/*"])[0]] == [
-        "set/.trash/3.mp4",
-        "beside/.cache/5.mp4",
-    ]
-
-
-def test_every_input_that_matches_nothing_is_named(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError) as caught:
-        find.find_videos([str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"])
-    for name in (str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"):
-        assert name in str(caught.value)
-
-
 @pytest.mark.parametrize("shape", synthetic.SHAPES)
 @pytest.mark.parametrize("direction", synthetic.DIRECTIONS)
 def test_a_synthetic_shape_moves_the_way_it_is_told(shape, direction, tmp_path):

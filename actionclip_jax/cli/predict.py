@@ -83,7 +83,7 @@ def execute(options: argparse.Namespace) -> int:
     if passed_over:
         terminal.say(find.describe_passed_over(passed_over, len(videos)))
     if not videos:
-        raise ValueError("\n".join(["no video to predict:", *map(str, found)]))
+        raise ValueError("\n".join([f"no video found for: {', '.join(options.videos)}", *map(str, found)]))
     model = predict.load(
         options.model,
         activation=options.activation,

@@ -141,8 +141,5 @@ def _expand(path: pathlib.Path) -> Found:
 def _explain(item: str) -> video.VideoError:
     """Why an input gives no video."""
     if find_spelling(expand_home(item)).is_dir():
-        return video.VideoError(item, f"no video in this directory (known suffixes: {' '.join(video.SUFFIXES)})")
-    reason = "no such file"
-    if set("*?[") & set(item):
-        reason = f"no video matches (known suffixes: {' '.join(video.SUFFIXES)})"
-    return video.VideoError(item, reason)
+        return video.VideoError(item, "a directory without a file that is a video by its suffix")
+    return video.VideoError(item, "no video matches" if set("*?[") & set(item) else "no such file")

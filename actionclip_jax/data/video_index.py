@@ -51,22 +51,24 @@ class Tally:
 
     shown: int = 0
     hidden: int = 0  # that are decoded but never shown
-    last: int = -1  # when the last one is decoded, in the stream's time base
+    last: int = -1  # when the last one is decoded, in the stream's time base ...
+    gap: int = 1  # ... and the longest time between two
 
     def count(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The same packets."""
         for packet in packets:
             self.hidden += packet.is_discard
             self.shown += not packet.is_discard
-            self.last = self.last if packet.dts is None else packet.dts
+            if packet.dts is not None:
+                self.gap, self.last = max(self.gap, packet.dts - self.last), packet.dts
             yield packet
 
     def declared(self, container: av.container.InputContainer, stream: av.VideoStream) -> int:
         """Frames to be shown that the file promises; at most 0 where it does not say."""
         # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
         promised = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
-        if container.format.name == "avi":  # counts, as times, what was dropped in recording: the last picture stays
-            promised -= max(0, self.last + 1 - self.shown - self.hidden)
+        if container.format.name == "avi":  # counts, as time, what was dropped in recording: the last picture stays
+            promised -= max(0, self.last + self.gap - self.shown - self.hidden)
         return promised - self.hidden
 
 
