@@ -116,7 +116,7 @@ def test_a_picture_in_tiles_is_shown_whole(tmp_path):
 def test_tiles_that_cannot_be_put_together_are_refused(tmp_path, monkeypatch):
     path, _ = videos.write_tiled_avif(tmp_path / "tiles.avif")
     monkeypatch.setattr(Image, "open", lambda file: (_ for _ in ()).throw(Image.UnidentifiedImageError()))
-    with pytest.raises(video.VideoError, match="a picture in tiles of a format that cannot be put together"):
+    with pytest.raises(video.VideoError, match="a picture in tiles of a format that is not put together"):
         video.read_frames(path, np.arange, keep)
 
 

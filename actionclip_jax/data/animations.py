@@ -26,10 +26,10 @@ def transcode(file: str, describe_excess: Callable[[int, int], str | None]) -> a
     try:
         image = Image.open(file)
     except Image.UnidentifiedImageError:
-        raise ValueError("is a picture in tiles of a format that cannot be put together: convert it") from None
+        raise ValueError("a picture in tiles of a format that is not put together here: convert it") from None
     with image:
         if problem := describe_excess(image.height, image.width):
-            raise ValueError(f"has frames of {problem}")
+            raise ValueError(f"frames of {problem}")
         count = getattr(image, "n_frames", 1)
         if count * image.height * image.width > MAX_PIXELS:
             raise ValueError(f"{count} frames of {image.width}x{image.height} pixels: too many of such a format")

@@ -16,10 +16,11 @@ import numpy as np
 from actionclip_jax.data import animations, streams, upright, video_index
 
 # Of files that are videos wherever they lie. Pictures (.webp, .avif, .png) that may move are read where they are named.
-SUFFIXES = (".264", ".265", ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264")
-SUFFIXES += (".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg")
-SUFFIXES += (".mk3d", ".mkv", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu")
-SUFFIXES += (".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".xvid", ".y4m")
+SUFFIXES = (".264", ".265", ".3g2", ".3gp", ".3gp2", ".3gpp", ".apng", ".asf", ".avc", ".avi", ".divx", ".dv", ".f4v")
+SUFFIXES += (".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2")
+SUFFIXES += (".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4", ".mpg")
+SUFFIXES += (".mpg4", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".tp")
+SUFFIXES += (".trp", ".ts", ".vob", ".vro", ".webm", ".wmv", ".xvid", ".y4m")
 # What may be asked of the machine by a file whose header can say anything: beyond it the file is refused.
 MAX_PIXELS = 8192 * 4320  # of a frame: the largest 8K format; a decoder holds up to 16 at 1.5 bytes a pixel
 MAX_RATIO = 100  # of the sides: a line of 65,535 pixels would become gigabytes when its short side is made 224
@@ -55,8 +56,8 @@ class _CallersError(Exception):
 
 
 @contextlib.contextmanager
-def name_faults(path: str | os.PathLike, what: str = "") -> Iterator[None]:
-    """Whatever a library raises while it reads a video becomes that video's VideoError, said to be `what` happened."""
+def name_faults(path: str | os.PathLike, what: str = "cannot be read") -> Iterator[None]:
+    """Whatever a library raises while it reads a video becomes that video's VideoError: `what` (why)."""
     try:
         yield
     except VideoError:
@@ -64,15 +65,10 @@ def name_faults(path: str | os.PathLike, what: str = "") -> Iterator[None]:
     except _CallersError as error:
         raise error.__cause__ from None
     except Exception as error:
-        reason = _describe_fault(error)
-        raise VideoError(path, f"{what} ({reason})" if what else reason) from error
-
-
-def _describe_fault(error: Exception) -> str:
-    if isinstance(error, OSError | av.error.FFmpegError) and error.strerror:
-        return error.strerror
-    told = isinstance(error, ValueError) and str(error)
-    return str(error) if told else f"cannot be read: {type(error).__name__}: {error}"
+        told = getattr(error, "strerror", None) or str(error)
+        if not isinstance(error, ValueError | OSError | av.error.FFmpegError):  # which speak to people
+            told = f"{type(error).__name__}: {told}"
+        raise VideoError(path, f"{what} ({told})") from error
 
 
 def callers(function: Callable) -> Callable:

@@ -22,7 +22,13 @@ MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is 
 _KEPT_BYTES = (
     16 * 2**20
 )  # reading them again would cost another opening of the file: a tenth of the time of a short clip
-_TELL_DURATION = ("matroska", "flv", "asf", "mov", "mxf")  # formats whose header does; others are measured where they end
+_TELL_DURATION = (
+    "matroska",
+    "flv",
+    "asf",
+    "mov",
+    "mxf",
+)  # formats whose header does
 _TOLERANCE = 0.25  # seconds by which headers may be wrong
 _ASF_FILE_PROPERTIES = uuid.UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
 _AVI_GUESS = 3  # frames by which FFmpeg may guess that the first is late: AVI says when frames are decoded, not shown
