@@ -103,6 +103,14 @@ def test_files_passed_over_by_their_suffix_are_counted_and_named():
     assert told == "3 of 5 files passed over by their suffix: a.srt, poster.webp, notes.txt"
 
 
+def test_a_file_or_suffix_that_is_named_is_not_passed_over():
+    touch("clips/a.mp4", "clips/moving.webp", "clips/b.txt")
+    for given in (["clips", "clips/moving.webp"], ["clips", "clips/*.webp"]):
+        found, passed_over = find.find_videos(given)
+        assert [path.name for path in found] == ["a.mp4", "moving.webp"]
+        assert [path.name for path in passed_over] == ["b.txt"]
+
+
 def test_what_systems_leave_in_folders_is_neither_video_nor_passed_over():
     litter = ("__MACOSX/set/._a.mp4", "__MACOSX/b.mp4", "@eaDir/a.mp4/c.mp4", ".ipynb_checkpoints/d.mp4", "._a.mp4")
     touch("set/a.mp4", *(f"set/{name}" for name in (*litter, ".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r")))

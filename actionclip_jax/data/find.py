@@ -11,6 +11,7 @@ from actionclip_jax.data import video
 # What systems leave in people's folders, in lower case; hidden names (.DS_Store, ._a.mp4) are left out anyway.
 LITTER = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db")
 LITTER += ("desktop.ini", "icon\r")
+WILDCARDS = "*?["
 
 
 @dataclasses.dataclass
@@ -46,7 +47,7 @@ def find_videos(
             found.setdefault(path.absolute(), path)
         if not below.videos:
             found[item] = _explain(item)
-    return list(found.values()), list(passed_over.values())
+    return list(found.values()), [path for place, path in passed_over.items() if place not in found]
 
 
 def find_below(directory: str | os.PathLike) -> Found:
@@ -126,6 +127,7 @@ def _expand(path: pathlib.Path) -> Found:
     found = Found()
     forms = {unicodedata.normalize(form, str(path.relative_to(path.anchor))) for form in ("NFC", "NFD")}
     matches = {match for form in forms for match in pathlib.Path(path.anchor).glob(form)}
+    named = path.suffix and not set(WILDCARDS) & set(path.suffix)  # *.webp asks for just these files
     for match in sorted(matches):
         if any(is_litter(part) and part not in path.parts for part in match.parts):
             continue
@@ -134,7 +136,8 @@ def _expand(path: pathlib.Path) -> Found:
             found.videos += below.videos
             found.passed_over += below.passed_over
         else:
-            (found.videos if match.suffix.lower() in video.SUFFIXES else found.passed_over).append(match)
+            is_video = named or match.suffix.lower() in video.SUFFIXES
+            (found.videos if is_video else found.passed_over).append(match)
     return Found(sorted(set(found.videos)), sorted(set(found.passed_over)))
 
 
@@ -142,4 +145,4 @@ def _explain(item: str) -> video.VideoError:
     """Why an input gives no video."""
     if find_spelling(expand_home(item)).is_dir():
         return video.VideoError(item, "a directory without a file that is a video by its suffix")
-    return video.VideoError(item, "no video matches" if set("*?[") & set(item) else "no such file")
+    return video.VideoError(item, "no video matches" if set(WILDCARDS) & set(item) else "no such file")
