@@ -38,13 +38,23 @@ SIGNALS = {PQ: pq, HLG: hlg}
 def gray(light, transfer):
     """What becomes of a gray of so many cd/m2."""
     signal = np.rint(SIGNALS[transfer](np.full((1, 1, 3), float(light))) * 65535).astype(np.uint16)
-    return tone_map.to_sdr(signal, transfer)[0, 0]
+    return tone_map.to_sdr(signal, transfer, 9)[0, 0]
 
 
 @pytest.mark.parametrize("transfer", SIGNALS)
 def test_light_below_the_knee_is_shown_as_it_is(transfer):
     for light in (1, 5, 20, 50, 80):
         np.testing.assert_allclose(gray(light, transfer), 255 * (light / 203) ** (1 / 2.4), atol=1)
+
+
+@pytest.mark.parametrize("transfer", SIGNALS)
+def test_colours_are_those_of_the_primaries_that_are_said(transfer):
+    color = np.array([[[85.0, 14, 14]]])  # of BT.709, as SDR has it
+    in_p3 = color @ np.array([[0.8225, 0.1774, 0], [0.0332, 0.9669, 0], [0.0171, 0.0724, 0.9108]]).T
+    for primaries, light in ((1, color), (9, color @ BT2020.T), (2, color @ BT2020.T), (12, in_p3)):
+        signal = np.rint(SIGNALS[transfer](light) * 65535).astype(np.uint16)
+        shown = tone_map.to_sdr(signal, transfer, primaries)[0, 0]
+        np.testing.assert_allclose(shown, 255 * (color[0, 0] / 203) ** (1 / 2.4), atol=2)
 
 
 @pytest.mark.parametrize("transfer", SIGNALS)

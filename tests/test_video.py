@@ -404,6 +404,13 @@ def test_a_mistake_of_the_caller_is_not_blamed_on_the_video(mistake, tmp_path):
         assert caught.value is mistake
 
 
+@pytest.mark.parametrize("matrix", ["ycgco", "chroma-derived-nc"])
+def test_colours_that_are_not_converted_are_refused_by_name(matrix, tmp_path):
+    path = videos.write(tmp_path / "a.mkv", 3, pix_fmt="yuv444p", options={"x264-params": f"colormatrix={matrix}"})
+    with pytest.raises(video.VideoError, match=r"its colours cannot be converted .*colour matrix \d+ of ITU-T H.273"):
+        video.read_frames(path, choose(0), keep)
+
+
 def test_a_title_that_is_not_utf8_does_no_harm(tmp_path):
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:

@@ -7,13 +7,17 @@ import numpy as np
 PQ, HLG = 16, 18  # transfer characteristics as ITU-T H.273, and so FFmpeg, numbers them
 PEAK = 1000.0  # cd/m2: of the display HDR is graded for, BT.2100's reference for HLG
 WHITE = 203.0  # cd/m2: HDR reference white, which becomes SDR's white (ITU-R BT.2408)
+BT709, P3 = 1, 12  # primaries, numbered likewise; all others are taken for BT.2020's, which HDR has
 TO_BT709 = np.array(  # linear light of BT.2020's primaries -> BT.709's (ITU-R BT.2087, inverted)
     [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32
+)
+P3_TO_BT709 = np.array(  # of Display P3 (SMPTE EG 432-1)
+    [[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]], np.float32
 )
 LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)  # BT.2020
 
 
-def to_sdr(image: np.ndarray, transfer: int) -> np.ndarray:
+def to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
     """[H, W, 3] uint16 R'G'B' of BT.2100 -> [H, W, 3] uint8 of BT.709.
 
     Light of the display by BT.2100's PQ EOTF, or HLG's inverse OETF and OOTF; highlights rolled off by the EETF of
@@ -25,7 +29,9 @@ def to_sdr(image: np.ndarray, transfer: int) -> np.ndarray:
         scene = _hlg_scene_light()[image]
         light = scene * PEAK * np.maximum(scene @ LUMA, 1e-6)[..., None] ** np.float32(0.2)
         light = np.interp(light, *_roll_off_curve()).astype(np.float32)
-    return _gamma()[np.rint(np.clip(light @ TO_BT709.T, 0, 1) * 65535).astype(np.uint16)]
+    if primaries != BT709:
+        light = light @ (P3_TO_BT709 if primaries == P3 else TO_BT709).T
+    return _gamma()[np.rint(np.clip(light, 0, 1) * 65535).astype(np.uint16)]
 
 
 def pq_to_light(signal: np.ndarray) -> np.ndarray:
