@@ -62,7 +62,7 @@ class Grid:
             if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
             declared = tally.declared(container, stream)
-            cut = video_index.find_cut(container, stream, last, gap)
+            cut = video_index.find_cut(container, stream, first, last, gap)
             loss = video.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
             self.note = video.join_notes(loss, streams.describe_choice(container, stream))
 

@@ -27,8 +27,8 @@ def to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
         light = _pq_rolled_off()[image]
     else:
         scene = _hlg_scene_light()[image]
-        light = scene * PEAK * np.maximum(scene @ LUMA, 1e-6)[..., None] ** np.float32(0.2)
-        light = np.interp(light, *_roll_off_curve()).astype(np.float32)
+        light = scene * np.maximum(scene @ LUMA, 1e-6)[..., None] ** np.float32(0.2)  # of PEAK
+        light = _rolled_off_roots()[np.rint(np.sqrt(light) * 65535).astype(np.uint16)]
     if primaries != BT709:
         light = light @ (P3_TO_BT709 if primaries == P3 else TO_BT709).T
     return _gamma()[np.rint(np.clip(light, 0, 1) * 65535).astype(np.uint16)]
@@ -67,10 +67,9 @@ def _pq_rolled_off() -> np.ndarray:
 
 
 @functools.cache
-def _roll_off_curve() -> tuple[np.ndarray, np.ndarray]:
-    """Points of the curve from cd/m2 to light where white is 1, as dense as PQ has them."""
-    light = pq_to_light(np.linspace(0, light_to_pq(PEAK), 4096))
-    return light, roll_off(light) / WHITE
+def _rolled_off_roots() -> np.ndarray:
+    """[65536] float32: the root of light, as a part of PEAK -> light where white is 1."""
+    return (roll_off(PEAK * (np.arange(65536) / 65535) ** 2) / WHITE).astype(np.float32)
 
 
 @functools.cache

@@ -364,7 +364,7 @@ def describe(
 ) -> str | None:
     """What is wrong with a file, or doubtful, whose frames have these times [N]; `fault` is the first damage met."""
     gap = float(np.diff(seconds).max(initial=0))
-    cut = video_index.find_cut(container, stream, float(seconds[-1]), gap)
+    cut = video_index.find_cut(container, stream, float(seconds[0]), float(seconds[-1]), gap)
     loss = describe_loss(index.packets, index.declared, len(seconds), cut, fault)
     return join_notes(loss, streams.describe_choice(container, stream))
 

@@ -73,8 +73,12 @@ class Tally:
         """Frames to be shown that the file promises; at most 0 where it does not say."""
         # The sample table of MP4 honours edit lists, its frame count does not; elsewhere only the header knows.
         promised = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
-        if container.format.name == "avi":  # counts, as time, what was dropped in recording: the last picture stays
-            promised -= max(0, self.last + self.gap - self.shown - self.hidden)
+        read = self.shown + self.hidden
+        if (
+            container.format.name == "avi"
+        ):  # counts, as time, what was dropped in recording, when the last picture stays
+            promised -= max(0, self.last + 1 - read)
+            promised = read if promised < read + self.gap else promised  # as the very last one may
         return promised - self.hidden
 
 
@@ -125,20 +129,25 @@ def find_delay(container: av.container.InputContainer, stream: av.VideoStream, f
 
 
 def find_cut(
-    container: av.container.InputContainer, stream: av.VideoStream, last: float, gap: float
+    container: av.container.InputContainer, stream: av.VideoStream, first: float, last: float, gap: float
 ) -> tuple[float, float] | None:
     """(when it ends, when it should) in seconds where a file breaks off before the end that its header promises.
 
-    `last` is when the last frame is shown and `gap` the longest that any other is. Only where the header counts no
-    frames; sound may go on longer than the picture.
+    `first` and `last` are when these frames are shown and `gap` the longest that any but the last is. Only where the
+    header counts no frames; sound may go on longer than the picture.
     """
-    promised = container.duration / av.time_base if container.duration else _read_asf_duration(container)
-    if stream.frames > 0 or container.format.name.split(",")[0] not in _TELL_DURATION:
+    kind = container.format.name.split(",")[0]
+    if stream.frames > 0 or kind not in _TELL_DURATION:
         return None
+    promised = container.duration / av.time_base if container.duration else _read_asf_duration(container)
     end = last + gap + _TOLERANCE
     if (tag := _read_duration(stream.metadata.get("DURATION", ""))) is not None:
         promised = min(promised, tag)
-    elif end < promised:
+    if kind in ("matroska", "asf"):  # count from 0, not from where the file starts
+        promised -= max(0, container.start_time or 0) / av.time_base
+    if kind == "asf":  # FFmpeg writes the time before the first frame twice
+        promised -= first
+    if tag is None and end < promised:
         end = max(end, _find_last_packet(container) + _TOLERANCE)
     return (last + gap, promised) if end < promised else None
 
