@@ -82,16 +82,16 @@ def test_an_input_without_a_video_is_an_error_in_its_place():
 
 
 def test_a_directory_that_cannot_be_listed_is_named_and_the_others_are_searched(monkeypatch):
-    touch("open/a.mp4", "shut/b.mp4")
-    walk = os.walk
+    touch("open/a.mp4", "open/shut/b.mp4", "shut/c.mp4")
+    scandir = os.scandir
 
-    def refuse(start, onerror):
-        if str(start) == "shut":
-            onerror(PermissionError(13, "Permission denied", "shut"))
-        return walk(start, onerror=onerror)
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
 
-    monkeypatch.setattr(os, "walk", refuse)
-    assert names("shut", "open") == ["shut: Permission denied", "open/a.mp4"]
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names("shut", "open") == ["shut: Permission denied", "open/shut: Permission denied", "open/a.mp4"]
 
 
 def test_files_passed_over_by_their_suffix_are_counted_and_named():

@@ -143,3 +143,11 @@ def test_a_clip_is_cut_by_the_clock_of_its_file(tmp_path):
     assert clips.reader.read(clips[0], np.arange, videos.read_number).images in ([3, 4], [2, 3, 4])
     with pytest.raises(video.VideoError, match="has no frame from 0 s to 1 s"):
         clips.reader.read(clips[1], np.arange, videos.read_number)
+
+
+def test_prepare_takes_directories_whose_name_begins_with_a_tilde(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("~videos/run").mkdir(parents=True)
+    videos.write(tmp_path / "~videos/run/a.mp4", 5)
+    assert cli.main(["prepare", "~videos", "~shards", "--workers", "1"]) == 0
+    assert (tmp_path / "~shards/dataset.json").exists()

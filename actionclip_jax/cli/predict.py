@@ -98,9 +98,7 @@ def execute(options: argparse.Namespace) -> int:
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, labels, progress)
         try:
             for item in found:
-                result = (
-                    item if isinstance(item, ValueError) else next(results)
-                )  # the error of an input without a video
+                result = item if isinstance(item, ValueError) else next(results)  # some inputs have no video
                 done.append(result)
                 print_result(result, options, quiet=str(options.json) == "-")
         except KeyboardInterrupt:

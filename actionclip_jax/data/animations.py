@@ -11,7 +11,7 @@ MAX_PIXELS = 1 << 29  # of all frames together: 1.5 GB if they cannot be compres
 
 
 def is_animated_webp(container: av.container.InputContainer, file: str) -> bool:
-    """Whether it is one, all of which no version of FFmpeg that PyAV brings shows alike."""
+    """Whether it is one: FFmpeg 8 does not decode them."""
     if not container.format.name.startswith("webp"):
         return False
     with Image.open(file) as image:

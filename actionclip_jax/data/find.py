@@ -20,6 +20,13 @@ class Found:
 
     videos: list[pathlib.Path] = dataclasses.field(default_factory=list)
     passed_over: list[pathlib.Path] = dataclasses.field(default_factory=list)  # files without the suffix of a video
+    unreadable: list[OSError] = dataclasses.field(default_factory=list)  # directories that cannot be listed
+
+    def extend(self, other: "Found") -> None:
+        """Takes what lies below another directory, too."""
+        self.videos += other.videos
+        self.passed_over += other.passed_over
+        self.unreadable += other.unreadable
 
 
 def find_videos(
@@ -39,19 +46,21 @@ def find_videos(
             raise ValueError(f"VIDEO {number + 1} is empty: expected a file, a directory or a glob")
         try:
             below = _expand(expand_home(item))
-        except (OSError, ValueError) as error:  # a directory that cannot be listed, a pattern that means nothing
+        except (OSError, ValueError) as error:  # a name that is too long, a pattern that means nothing
             found[item] = video.VideoError(item, getattr(error, "strerror", None) or str(error))
             continue
+        for error in below.unreadable:
+            found[error.filename] = video.VideoError(error.filename, error.strerror)
         passed_over |= {path.absolute(): path for path in below.passed_over}
         for path in below.videos:
             found.setdefault(path.absolute(), path)
-        if not below.videos:
+        if not below.videos and not below.unreadable:
             found[item] = _explain(item)
     return list(found.values()), [path for place, path in passed_over.items() if place not in found]
 
 
 def find_below(directory: str | os.PathLike) -> Found:
-    """All videos below a directory; linked directories are entered, hidden ones are not. Raises OSError.
+    """All videos below a directory; linked directories are entered, hidden ones are not.
 
     Every directory counts once: by its own place where it has one below here, else by the first link to it. A link to
     a directory that holds this one is not entered: it would make everything there a part of this one.
@@ -59,7 +68,7 @@ def find_below(directory: str | os.PathLike) -> Found:
     found, seen = Found(), {str(parent) for parent in pathlib.Path(directory).resolve().parents}
     starts = [pathlib.Path(directory)]
     for start in starts:  # which grows: links come after all that is reached without them
-        for folder, names, files in os.walk(start, onerror=_raise):
+        for folder, names, files in os.walk(start, onerror=found.unreadable.append):
             names[:] = sorted(name for name in names if not is_litter(name))
             real = os.path.realpath(folder)
             if real in seen:
@@ -69,7 +78,7 @@ def find_below(directory: str | os.PathLike) -> Found:
             for path in (pathlib.Path(folder, name) for name in files if not is_litter(name)):
                 (found.videos if looks_like_video(path) else found.passed_over).append(path)
             starts += [path for path in (pathlib.Path(folder, name) for name in names) if path.is_symlink()]
-    return Found(sorted(found.videos), sorted(found.passed_over))
+    return Found(sorted(found.videos), sorted(found.passed_over), found.unreadable)
 
 
 def looks_like_video(path: pathlib.Path) -> bool:
@@ -114,10 +123,6 @@ def normalize(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def _expand(path: pathlib.Path) -> Found:
     path = find_spelling(path)
     if path.is_dir():
@@ -132,13 +137,11 @@ def _expand(path: pathlib.Path) -> Found:
         if any(is_litter(part) and part not in path.parts for part in match.parts):
             continue
         if match.is_dir():
-            below = find_below(match)
-            found.videos += below.videos
-            found.passed_over += below.passed_over
+            found.extend(find_below(match))
         else:
             is_video = named or match.suffix.lower() in video.SUFFIXES
             (found.videos if is_video else found.passed_over).append(match)
-    return Found(sorted(set(found.videos)), sorted(set(found.passed_over)))
+    return Found(sorted(set(found.videos)), sorted(set(found.passed_over)), found.unreadable)
 
 
 def _explain(item: str) -> video.VideoError:

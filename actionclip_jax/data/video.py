@@ -58,17 +58,20 @@ class _CallersError(Exception):
 @contextlib.contextmanager
 def name_faults(path: str | os.PathLike, what: str = "cannot be read") -> Iterator[None]:
     """Whatever a library raises while it reads a video becomes that video's VideoError: `what` (why)."""
+    mistake = None
     try:
         yield
     except VideoError:
         raise
     except _CallersError as error:
-        raise error.__cause__ from None
+        mistake = error.__cause__
     except Exception as error:
         told = getattr(error, "strerror", None) or str(error)
         if not isinstance(error, ValueError | OSError | av.error.FFmpegError):  # which speak to people
             told = f"{type(error).__name__}: {told}"
         raise VideoError(path, f"{what} ({told})") from error
+    if mistake:
+        raise mistake
 
 
 def callers(function: Callable) -> Callable:
@@ -119,24 +122,23 @@ def read_frames(
     comes; saturated test charts, whose chroma it treats otherwise, differ more (26 dB).
     """
     source = source if isinstance(source, Source) else Source(source)
-    choose_checked = callers(lambda length: checked_choice(choose(length), length))
-    return _read_frames(source, choose_checked, callers(transform))
+    with name_faults(source.path):
+        return _read_frames(source, callers(lambda n: checked_choice(choose(n), n)), callers(transform))
 
 
 def _read_frames(source: Source, choose: Callable[[int], np.ndarray], transform: Callable[[np.ndarray], Any]) -> Frames:
-    with name_faults(source.path):
-        with open_stream(source) as (container, stream):
-            index = video_index.read_index(container, stream)
-            if index.packets > video_index.MAX_FRAMES:
-                raise VideoError(source.path, f"has more than {video_index.MAX_FRAMES} frames")
-            if index.exact:
-                seconds = (index.pts - index.pts[0]) * float(stream.time_base)
-                seconds += video_index.find_delay(container, stream, int(index.pts[0]))
-                wanted = _Wanted(source, seconds, choose, transform)
-                if _decode_groups(source, stream, index, wanted):
-                    return wanted.frames(seconds, describe(container, stream, index, seconds, None))
-            _check_work(source, stream, index.packets)
-        return _read_sequentially(source, index, choose, transform)
+    with open_stream(source) as (container, stream):
+        index = video_index.read_index(container, stream)
+        if index.packets > video_index.MAX_FRAMES:
+            raise VideoError(source.path, f"has more than {video_index.MAX_FRAMES} frames")
+        if index.exact:
+            seconds = (index.pts - index.pts[0]) * float(stream.time_base)
+            seconds += video_index.find_delay(container, stream, int(index.pts[0]))
+            wanted = _Wanted(source, seconds, choose, transform)
+            if _decode_groups(source, stream, index, wanted):
+                return wanted.frames(seconds, describe(container, stream, index, seconds, None))
+        _check_work(source, stream, index.packets)
+    return _read_sequentially(source, index, choose, transform)
 
 
 def _read_sequentially(

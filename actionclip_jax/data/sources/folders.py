@@ -22,8 +22,10 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
         splits.reject(source, _folders_of(root, folders), found)
     entries, passed_over, nested = [], [], {}
     for folder in _class_folders(root, source.depth, found):
-        below = found.read(find.find_below, root / folder)
-        if not below.videos:
+        below = find.find_below(root / folder)
+        for error in below.unreadable:
+            found.add(problems.UNREADABLE, f"{error.filename}: {error.strerror}")
+        if not below.videos and not below.unreadable:
             hint = f" ({find.describe_passed_over(below.passed_over, 0)})" if below.passed_over else ""
             found.add("class folders without a video", f"{root / folder}{hint}")
         places = [file.relative_to(root / folder) for file in below.videos]
