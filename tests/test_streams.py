@@ -68,6 +68,16 @@ def test_a_picture_alone_is_still_a_video_of_one_frame(tmp_path):
     assert read_numbers(write_streams(tmp_path / "still.mp4", STILL)) == [500]
 
 
+def test_colours_that_only_dolby_vision_describes_are_refused(tmp_path):
+    path = videos.write(tmp_path / "a.mp4", 4, "libx265", options={"x265-params": "log-level=none"})
+    assert read_numbers(path) == [0, 1, 2, 3]
+    data = path.read_bytes()
+    assert data.count(b"hev1") == 1
+    path.write_bytes(data.replace(b"hev1", b"dvh1"))
+    with pytest.raises(video.VideoError, match=r"Dolby Vision's own \(profile 5\)"):
+        read_numbers(path)
+
+
 def pillow_pictures(count=6):
     return [Image.fromarray(videos.draw_frame(number)) for number in range(count)]
 

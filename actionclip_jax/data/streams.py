@@ -4,6 +4,8 @@ import av
 
 COVER = av.stream.Disposition.attached_pic  # of an audio file
 PART = av.stream.Disposition.dependent  # a tile of a larger picture, or what is added to another stream
+DOLBY_VISION = ("dvh1", "dvhe", "dav1", "dva1", "dvav")  # codes of streams in MP4 that are more than their base
+UNSPECIFIED = 2  # transfer characteristic (ITU-T H.273)
 STILL = av.stream.Disposition.still_image | av.stream.Disposition.timed_thumbnails
 
 
@@ -19,6 +21,12 @@ def choose(container: av.container.InputContainer) -> av.VideoStream | None:
     if best in candidates or not candidates:
         return best if candidates else None
     return max(candidates, key=_rank)
+
+
+def has_private_colors(stream: av.VideoStream) -> bool:
+    """Whether it is Dolby Vision whose colours nothing but its metadata describes (profile 5): decoded, it is green."""
+    codec = stream.codec_context
+    return codec.codec_tag in DOLBY_VISION and codec.color_trc == UNSPECIFIED
 
 
 def describe_choice(container: av.container.InputContainer, chosen: av.VideoStream) -> str | None:

@@ -220,6 +220,10 @@ def open_stream(source: Source) -> Iterator[tuple[av.container.InputContainer, a
             stream = container.streams.video[0]
         if stream.codec_context is None:
             raise VideoError(source.path, "this build of FFmpeg has no decoder for its video codec")
+        if streams.has_private_colors(stream):
+            raise VideoError(
+                source.path, "its colours are Dolby Vision's own (profile 5), which are not converted here"
+            )
         check_size(source.path, stream)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may grow from frame to frame
