@@ -55,19 +55,24 @@ class Index:
 class Tally:
     """Counts a stream's packets while they are read."""
 
-    shown: int = 0
-    hidden: int = 0  # that are decoded but never shown
+    read: int = 0
+    hidden: int = 0  # of these, decoded but never shown
     last: int = -1  # when the last one is decoded, in the stream's time base ...
     gap: int = 1  # ... and the longest time between two
 
     def count(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The same packets."""
         for packet in packets:
+            self.read += 1
             self.hidden += packet.is_discard
-            self.shown += not packet.is_discard
-            if packet.dts is not None:
-                self.gap, self.last = max(self.gap, packet.dts - self.last), packet.dts
+            if (time := packet.dts) is not None:
+                self.gap, self.last = max(self.gap, time - self.last), time
             yield packet
+
+    @property
+    def shown(self) -> int:
+        """Packets that should decode to a shown frame."""
+        return self.read - self.hidden
 
     def declared(self, container: av.container.InputContainer, stream: av.VideoStream) -> int:
         """Frames to be shown that the file promises; at most 0 where it does not say."""
