@@ -87,8 +87,14 @@ def test_a_depth_that_does_not_fit_is_explained(nested):
     touch(nested, "k400/stray.mp4")
     with pytest.raises(sources.SourceError, match=r"beside the class folders: 1\n.*stray.mp4"):
         read(nested, depth=2)
-    with pytest.raises(sources.SourceError, match="depth is 0: expected 1 to"):
-        read(nested, depth=0)
+    with pytest.raises(sources.SourceError, match="depth is -1: expected 0 to"):
+        read(nested, depth=-1)
+
+
+def test_depth_0_takes_the_folder_that_a_video_lies_in(nested):
+    clips = read(touch(nested, "plain/e.mp4", "k400/archery/more/f.mp4"), depth=0)
+    assert names_of(clips)["plain/e.mp4"] == "plain" and names_of(clips)["k400/archery/more/f.mp4"] == "more"
+    assert clips.labels == ("archery", "diving", "more", "plain", "surfing") and "nested_classes" not in clips.origin
 
 
 def test_inspect_takes_a_depth_and_tells_of_nested_folders(nested, capsys):

@@ -21,25 +21,25 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     elif _is_split(folders):
         splits.reject(source, _folders_of(root, folders), found)
     entries, passed_over, nested = [], [], {}
-    for folder in _class_folders(root, source.depth, found):
+    for folder in _class_folders(root, max(source.depth, 1), found):
         below = find.find_below(root / folder)
         for error in below.unreadable:
             found.add(problems.UNREADABLE, f"{error.filename}: {error.strerror}")
         if not below.videos and not below.unreadable:
             hint = f" ({find.describe_passed_over(below.passed_over, 0)})" if below.passed_over else ""
             found.add("class folders without a video", f"{root / folder}{hint}")
-        places = [file.relative_to(root / folder) for file in below.videos]
-        if inner := sorted({place.parts[0] for place in places if len(place.parts) > 1}):
-            nested[folder] = inner
-        for place in (f"{folder}/{place.as_posix()}" for place in places):
-            entries.append(listing.Entry(place, (place,), (pathlib.PurePath(folder).name,)))
+        for place in (file.relative_to(root) for file in below.videos):
+            label = place.parent.name if source.depth == 0 else pathlib.PurePath(folder).name
+            entries.append(listing.Entry(place.as_posix(), (place.as_posix(),), (label,)))
+            if label != place.parent.name:
+                nested.setdefault(folder, {})[place.relative_to(folder).parts[0]] = None
         passed_over += below.passed_over
     notes = _note_passed_over(passed_over, len(entries)) | _note_nested(nested, source.depth)
     return listing.Listing(entries, root, [], readers.VideoFiles(), notes=notes)
 
 
 def _class_folders(root: pathlib.Path, depth: int, found: problems.Problems) -> list[str]:
-    """Where they are below the root: `depth` levels down."""
+    """Where they are below the root: `depth` levels down, 1 for those in it."""
     folders = _sub_folders(root, found)
     _report_strays(root, found)
     for _ in range(depth - 1):
@@ -60,13 +60,13 @@ def _note_passed_over(files: list[pathlib.Path], videos: int) -> dict[str, Any]:
     return {"passed_over": {"count": len(files), "of": len(files) + videos, "first": names}}
 
 
-def _note_nested(nested: dict[str, list[str]], depth: int) -> dict[str, Any]:
+def _note_nested(nested: dict[str, dict[str, None]], depth: int) -> dict[str, Any]:
     """For the table's origin: class folders whose videos lie in folders, which may be the classes meant."""
     if not nested:
         return {}
     some = list(nested.items())[: problems.EXAMPLES]
-    first = [f"{folder}: {', '.join(inner[:MANY])}{' ...' * (len(inner) > MANY)}" for folder, inner in some]
-    advice = f"each is one class; if the folders in them are the classes, say depth (--depth) {depth + 1}"
+    first = [f"{folder}: {', '.join(list(inner)[:MANY])}{' ...' * (len(inner) > MANY)}" for folder, inner in some]
+    advice = f"each is one class; if those in them are: depth (--depth) {depth + 1}, or 0 for every video's own folder"
     return {"nested_classes": {"count": len(nested), "first": first, "advice": advice}}
 
 
