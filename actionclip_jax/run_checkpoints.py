@@ -247,7 +247,10 @@ def require_everywhere(holds: bool, why: str) -> None:
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:
-    """How the run differs from the one saved, a line for each setting."""
-    now = json.loads(json.dumps(config.to_dict(run)))  # tuples become lists, as in the saved one
-    then, now = config_file.flatten(saved), config_file.flatten(now)
-    return [f"{name}: {then.get(name)!r} then, {value!r} now" for name, value in now.items() if then.get(name) != value]
+    """How the run differs from the one saved, a line for each setting. One that came later had its default."""
+    usual, now = (
+        config_file.flatten(json.loads(json.dumps(config.to_dict(each))))  # tuples become lists, as in the saved one
+        for each in (run_config.TrainConfig(), run)
+    )
+    then = usual | config_file.flatten(saved)
+    return [f"{name}: {then[name]!r} then, {now.get(name)!r} now" for name in then if then[name] != now.get(name)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import training_runs
 
-from actionclip_jax import run_checkpoints, run_config, sharding, training
+from actionclip_jax import config, run_checkpoints, run_config, sharding, training
 from actionclip_jax.models import action_clip
 
 
@@ -166,3 +166,15 @@ def test_the_newest_and_the_best_stay():
     points = [Point(step) for step in (1, 2, 3, 4, 5, 6)]
     assert keep.should_preserve(points, context=None) == [True, False, True, False, True, True]
     assert run_checkpoints.best_first([1, 2, 3], keep.scores) == [3, 1, 2]
+
+
+def test_a_setting_that_came_later_is_no_change_and_every_other_is():
+    run = run_config.TrainConfig()
+    saved = json.loads(json.dumps(dataclasses.asdict(run)))
+    del saved["data"]["train"]["depth"]
+    assert run_checkpoints.describe_changes(saved, run) == []
+    saved["optim"]["lr"], saved["seed"] = 7.0, 3
+    changes = run_checkpoints.describe_changes(saved, run)
+    assert sorted(line.partition(":")[0] for line in changes) == ["optim.lr", "seed"]
+    deeper = dataclasses.replace(run, data=dataclasses.replace(run.data, train=config.SourceConfig(depth=2)))
+    assert "data.train.depth: 1 then, 2 now" in run_checkpoints.describe_changes(saved, deeper)
