@@ -223,6 +223,7 @@ def test_half_a_video_is_told_by_the_duration_its_header_promises(name, tmp_path
         (".mkv", {"frames": 10, "audio": True}),  # the sound goes on
         (".flv", {"frames": 10, "audio": True}),
         (".mkv", {"frames": 12, "pts": [*range(0, 400, 40), 2400, 4400]}),  # pictures that stay long
+        (".mkv", {"frames": 1, "audio": True}),  # a picture to hear music by
         (".mkv", {"frames": 10, "pts": list(range(1500, 1900, 40))}),  # begins at 1.5 s
         (".wmv", {"frames": 10, "codec": "msmpeg4v3", "pts": list(range(1500, 1900, 40)), "audio": True}),
         (".avi", {"frames": 40, "codec": "mpeg4", "audio": True}),  # with a frame that was dropped

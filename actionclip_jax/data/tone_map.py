@@ -8,13 +8,12 @@ PQ, HLG = 16, 18  # transfer characteristics as ITU-T H.273, and so FFmpeg, numb
 PEAK = 1000.0  # cd/m2: of the display HDR is graded for, BT.2100's reference for HLG
 WHITE = 203.0  # cd/m2: HDR reference white, which becomes SDR's white (ITU-R BT.2408)
 BT709, P3 = 1, 12  # primaries, numbered likewise; all others are taken for BT.2020's, which HDR has
-TO_BT709 = np.array(  # linear light of BT.2020's primaries -> BT.709's (ITU-R BT.2087, inverted)
-    [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32
-)
-P3_TO_BT709 = np.array(  # of Display P3 (SMPTE EG 432-1)
-    [[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]], np.float32
-)
-LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)  # BT.2020
+# linear light of BT.2020's primaries -> BT.709's (ITU-R BT.2087, inverted), and of Display P3 (SMPTE EG 432-1)
+TO_BT709 = ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730))
+P3_TO_BT709 = ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274))
+LUMA = (0.2627, 0.6780, 0.0593)  # BT.2020
+M1, M2 = 2610 / 16384, 2523 / 4096 * 128  # PQ: SMPTE ST 2084
+C1, C2, C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 
 
 def to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
@@ -27,10 +26,10 @@ def to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
         light = _pq_rolled_off()[image]
     else:
         scene = _hlg_scene_light()[image]
-        light = scene * np.maximum(scene @ LUMA, 1e-6)[..., None] ** np.float32(0.2)  # of PEAK
+        light = scene * np.maximum(scene @ np.array(LUMA, np.float32), 1e-6)[..., None] ** np.float32(0.2)  # of PEAK
         light = _rolled_off_roots()[np.rint(np.sqrt(light) * 65535).astype(np.uint16)]
     if primaries != BT709:
-        light = light @ (P3_TO_BT709 if primaries == P3 else TO_BT709).T
+        light = light @ np.array(P3_TO_BT709 if primaries == P3 else TO_BT709, np.float32).T
     return _gamma()[np.rint(np.clip(light, 0, 1) * 65535).astype(np.uint16)]
 
 
@@ -44,10 +43,6 @@ def light_to_pq(light: np.ndarray) -> np.ndarray:
     """Its inverse: cd/m2 -> 0..1."""
     power = (np.asarray(light, np.float64) / 10_000) ** M1
     return ((C1 + C2 * power) / (1 + C3 * power)) ** M2
-
-
-M1, M2 = 2610 / 16384, 2523 / 4096 * 128  # SMPTE ST 2084
-C1, C2, C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 
 
 def roll_off(light: np.ndarray) -> np.ndarray:

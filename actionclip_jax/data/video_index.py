@@ -22,13 +22,8 @@ MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is 
 _KEPT_BYTES = (
     16 * 2**20
 )  # reading them again would cost another opening of the file: a tenth of the time of a short clip
-_TELL_DURATION = (
-    "matroska",
-    "flv",
-    "asf",
-    "mov",
-    "mxf",
-)  # formats whose header does
+# formats whose header does; FFmpeg takes that of others from where they end
+_TELL_DURATION = ("matroska", "flv", "asf", "mov", "mxf")
 _TOLERANCE = 0.25  # seconds by which headers may be wrong
 _ASF_FILE_PROPERTIES = uuid.UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
 _AVI_GUESS = 3  # frames by which FFmpeg may guess that the first is late: AVI says when frames are decoded, not shown
@@ -142,7 +137,7 @@ def find_cut(
     header counts no frames; sound may go on longer than the picture.
     """
     kind = container.format.name.split(",")[0]
-    if stream.frames > 0 or kind not in _TELL_DURATION:
+    if stream.frames > 0 or kind not in _TELL_DURATION or first == last:  # a single picture may stay for all the time
         return None
     promised = container.duration / av.time_base if container.duration else _read_asf_duration(container)
     end = last + gap + _TOLERANCE
