@@ -458,7 +458,7 @@ def prepare_storages(options: argparse.Namespace) -> list[Storage]:
         folder = options.cache / f"film-{options.count}"
         folder.mkdir(parents=True, exist_ok=True)
         return make_storages(folder, make_videos(folder, options.count))
-    paths, _ = find.find_videos([options.videos])
+    paths = find.find_below(options.videos).videos
     chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[: options.count])
     paths = [paths[number].absolute() for number in chosen]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
