@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from actionclip_jax import charts, config, metrics, published, report, run_config, train
+from actionclip_jax import charts, config, metrics, published, report, run_checkpoints, run_config, train
 from actionclip_jax.data import sources, subsets
 
 BASE_SHOTS = 16  # training clips of every base class, as published
@@ -118,7 +118,7 @@ def train_and_test(run: run_config.TrainConfig, say: train.Say, progress: train.
     file = workdir / "scores.json"
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
-        if known["config"] == settings:
+        if not run_checkpoints.describe_changes(known["config"], run):
             say(f"  finished before: top-1 {known['scores']['test']['top1']:.1%}")
             return known["scores"]
         raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
