@@ -70,7 +70,8 @@ def notices(origin: dict[str, Any]) -> Iterator[str]:
         examples = ", ".join(passed["first"]) + (" ..." if passed["count"] > len(passed["first"]) else "")
         yield f"{passed['count']} of {passed['of']} files passed over by their suffix: {examples}"
     if nested := origin.get("nested_classes"):
-        yield f"{nested['count']} class folders hold folders of videos ({'; '.join(nested['first'])}): {nested['advice']}"
+        examples = "; ".join(nested["first"])
+        yield f"{nested['count']} class folders hold folders of videos ({examples}): {nested['advice']}"
 
 
 def describe_origin(origin: dict[str, Any], indent: str) -> Iterator[str]:
