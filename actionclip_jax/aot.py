@@ -133,8 +133,12 @@ def describe_texts(run: run_config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.
     everywhere = sharding.everywhere(mesh)
     if run.objective.text == "frozen":
         return jax.ShapeDtypeStruct((*prompts, run.model.embed_width), np.float32, sharding=everywhere)
-    length = min(run.data.expect.text_tokens, run.model.text.context)
-    return jax.ShapeDtypeStruct((*prompts, length), np.int32, sharding=everywhere)
+    return jax.ShapeDtypeStruct((*prompts, text_length(run)), np.int32, sharding=everywhere)
+
+
+def text_length(run: run_config.TrainConfig) -> int:
+    """Tokens of a prompt, of which the text tower takes no more than its context."""
+    return min(run.data.expect.text_tokens, run.model.text.context)
 
 
 def read_wanted(message: str) -> int | None:
@@ -150,7 +154,7 @@ def report(compiled: Compiled, utilisation: float = UTILISATION) -> dict[str, An
     run, topology, mesh = plan.run, plan.topology, plan.mesh
     texts = run_setup.texts_per_clip(run, run.data.expect.classes)
     model_flops = plan.batch_size * flops.train_clip(
-        run.model, run.objective, run.data.sample.frames, texts, run.data.expect.text_tokens
+        run.model, run.objective, run.data.sample.frames, texts, text_length(run)
     )
     found = {
         "topology": {

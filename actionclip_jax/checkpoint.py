@@ -18,7 +18,7 @@ from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, text
-from actionclip_jax.convert import errors, files
+from actionclip_jax.convert import errors, files, locate
 from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
@@ -43,7 +43,10 @@ class Weights:
 
 def is_model_directory(path: str | os.PathLike) -> bool:
     """Whether `path` is a directory written by `save`."""
-    file = pathlib.Path(path).expanduser() / "config.json"
+    try:
+        file = pathlib.Path(path).expanduser() / "config.json"
+    except RuntimeError:  # ~somebody whom this machine does not know
+        return False
     if not file.is_file() or file.stat().st_size > LARGEST_CONFIG:
         return False
     return f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
@@ -63,6 +66,8 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
         if jax.process_index():
             return
+        for file in (partial / "params").rglob("commit_success.txt"):
+            file.write_text("whole\n")  # Orbax looks whether it is there; its own words name this machine's directory
         weights.tokenizer.save_pretrained(partial / "tokenizer")
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
@@ -74,7 +79,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
             "model": config.to_dict(weights.model),
             "digests": digests,
         }
-        for name, content in (("provenance", weights.provenance), ("config", described)):
+        for name, content in (("provenance", without_places(weights.provenance)), ("config", described)):
             (partial / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
@@ -82,6 +87,20 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
     finally:
         if not jax.process_index():
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def without_places(value: Any) -> Any:
+    """What JSON holds with the last part of every absolute path in place of the whole: a model may be given away."""
+    if isinstance(value, Mapping):
+        return {name: without_places(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(item) for item in value]
+    kinds = (pathlib.PurePosixPath, pathlib.PureWindowsPath)
+    if isinstance(value, str) and (
+        value.startswith(("~", "file:")) or any(kind(value).is_absolute() for kind in kinds)
+    ):
+        return pathlib.PureWindowsPath(value).name  # which knows both kinds of slashes
+    return value
 
 
 def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:
@@ -114,7 +133,7 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file of a model directory."""
     try:
-        return files.read_json(path)
+        return locate.read_json(path)
     except errors.CheckpointError as error:
         raise ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
 

@@ -27,6 +27,11 @@ class ConfigError(ValueError):
         super().__init__("\n".join(["the configuration has problems:", *(f"  {problem}" for problem in problems)]))
 
 
+# of CLIP's training images, RGB in 0..1
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageConfig:
     """The image tower of CLIP ViT-B/16."""
@@ -36,6 +41,8 @@ class ImageConfig:
     width: int = 768
     depth: int = 12
     heads: int = 12
+    mean: tuple[float, float, float] = CLIP_MEAN  # taken out of RGB in 0..1; some open_clip models have 0.5
+    std: tuple[float, float, float] = CLIP_STD  # and what is left is divided by this
 
     @property
     def tokens(self) -> int:
@@ -253,10 +260,10 @@ def clip_model(size: str, head: str = "meanP", **changes: Any) -> ModelConfig:
 
 def size_name(model: ModelConfig) -> str:
     """The published name of the model's towers, or a description of their shapes."""
+    image, text = dataclasses.replace(model.image, mean=CLIP_MEAN, std=CLIP_STD), model.text
     for name, known in CLIP_SIZES.items():
-        if (model.image, model.text, model.embed_width) == (known.image, known.text, known.embed_width):
+        if (image, text, model.embed_width) == (known.image, known.text, known.embed_width):
             return name
-    image, text = model.image, model.text
     return f"ViT {image.width}x{image.depth}/{image.patch}@{image.size}, text {text.width}x{text.depth}"
 
 
@@ -283,6 +290,7 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
             if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
                 expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
                 found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
+    found += pixel_problems(model.image.mean, model.image.std)
     if found:
         return found
     if model.image.size % model.image.patch:
@@ -300,6 +308,16 @@ def problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[s
             found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
     if compute.attention == "cudnn" and compute.dtype == "float32":
         found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return found
+
+
+def pixel_problems(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
+    """What makes constants of pixels impossible: they are of RGB in 0..1, and some files have them for 0..255."""
+    found = []
+    if not all(0 <= value <= 1 for value in mean):  # catches NaN too
+        found.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
+    if not all(1e-3 <= value <= 1 for value in std):
+        found.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
     return found
 
 

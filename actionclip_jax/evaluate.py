@@ -85,14 +85,18 @@ class Model:
 
     def encode_labels(self, labels: Sequence[str], templates: str) -> np.ndarray:
         """Label texts in prompt templates -> unit-norm [C, P, E]."""
-        tokens = text.token_table(self.tokenizer, labels, text.load_templates(templates))
+        filled = text.load_templates(templates)
+        tokens = text.token_table(self.tokenizer, labels, filled, self.config.text.context)
         return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
 
     @functools.cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of all weights, and of those that encode videos."""
+        """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
         whole, video = checkpoint.digest(self.params), checkpoint.digest(self.params, "image", "temporal")
-        return {"weights": whole, "video": video}
+        found, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
+        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
+            return found
+        return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
 
 
 def load_model(name: str, settings: Settings, say: Say) -> Model:
@@ -163,6 +167,8 @@ def clip_features(
         made_from, found = features.load(settings.features)
         if made_from["video"] != model.digests["video"]:
             raise ValueError(f"{settings.features}: features of other weights ({made_from['model']})")
+        if made_from.get("activation", model.config.activation) != model.config.activation:
+            raise ValueError(f"{settings.features}: features of the activation {made_from['activation']}")
         sample = made_from["sample"]
         say(f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views")
         return found, {**sample, "dtype": made_from["dtype"]}
@@ -171,6 +177,7 @@ def clip_features(
     made_from = {
         "model": model.provenance.get("source", ""),
         "video": model.digests["video"],
+        "activation": model.config.activation,
         "sample": config.to_dict(sample),
         "dtype": model.compute.dtype,
         "batch_size": settings.loader.batch_size,

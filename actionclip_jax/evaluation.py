@@ -52,7 +52,9 @@ class Evaluator:
         """`options` are those of `score`. Raises ValueError for templates or labels that cannot be encoded."""
         self.encoder, self.clips, self.options = encoder, encoder.clips, options
         self.encode_texts = text_encoder(encoder.model, encoder.compute, encoder.mesh)
-        tokens = text.token_table(tokenizer, self.clips.labels, text.load_templates(templates))
+        tokens = text.token_table(
+            tokenizer, self.clips.labels, text.load_templates(templates), encoder.model.text.context
+        )
         self.tokens = text.cut_padding(tokens)  # [C, P, L]
 
     def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:

@@ -114,7 +114,7 @@ def train_and_test(run: run_config.TrainConfig, say: train.Say, progress: train.
 
     Of a finished run the model stays, and its checkpoints, several times as large, go.
     """
-    workdir, settings = pathlib.Path(run.workdir), json.loads(json.dumps(config.to_dict(run)))
+    workdir = pathlib.Path(run.workdir)
     file = workdir / "scores.json"
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def train_and_test(run: run_config.TrainConfig, say: train.Say, progress: train.
         raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
     scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
     if jax.process_index() == 0:
-        write_text(file, json.dumps({"config": settings, "scores": scores}, indent=1) + "\n")
+        write_text(file, json.dumps({"config": config.to_dict(run), "scores": scores}, indent=1) + "\n")
         shutil.rmtree(workdir / "checkpoints")
     return scores
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding
 
-from actionclip_jax import checkpoint, config, text
+from actionclip_jax import checkpoint, config, config_file, text
 from actionclip_jax.convert import run as convert_run
 from actionclip_jax.models import action_clip
 
@@ -67,16 +67,23 @@ def initial_weights(
     return Initial(params, loaded, weights.tokenizer, provenance)
 
 
+def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> list[str]:
+    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`."""
+    first, second = (config_file.flatten({"model": config.to_dict(model)}) for model in (theirs, ours))
+    parts = tuple(f"model.{name}" for name in TOWERS)
+    return [
+        f"{name} is {value} there, {second[name]}"
+        for name, value in first.items()
+        if name.startswith(parts) and value != second[name]
+    ]
+
+
 def fitting_params(
     source: str, weights: checkpoint.Weights, model: config.ModelConfig, say: Callable[[str], None]
 ) -> dict[str, np.ndarray | jax.Array]:
     """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
     theirs = weights.model
-    found = [
-        f"  {name}: {getattr(theirs, name)} there, {getattr(model, name)} in the configuration (model.{name})"
-        for name in TOWERS
-        if getattr(theirs, name) != getattr(model, name)
-    ]
+    found = [f"  {difference} in the configuration" for difference in tower_differences(theirs, model)]
     same_kind = theirs.temporal.head == model.temporal.head != "meanP"
     if same_kind and theirs.temporal != model.temporal:
         found.append(f"  temporal: {theirs.temporal} there, {model.temporal} in the configuration (model.temporal)")

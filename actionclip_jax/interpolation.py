@@ -8,7 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import charts, checkpoint, config, evaluate, evaluation, features, optim, run_setup, sharding, text
+from actionclip_jax import (
+    charts,
+    checkpoint,
+    config,
+    evaluate,
+    evaluation,
+    features,
+    initial,
+    optim,
+    run_setup,
+    sharding,
+    text,
+)
 from actionclip_jax.data import subsets, table
 
 
@@ -70,6 +82,8 @@ def sweep(
     Raises:
         ValueError: models of different towers.
     """
+    if differences := initial.tower_differences(first.model, model.config):
+        raise ValueError("\n  ".join(["the models differ (--from there, MODEL here):", *differences]))
     begin = {path: value for path, value in first.params.items() if path in model.params}
     if wrong := sorted(path for path, value in begin.items() if value.shape != model.params[path].shape):
         raise ValueError(f"the models differ in the shapes of {len(wrong)} parameters: {', '.join(wrong[:5])}")

@@ -125,7 +125,7 @@ class Predictor:
         """Plain strings -> float32 [N, E] of unit norm.
 
         Raises:
-            ValueError: a text with more than 77 tokens.
+            ValueError: a text with more tokens than the text tower takes (CLIP: 77).
         """
         tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
         if not len(tokens):
@@ -139,11 +139,18 @@ class Predictor:
             batches.append(np.asarray(self._encode_text(self.module, padded))[: len(batch)])
         return np.concatenate(batches)
 
-    def encode_classes(self, labels: Sequence[str], templates: str | Sequence[str]) -> np.ndarray:
+    def encode_classes(
+        self, labels: Sequence[str], templates: str | Sequence[str], names: Sequence[str] = ()
+    ) -> np.ndarray:
         """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known.
 
-        `templates` is a name in `text.TEMPLATES`, a file with one a line, or the templates.
+        `templates` is a name in `text.TEMPLATES`, a file with one a line, or the templates. `names` are the
+        labels as they were given, for messages.
+
+        Raises:
+            ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
         """
+        text.check_distinct(self.tokenizer, labels, names)
         is_name = isinstance(templates, str | os.PathLike)
         templates = text.load_templates(templates) if is_name else text.checked_templates(templates)
         made_from = {
@@ -221,7 +228,7 @@ class Predictor:
         config.check_data(sample)
         self.check_frames(frames)
         texts = label_names.as_texts(labels, split_names)
-        classes = self.encode_classes(texts, templates)
+        classes = self.encode_classes(texts, templates, labels)
         clips = views[0] * views[1]
         batches = max(1, -(-len(videos) * clips // batch_size))
         batch_size = max(1, -(-len(videos) * clips // batches))  # equal batches: little padding in the last

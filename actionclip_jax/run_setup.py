@@ -127,7 +127,7 @@ def token_table(
 ) -> np.ndarray:
     """Token ids [C, P, L] of all classes in all templates."""
     templates = text.load_templates(run.objective.templates)
-    return text.cut_padding(text.token_table(tokenizer, clips.labels, templates))
+    return text.cut_padding(text.token_table(tokenizer, clips.labels, templates, run.model.text.context))
 
 
 def texts_per_clip(run: run_config.TrainConfig, classes: int) -> float:

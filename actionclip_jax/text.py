@@ -18,7 +18,7 @@ import transformers
 
 from actionclip_jax import textfile
 
-CONTEXT = 77
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 
 # The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
@@ -61,7 +61,12 @@ def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in pairs)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    return transformers.CLIPTokenizerFast(vocab=vocabulary, merges=pairs, model_max_length=CONTEXT)
+    return transformers.CLIPTokenizerFast(vocab=vocabulary, merges=pairs, model_max_length=77)
+
+
+def has_tokenizer(directory: pathlib.Path) -> bool:
+    """Whether there is a tokenizer in a directory, in one file or, as older programs wrote it, in several."""
+    return any((directory / name).is_file() for name in TOKENIZER_FILES)
 
 
 def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transformers.PreTrainedTokenizerBase:
@@ -71,8 +76,8 @@ def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transform
         ValueError: no tokenizer there, a damaged one, or another vocabulary.
     """
     where = directory or "CLIP's own tokenizer"
-    if directory and not (directory / "tokenizer.json").is_file():
-        raise ValueError(f"{directory}: tokenizer.json is missing")
+    if directory and not has_tokenizer(directory):
+        raise ValueError(f"{directory}: {TOKENIZER_FILES[0]} is missing")
     try:
         tokenizer = (
             transformers.CLIPTokenizerFast.from_pretrained(directory, local_files_only=True)
@@ -82,6 +87,13 @@ def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transform
         sample = tokenizer("a photo")["input_ids"]
     except Exception as error:  # the tokenizers library raises bare Exceptions
         raise ValueError(f"{where}: the tokenizer is damaged ({error!r})") from None
+    added = {token: number for token, number in tokenizer.get_added_vocab().items() if number > sample[-1]}
+    if added:  # a text's feature is read at its largest id
+        named = ", ".join(f"{token!r} ({number})" for token, number in sorted(added.items()))
+        raise ValueError(
+            f"{where}: the tokenizer has added tokens: {named}. Expected the end token, here {sample[-1]}, to be its "
+            "last: give the model as it was before tokens were added to it"
+        )
     if len(tokenizer) != vocabulary or sample[-1] != vocabulary - 1:
         raise ValueError(f"{where}: a tokenizer of {len(tokenizer)} tokens, and the text tower knows {vocabulary}")
     return tokenizer
@@ -93,10 +105,8 @@ def clean(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().lower()
 
 
-def tokenize(
-    tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], context: int = CONTEXT
-) -> np.ndarray:
-    """Texts -> int32 token ids [N, 77], zero after the end token, as OpenAI's `clip.tokenize` gives them.
+def tokenize(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], context: int) -> np.ndarray:
+    """Texts -> int32 token ids [N, context], zero after the end token, as OpenAI's `clip.tokenize` gives them.
 
     Raises:
         ValueError: texts that need more than `context` tokens; all of them are named.
@@ -144,17 +154,44 @@ def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
     return [template.replace("{}", label) for label in labels for template in templates]
 
 
+def check_distinct(
+    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], names: Sequence[str] = ()
+) -> None:
+    """Raises ValueError for labels that no prompt can tell apart, as capitals and white space do not reach the model.
+
+    They would share one probability between them. So would those that are no text at all. `names` are the labels as
+    they were given, where those differ.
+    """
+    ids = tokenizer([clean(label) for label in labels], verbose=False)["input_ids"] if len(labels) else []
+    spelt = list(zip(map(textfile.shorten, names or labels), ids, strict=True))
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, row in spelt:
+        groups.setdefault(tuple(row), []).append(name)
+    same = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    empty = [name for name, row in spelt if len(row) <= 2]
+    found = [f"  {group} are the same text" for group in same[:10]]
+    found += [f"  and {len(same) - 10} more groups"] if len(same) > 10 else []
+    found += [f"  {label} is no text" for label in empty[:10]]
+    if found:
+        raise ValueError("\n".join(["the model cannot tell labels apart: keep one, or reword them:", *found]))
+
+
 def token_table(
-    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], templates: Sequence[str]
+    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], templates: Sequence[str], context: int
 ) -> np.ndarray:
-    """Labels and templates -> int32 token ids [C, P, 77]."""
-    return tokenize(tokenizer, fill(labels, templates)).reshape(len(labels), len(templates), CONTEXT)
+    """Labels and templates -> int32 token ids [C, P, context].
+
+    Raises:
+        ValueError: labels that are the same text to the model, or prompts that are too long.
+    """
+    check_distinct(tokenizer, labels)
+    return tokenize(tokenizer, fill(labels, templates), context).reshape(len(labels), len(templates), context)
 
 
 def cut_padding(tokens: np.ndarray) -> np.ndarray:
-    """Token ids [..., 77] -> [..., L] without what lies behind the longest text, L a multiple of 8.
+    """Token ids [..., context] -> [..., L] without what lies behind the longest text, L a multiple of 8.
 
-    The text tower's attention is causal, so no feature changes; a label needs a quarter of the 77 tokens.
+    The text tower's attention is causal, so no feature changes; a label needs a quarter of CLIP's 77 tokens.
     """
     length = int(tokens.argmax(axis=-1).max(initial=0)) + 1  # the end token has the largest id
     return tokens[..., : min(-(-length // 8) * 8, tokens.shape[-1])]

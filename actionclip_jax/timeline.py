@@ -106,7 +106,7 @@ def follow_each(
         raise ValueError(f"frames {frames} and batch size {batch_size} must be at least 1")
     model.check_frames_apart()
     model.check_frames(frames)
-    classes = model.encode_classes(label_names.as_texts(labels, split_names), templates)
+    classes = model.encode_classes(label_names.as_texts(labels, split_names), templates, labels)
     follower = _Follower(model, classes, settings, frames, batch_size)
     for path in map(os.fspath, videos):
         try:

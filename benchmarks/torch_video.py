@@ -10,7 +10,7 @@ from flax import nnx
 
 from actionclip_jax import checkpoint, config, text
 from actionclip_jax.convert import files, formats, run, verify
-from actionclip_jax.models import action_clip, clip
+from actionclip_jax.models import action_clip
 
 
 class TorchVideo(torch.nn.Module):
@@ -23,8 +23,8 @@ class TorchVideo(torch.nn.Module):
         self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
         self.image.load_state_dict({name: towers[name] for name in self.image.state_dict()})
         self.head = verify.TorchHead(source)
-        self.register_buffer("mean", torch.tensor(clip.MEAN), persistent=False)
-        self.register_buffer("std", torch.tensor(clip.STD), persistent=False)
+        self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
+        self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
         for part in (self.image, self.head):
             part.to(dtype)
         self.eval()

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from actionclip_jax import compiler, config, flops, run_config, run_setup, sharding, training
 from actionclip_jax.convert import formats, verify
-from actionclip_jax.models import action_clip, clip
+from actionclip_jax.models import action_clip
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
@@ -41,8 +41,8 @@ class TorchTraining(torch.nn.Module):
         self.towers = transformers.CLIPModel._from_config(settings, attn_implementation="sdpa")
         self.towers.load_state_dict(state, strict=False)
         self.head = verify.TorchHead(source)
-        self.register_buffer("mean", torch.tensor(clip.MEAN), persistent=False)
-        self.register_buffer("std", torch.tensor(clip.STD), persistent=False)
+        self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
+        self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
 
     def forward(self, frames: torch.Tensor, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss, in float32 after the towers."""

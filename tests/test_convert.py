@@ -10,7 +10,6 @@ import sys
 import types
 import zipfile
 
-import huggingface_hub
 import ml_dtypes
 import numpy as np
 import pytest
@@ -18,11 +17,11 @@ import safetensors.torch
 import tiny
 import torch
 import torch_reference
-from huggingface_hub import errors as hub_errors
 
-from actionclip_jax import checkpoint, config, text
+from actionclip_jax import checkpoint, cli, config, text
 from actionclip_jax.convert import errors, files, mapping, run, verify
 
+HALVES = dataclasses.replace(tiny.model_config().image, mean=(0.5,) * 3, std=(0.5,) * 3)  # as some LAION weights have
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
 
@@ -55,7 +54,7 @@ def proven(source, directory, activation=None, **options):
 @pytest.mark.parametrize("head", HEADS)
 def test_source_checkpoints_of_every_head_equal_torch_and_return_bit_for_bit(head, tmp_path):
     source = tmp_path / "source.pt"
-    torch.save(torch_reference.source_checkpoint(tiny.model_config(head)), source)
+    torch.save(torch_reference.source_checkpoint(tiny.source_config(head)), source)
     weights = proven(source, tmp_path / "model", frames=tiny.FRAMES)
     assert weights.model.temporal.head == head
     assert weights.model.temporal.legacy_layout == (head == "Conv_1D")
@@ -69,7 +68,7 @@ def test_source_checkpoints_of_every_head_equal_torch_and_return_bit_for_bit(hea
 @pytest.mark.parametrize("inside", ["shift", "joint"])
 def test_prompts_inside_the_network_equal_torch(inside, tmp_path):
     source = tmp_path / "source.pt"
-    torch.save(torch_reference.source_checkpoint(tiny.model_config("Transf", **{inside: True})), source)
+    torch.save(torch_reference.source_checkpoint(tiny.source_config("Transf", **{inside: True})), source)
     weights = proven(source, tmp_path / "model", frames=tiny.FRAMES)
     assert getattr(weights.model, inside)
     run.export(weights, tmp_path / "back.pt", "actionclip", towers_only=False, overwrite=False)
@@ -184,7 +183,26 @@ def test_half_precision_open_clip_directories_keep_their_activation(tmp_path):
         ({"norm_eps": 1e-6}, "openai", "means LayerNorm eps 1e-5, the model has 1e-06"),
         ({"image": config.ImageConfig(32, 8, 128, 2, 4)}, "openai", "the image tower has 4 in 128"),
         ({"temporal": config.TemporalConfig("Conv_1D")}, "actionclip", "convolves over time"),
-        ({"temporal": config.TemporalConfig("Transf", positions=8)}, "actionclip", "the model has 1e-12 and 8"),
+        (
+            {"temporal": config.TemporalConfig("Transf", positions=8, heads=2)},
+            "actionclip",
+            "positions 77, the model has 8",
+        ),
+        ({"temporal": config.TemporalConfig("Transf", depth=2, heads=2)}, "actionclip", "depth 6, the model has 2"),
+        ({"temporal": config.TemporalConfig("Transf")}, "actionclip", "heads 2, the model has 8"),
+        (
+            {"temporal": config.TemporalConfig("Transf", heads=2, norm_eps=1e-5)},
+            "actionclip",
+            "norm_eps 1e-12, the model",
+        ),
+        ({"temporal": config.TemporalConfig("Transf_cls")}, "actionclip", "positions 4, the model has 77"),
+        (
+            {"temporal": config.TemporalConfig("Transf_cls", heads=4, positions=4)},
+            "actionclip",
+            "heads 8, the model has 4",
+        ),
+        ({"image": HALVES}, "actionclip", r"CLIP's normalisation of pixels, the model has mean \(0.5, 0.5, 0.5\)"),
+        ({"image": HALVES}, "openai", "CLIP's normalisation of pixels"),
         ({"shift": True}, "huggingface", "no place for shift"),
     ],
 )
@@ -276,6 +294,50 @@ def test_trained_weights_that_no_longer_fit_float16_stay_float32(tmp_path):
     assert "1 tensors stay float32" in said[0]
     back = files.read(tmp_path / "back.safetensors").tree["visual.proj"]
     np.testing.assert_array_equal(back, weights.params["image/projection/kernel"])
+
+
+def test_what_is_written_does_not_name_the_machine(tmp_path):
+    torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
+    text.default_tokenizer().save_pretrained(tmp_path / "hugging")
+    torch.save(torch_reference.source_checkpoint(tiny.source_config("LSTM")), tmp_path / "source.pt")
+    for source, target in (("hugging", None), ("source.pt", None), ("hugging", "huggingface"), ("hugging", "openai")):
+        out = tmp_path / f"out-{source}-{target}"
+        out = out.with_suffix(".pt") if target == "openai" else out
+        assert cli.main(["convert", str(tmp_path / source), str(out), *(["--to", target] if target else [])]) == 0
+        for file in [file for file in (out, *out.rglob("*")) if file.is_file()]:
+            assert str(tmp_path).encode() not in file.read_bytes(), file
+        if not target:
+            assert json.loads((out / "provenance.json").read_text())["source"] == source
+            checkpoint.load(out)
+
+
+def test_absolute_places_become_names_and_all_else_stays():
+    told = {"a": "/home/me/data", "b": ["C:\\Users\\me\\list.csv", "data/list.csv"], "c": {"d": "~/x", "e": 3}}
+    told |= {
+        "hub": "openai/clip",
+        "cloud": "gs://bucket/x",
+        "file": "file:///home/me/y",
+        "none": None,
+        "pattern": ".*/bias",
+    }
+    assert checkpoint.without_places(told) == {
+        **{"a": "data", "b": ["list.csv", "data/list.csv"], "c": {"d": "x", "e": 3}, "hub": "openai/clip"},
+        **{"cloud": "gs://bucket/x", "file": "y", "none": None, "pattern": ".*/bias"},
+    }
+
+
+@pytest.mark.parametrize("head", ["Conv_1D", "LSTM", "Transf", "Transf_cls"])
+def test_a_head_written_for_actionclip_has_all_that_it_loads_strictly(head, tmp_path):
+    model = tiny.source_config(head)
+    model = dataclasses.replace(model, temporal=dataclasses.replace(model.temporal, legacy_layout=True))
+    weights = checkpoint.Weights(model, tiny.random_params(model), text.default_tokenizer(), {"source": "training"}, {})
+    run.export(weights, tmp_path / "out.pt", "actionclip", towers_only=False, overwrite=False)
+    written = torch.load(tmp_path / "out.pt", weights_only=True)["fusion_model_state_dict"]
+    shapes = {name.removeprefix("module."): tensor.shape for name, tensor in written.items()}
+    assert shapes == {name: tensor.shape for name, tensor in torch_reference.head_state(model).items()}
+    again = run.read_any(tmp_path / "out.pt", frames=model.frames)
+    for path, value in weights.params.items():
+        np.testing.assert_array_equal(again.params[path], value)
 
 
 def test_formats_without_a_place_for_the_temporal_head_say_so(tmp_path):
@@ -517,30 +579,6 @@ def test_what_is_no_clip_is_refused_with_what_was_found(tmp_path):
         run.read_any(tmp_path / "nowhere.pt")
 
 
-def test_a_hub_name_is_fetched_whole_shards_included(tmp_path, monkeypatch):
-    hub = tmp_path / "hub"
-    tiny_clip = torch_reference.hugging_clip(tiny.model_config())
-    tiny_clip.save_pretrained(hub, max_shard_size="8MB")
-    text.default_tokenizer().save_pretrained(hub)
-    copy = tmp_path / "copy"
-    copy.mkdir()
-
-    def fetch(repository, name, local_files_only):
-        assert (repository, local_files_only) == ("openai/tiny-clip", False)
-        if not (hub / name).is_file():
-            raise hub_errors.RemoteEntryNotFoundError.__new__(
-                hub_errors.RemoteEntryNotFoundError
-            )  # its __init__ wants a response
-        return shutil.copy(hub / name, copy / name)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    weights = run.read_any("openai/tiny-clip")
-    assert len(list(copy.glob("model-*.safetensors"))) > 1
-    assert (weights.provenance["source"], weights.model.image.depth) == ("openai/tiny-clip", 2)
-    assert (copy / "tokenizer.json").is_file()
-
-
 def test_an_index_may_not_name_files_elsewhere(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     for content, message in (
@@ -568,18 +606,19 @@ def test_without_pytorch_its_files_say_what_to_install_and_others_work(tmp_path,
         run.export(weights, tmp_path / "back.pt", "openai", towers_only=False, overwrite=False)
 
 
-def test_a_hub_name_without_a_hub_says_what_to_do():
-    with pytest.raises(errors.CheckpointError, match="download it where there is a network"):
-        files.read("nobody-here/no-such-model")
-
-
 def test_verification_notices_a_wrong_weight(tmp_path):
     torch_reference.hugging_clip(tiny.model_config()).save_pretrained(tmp_path / "hugging")
     weights = run.read_any(tmp_path / "hugging")
     weights.params["text/blocks/attn/out/kernel"][1, 0, 0, 0] += 0.5
     checkpoint.save(tmp_path / "model", weights)
     fine = {part.name: part.fine for part in verify.verify(tmp_path / "hugging", tmp_path / "model", None)}
-    assert fine == {"frame features": True, "clip features": True, "text features": False, "logits": False}
+    assert fine == {
+        "pixels": True,
+        "frame features": True,
+        "clip features": True,
+        "text features": False,
+        "logits": False,
+    }
 
 
 def test_model_directories_are_whole_or_refused(tmp_path):

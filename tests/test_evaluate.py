@@ -210,6 +210,27 @@ def test_saved_features_serve_other_labels_without_the_videos(whole, model, sour
     assert halves["summary"]["top1"]["trials"] == 10 and halves["trials"][0]["classes"] == CLASSES // 2
 
 
+def test_saved_features_of_other_constants_or_another_activation_are_refused(whole, model, tmp_path):
+    settings, _ = whole
+    for name, changes in (
+        ("halves", {"image": dataclasses.replace(tiny.model_config().image, mean=(0.5,) * 3, std=(0.5,) * 3)}),
+        ("gelu", {"activation": "gelu"}),
+    ):
+        weights = checkpoint.load(model)
+        weights.model = dataclasses.replace(weights.model, **changes)
+        checkpoint.save(tmp_path / name, weights)
+        again = make_settings(tmp_path / "again", features=settings.out / "features")
+        other = evaluate.load_model(str(tmp_path / name), again, print)
+        with pytest.raises(ValueError, match=r"features of (other weights|the activation quick_gelu)"):
+            evaluate.clip_features(other, [], again, print, print)
+
+
+def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
+    tested = evaluate.load_model(model, make_settings(tmp_path), print)
+    with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
+        tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
+
+
 def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp_path):
     settings, _ = whole
     other = save_model(tmp_path / "other", seed=1)

@@ -30,6 +30,13 @@ def test_a_name_is_split_into_words_unless_it_holds_a_space(name, words):
     assert labels.split_name(words) == words
 
 
+def test_only_names_that_are_split_are_said_to_be():
+    assert labels.describe_splitting(["A Red Circle", "Surf", "surfing"]) is None
+    assert labels.describe_splitting(["A Red Circle", "YoYo", "brush_hair"]).startswith(
+        "reads 'YoYo' as 'yo yo', and 1 "
+    )
+
+
 def test_names_match_as_spelt_or_once_split():
     assert labels.match_names(["YoYo", "yo_yo", "Yo Yo", "run"], ["Run", "yo yo"]) == [1, 1, 1, 0]
     assert labels.match_names(["jump"], ["Run"]) == [None]

@@ -14,10 +14,9 @@ import videos
 from PIL import Image
 
 import actionclip_jax
-from actionclip_jax import checkpoint, cli, predict, text
+from actionclip_jax import checkpoint, cli, config, predict, text
 from actionclip_jax.convert import files, formats, run, verify
 from actionclip_jax.data import label_files, video
-from actionclip_jax.models import clip
 
 LABELS = ("archery", "playing the violin", "surfing")
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -26,7 +25,7 @@ SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("source") / "tiny-4f.pt"
-    torch.save(torch_reference.source_checkpoint(tiny.model_config("Transf")), path)
+    torch.save(torch_reference.source_checkpoint(tiny.source_config("Transf")), path)
     return path
 
 
@@ -60,7 +59,8 @@ def torch_pipeline(source, path, frames, size, views=(1, 1)):
         chosen = [pictures[int(max(0, time) + 1e-9)] for time in times]
         for crop in range(views[1]):
             clips.append([torch_crop(picture, size, crop, views[1]) for picture in chosen])
-    pixels = (torch.tensor(np.array(clips)).float() / 255 - torch.tensor(clip.MEAN)) / torch.tensor(clip.STD)
+    mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
+    pixels = (torch.tensor(np.array(clips)).float() / 255 - mean) / std
     features = torch.nn.functional.normalize(head(verify.image_features(towers, recognised, pixels.movedim(-1, 2))))
     tokenizer, rows = text.default_tokenizer(), []
     for template in text.ACTIONCLIP_TEMPLATES:
@@ -269,6 +269,15 @@ def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(direct
     assert sorted(path.name for path in tmp_path.glob("sheet*")) == ["sheet-2.png", "sheet.png"]
 
 
+@pytest.mark.parametrize("option", [[], ["--timeline"]])
+def test_labels_that_are_the_same_text_are_refused_with_both_spellings(option, directory, clip_file, capsys):
+    for first, second in (("a red circle", "A Red Circle"), ("Surf", "surf"), ("YoYo", "yo yo")):
+        labels = f"{first}, {second},archery"
+        assert run_command("predict", directory, clip_file, "--labels", labels, "--no-cache", *option) == 2
+        said = capsys.readouterr()
+        assert f"'{first}' and '{second}' are the same text" in said.err and not said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -313,7 +322,7 @@ def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "ActionCLIP source: ViT 128x2/8@32" in printed.err and "Transf" in printed.err
     lines = printed.out.splitlines()
-    names = ("frame features", "clip features", "text features", "logits")
+    names = ("pixels", "frame features", "clip features", "text features", "logits")
     assert all(line.startswith(name) and line.endswith("equal") for name, line in zip(names, lines, strict=True))
     assert run_command("convert", source, tmp_path / "model") == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import hashlib
 import html
 import io
 import itertools
+import json
 import random
 import unicodedata
 from importlib import resources
@@ -106,17 +107,78 @@ def test_ids_equal_an_independent_encoder_on_12000_strings(tokenizer):
 
 def test_known_sentences_have_the_published_ids(tokenizer):
     np.testing.assert_array_equal(
-        text.tokenize(tokenizer, ["a photo of a cat", "Hello World!"])[:, :7],
+        text.tokenize(tokenizer, ["a photo of a cat", "Hello World!"], 77)[:, :7],
         [[49406, 320, 1125, 539, 320, 2368, 49407], [49406, 3306, 1002, 256, 49407, 0, 0]],
     )
 
 
 def test_the_token_table_is_labels_by_templates(tokenizer):
-    table = text.token_table(tokenizer, ["archery", "surfing"], text.ACTIONCLIP_TEMPLATES)
+    table = text.token_table(tokenizer, ["archery", "surfing"], text.ACTIONCLIP_TEMPLATES, 77)
     assert (table.shape, table.dtype) == ((2, 16, 77), np.int32)
     for c, label in enumerate(["archery", "surfing"]):
         for p, template in enumerate(text.ACTIONCLIP_TEMPLATES):
-            np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)])[0])
+            np.testing.assert_array_equal(table[c, p], text.tokenize(tokenizer, [template.replace("{}", label)], 77)[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a red circle", "A Red Circle"),
+        ("a red circle", "a  red\tcircle"),
+        ("rock & roll", "rock &amp; roll"),
+        ("rock & roll", "rock &amp;amp; roll"),
+        ("café", "cafe\u0301"),  # one letter, or a letter and an accent
+        ("café", "cafÃ©"),  # UTF-8 read as Latin-1
+        ("don't stop", "don\u2019t stop"),
+        ("ｓｕｒｆｉｎｇ", "surfing"),  # full width
+        ("archery", "archery\u00a0"),
+        ("ﬁshing", "fishing"),  # a ligature
+        ("ON AIR", "on air"),
+    ],
+)
+def test_labels_that_are_the_same_text_to_the_model_are_refused_with_both_spellings(first, second, tokenizer):
+    with pytest.raises(ValueError, match="cannot tell labels apart") as caught:
+        text.token_table(tokenizer, ["surfing a wave", first, second], ("{}",), 77)
+    assert f"{first!r} and {second!r} are the same text" in str(caught.value)
+    assert "surfing a wave" not in str(caught.value)
+
+
+def test_labels_that_only_look_alike_are_told_apart(tokenizer):
+    labels = ["push up", "push-up", "pushup", "naïve", "naive", "a red circle", "red circle", "сat", "cat"]
+    assert text.token_table(tokenizer, labels, ("{}",), 77).shape == (9, 1, 77)
+
+
+def test_all_groups_of_equal_labels_are_named_up_to_ten(tokenizer):
+    with pytest.raises(ValueError) as caught:
+        text.check_distinct(tokenizer, [spelling for i in range(12) for spelling in (f"go {i}", f"Go {i}", f"GO {i}")])
+    assert str(caught.value).count("are the same text") == 10 and "'go 9' and 'Go 9' and 'GO 9'" in str(caught.value)
+    assert "and 2 more groups" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["", " ", "\u00a0", "&nbsp;"])
+def test_a_label_that_is_no_text_to_the_model_is_refused(label, tokenizer):
+    with pytest.raises(ValueError, match="is no text"):
+        text.token_table(tokenizer, ["archery", label], ("a video of {}",), 77)
+
+
+def test_a_tokenizer_with_an_added_token_is_refused_by_the_token(tokenizer, tmp_path):
+    added = text.default_tokenizer()
+    added.add_tokens(["<x>"])
+    added.save_pretrained(tmp_path)
+    for vocabulary in (49408, 49409):
+        with pytest.raises(ValueError, match=r"the tokenizer has added tokens: '<x>' \(49408\)"):
+            text.load_tokenizer(tmp_path, vocabulary)
+
+
+def test_a_tokenizer_of_two_files_is_read_and_not_taken_for_clips_own(tokenizer, tmp_path):
+    assert not text.has_tokenizer(tmp_path)
+    tokenizer.backend_tokenizer.model.save(str(tmp_path))
+    assert text.has_tokenizer(tmp_path) and not (tmp_path / "tokenizer.json").exists()
+    assert text.load_tokenizer(tmp_path, 49408)("a photo")["input_ids"] == [49406, 320, 1125, 49407]
+    vocabulary = json.loads((tmp_path / "vocab.json").read_text())
+    vocabulary["photo</w>"], vocabulary["surfing</w>"] = vocabulary["surfing</w>"], vocabulary["photo</w>"]
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    assert text.load_tokenizer(tmp_path, 49408)("surfing")["input_ids"] == [49406, 1125, 49407]
 
 
 def test_labels_with_braces_are_taken_as_they_are():
@@ -125,15 +187,15 @@ def test_labels_with_braces_are_taken_as_they_are():
 
 def test_texts_that_are_too_long_are_all_named(tokenizer):
     fits, long, longer = "go " * 75, "stay " * 76, "run " * 80
-    assert text.tokenize(tokenizer, [fits])[0, -1] == 49407
+    assert text.tokenize(tokenizer, [fits], 77)[0, -1] == 49407
     with pytest.raises(ValueError, match="at most 77") as raised:
-        text.tokenize(tokenizer, [fits, long, longer])
+        text.tokenize(tokenizer, [fits, long, longer], 77)
     assert "needs 78" in str(raised.value) and "needs 82" in str(raised.value) and "'go" not in str(raised.value)
 
 
 def test_a_text_without_end_is_named_in_short(tokenizer):
     with pytest.raises(ValueError, match=r"'xxx.*x' \.\.\. needs") as caught:
-        text.tokenize(tokenizer, ["x" * 100_000])
+        text.tokenize(tokenizer, ["x" * 100_000], 77)
     assert len(str(caught.value)) < 300
 
 

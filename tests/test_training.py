@@ -15,7 +15,6 @@ from training_runs import assert_close, assert_same_training, change, make_batch
 
 from actionclip_jax import config, evaluation, optim, run_config, sharding
 from actionclip_jax.convert import files, formats, mapping, verify
-from actionclip_jax.models import clip
 
 
 def torch_rate(step, spec):
@@ -46,7 +45,8 @@ def torch_training(spec, source, texts, batches):
     for step, batch in enumerate(batches):
         for group, (_, multiplier) in zip(adamw.param_groups, groups, strict=True):
             group["lr"] = torch_rate(step, spec) * multiplier
-        pixels = (torch.tensor(batch["video"]).float() / 255 - torch.tensor(clip.MEAN)) / torch.tensor(clip.STD)
+        mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
+        pixels = (torch.tensor(batch["video"]).float() / 255 - mean) / std
         video = verify.unit(head(verify.image_features(towers, source, pixels.movedim(-1, 2))))
         tokens = torch.tensor(texts[batch["label"], 0]).long()
         hidden = towers.text_model(input_ids=tokens).last_hidden_state

@@ -25,6 +25,13 @@ def model_config(head="meanP", **changes):
     return config.checked(dataclasses.replace(model, **changes))
 
 
+def source_config(head="meanP", **changes):
+    """The same with the temporal head that ActionCLIP builds whatever the widths: six layers, 77 positions."""
+    model = model_config(head, **changes)
+    positions = model.frames if head == "Transf_cls" else 77
+    return dataclasses.replace(model, temporal=dataclasses.replace(model.temporal, depth=6, positions=positions))
+
+
 def random_params(model, seed=0):
     """Random weights by path, drawn by one compiled function: eagerly it takes ten times as long."""
     return dict(draw_params(model, seed))

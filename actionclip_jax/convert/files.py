@@ -14,21 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from actionclip_jax import textfile
-from actionclip_jax.convert import errors, limits, torchscript
-
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-# the file that holds the weights in a directory, best first
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-)
-SIDE_FILES = ("config.json", "open_clip_config.json", "tokenizer.json", "tokenizer_config.json")
+from actionclip_jax.convert import contents, errors, limits, locate, torchscript
 
 
 @dataclasses.dataclass
@@ -39,12 +25,13 @@ class Source:
     path: pathlib.Path  # the weight file, or the index of several
     tree: dict[str, Any]
     side: dict[str, Any] = dataclasses.field(default_factory=dict)  # the JSON files beside the weights
-    scripted: bool = False  # a TorchScript archive, as OpenAI publishes
+    passed_over: list[str] = dataclasses.field(default_factory=list)  # such files beside weights of another name
+    activation: str | None = None  # by the code of a TorchScript archive
 
     def sha256(self) -> str:
         """Digest of the weight files, in order."""
         digest = hashlib.sha256()
-        for part in weight_parts(self.path):
+        for part in locate.weight_parts(self.path):
             with part.open("rb") as file:
                 while block := file.read(1 << 22):
                     digest.update(block)
@@ -57,9 +44,10 @@ def read(name: str | os.PathLike) -> Source:
     Raises:
         errors.CheckpointError: nothing there, not a checkpoint, damaged, or it would run code.
     """
-    path = locate(str(name))
-    source, parts = Source(str(name), path, {}), weight_parts(path)
+    path = locate.locate(str(name))
+    source, parts = Source(str(name), path, {}), locate.weight_parts(path)
     for part in parts:
+        contents.check(part)
         if part.suffix == ".safetensors":
             source.tree |= read_safetensors(part)
             continue
@@ -67,98 +55,17 @@ def read(name: str | os.PathLike) -> Source:
             limits.check_archive(part)
         if torchscript.is_archive(part):
             source.tree |= torchscript.read(part)
-            source.scripted = True
+            source.activation = torchscript.read_activation(part)
         else:
             source.tree |= read_torch(part)
     tensors = (tensor for _, tensor in flatten(source.tree))
     limits.check_amount(path, tensors, sum(part.stat().st_size for part in parts))
-    for side in SIDE_FILES:
-        if side.endswith("config.json") and (path.parent / side).is_file() and path.name in WEIGHT_FILES:
-            source.side[side] = read_json(path.parent / side)
+    beside = [name for name in locate.SETTING_FILES if (path.parent / name).is_file()]
+    if path.name in locate.WEIGHT_FILES:
+        source.side = {name: locate.read_json(path.parent / name) for name in beside}
+    else:
+        source.passed_over = beside
     return source
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    try:
-        content = textfile.read_json(path)
-    except (OSError, ValueError) as error:
-        raise errors.CheckpointError(f"{path}: not readable JSON ({errors.first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise errors.CheckpointError(f"{path}: holds a {type(content).__name__}, expected an object with names")
-    return content
-
-
-def locate(name: str) -> pathlib.Path:
-    """The weight file meant by a file name, a directory or a hub repository `owner/name`."""
-    path = pathlib.Path(name).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        for candidate in WEIGHT_FILES:
-            if (path / candidate).is_file():
-                return path / candidate
-        raise errors.CheckpointError(f"{path}: no weights in this directory; expected one of {', '.join(WEIGHT_FILES)}")
-    file_like = path.suffix in (*TORCH_SUFFIXES, ".safetensors", ".json")
-    if len(path.parts) == 2 and not file_like and not path.is_absolute() and path.parts[0] not in (".", ".."):
-        return locate(download(name))
-    raise errors.CheckpointError(f"{name}: no such file or directory, and not a hub name of the form owner/name")
-
-
-def download(repository: str) -> str:
-    """The local copy of a Hugging Face hub repository: its best weight file and what goes with it."""
-    import huggingface_hub
-    from huggingface_hub import errors as hub
-
-    unreachable = None
-
-    def fetch(name: str) -> pathlib.Path | None:
-        nonlocal unreachable
-        try:  # without a connection, a copy fetched earlier serves
-            return pathlib.Path(huggingface_hub.hf_hub_download(repository, name, local_files_only=bool(unreachable)))
-        except hub.LocalEntryNotFoundError as error:
-            unreachable = unreachable or error
-        except hub.RemoteEntryNotFoundError:
-            pass
-        return None
-
-    try:
-        weights = next((path for path in map(fetch, WEIGHT_FILES) if path), None)
-        if weights:
-            shards = shard_names(weights) if weights.suffix == ".json" else []
-            for name in (*SIDE_FILES, *shards):
-                fetch(name)
-            return str(weights.parent)
-    except (hub.HfHubHTTPError, hub.HFValidationError) as error:
-        unreachable = error
-    if unreachable is None:
-        raise errors.CheckpointError(f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}")
-    raise errors.CheckpointError(
-        f"{repository}: no such file or directory here, and the hub did not give it "
-        f"({errors.first_line(unreachable)}); download it where there is a network and give its directory"
-    ) from None
-
-
-def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:
-    """The files that together hold the weights: the file itself, or the shards of an index."""
-    if path.suffix != ".json":
-        return [path]
-    parts = [path.parent / name for name in shard_names(path)]
-    if missing := [part.name for part in parts if not part.is_file()]:
-        raise errors.CheckpointError(f"{path}: files named in the index are missing: {', '.join(missing)}")
-    return parts
-
-
-def shard_names(index: pathlib.Path) -> list[str]:
-    """The files an index names, which must lie beside it."""
-    try:
-        names = sorted(set(read_json(index)["weight_map"].values()))
-        outside = [name for name in names if pathlib.PurePath(name).name != name]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise errors.CheckpointError(f"{index}: not an index of weights ({error!r})") from None
-    if outside:
-        raise errors.CheckpointError(f"{index}: the index names files outside its directory: {', '.join(outside)}")
-    return names
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -225,7 +132,7 @@ def dtype(name: str) -> np.dtype:
 
 def check_suffix(path: pathlib.Path, nested: bool) -> None:
     """Raises errors.CheckpointError if `write` does not know the ending; safetensors files cannot nest dicts."""
-    suffixes = TORCH_SUFFIXES if nested else (".safetensors", *TORCH_SUFFIXES)
+    suffixes = locate.TORCH_SUFFIXES if nested else (".safetensors", *locate.TORCH_SUFFIXES)
     if path.suffix not in suffixes:
         raise errors.CheckpointError(f"{path}: expected a name ending in {', '.join(suffixes)}")
 

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import transformers
-from huggingface_hub import errors as hub
 
 from actionclip_jax import config
-from actionclip_jax.convert import errors, files, mapping
+from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, wrappers
 
-# parts of training checkpoints that are not the model
-NOT_THE_MODEL = re.compile(r"(optimizer|lr_scheduler|scheduler|param_schedulers|scaler|message_hub|meta|loss)\w*(/.*)?")
 # tensors that belong to a format but to no computation: kept, so that a round trip gives them back
 UNUSED = re.compile(
     r".*(input_resolution|context_length|vocab_size|position_ids|attn_mask|num_batches_tracked)"
@@ -31,7 +27,8 @@ class Recognised:
     rows: list[mapping.Row]
     tensors: dict[str, np.ndarray]
     unused: dict[str, np.ndarray]
-    left_out: list[str]  # parts of the file that are not the model: optimiser state and the like
+    left_out: list[str]  # parts of the file that are not the model: optimiser state, averaged copies and the like
+    notes: list[str]  # what was taken for granted, or taken off
 
     def describe(self) -> str:
         """One line for people."""
@@ -62,54 +59,112 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
 
     Args:
         source: what was read.
-        activation: of open_clip's models, whose files do not say it.
+        activation: of models whose files do not say it.
         frames: how many frames a clip has, where the file does not say it (only the mmaction2 port's does).
 
     Raises:
-        CheckpointError: no CLIP, or the activation cannot be known.
+        CheckpointError: no CLIP, the activation cannot be known, or a setting beside the weights that is not followed.
     """
-    tensors = {name: array for name, array in files.flatten(source.tree) if not NOT_THE_MODEL.fullmatch(name)}
-    left_out = [key for key in source.tree if NOT_THE_MODEL.fullmatch(key)]
-    hugging = "vision_model.embeddings.patch_embedding.weight" in tensors
-    anchor = next((name for name in tensors if name.endswith("visual.conv1.weight")), None)
-    if not hugging and anchor is None:
-        known = ", ".join(sorted(tensors)[:5]) or "none at all"
-        raise errors.CheckpointError(
-            f"{source.name}: not a CLIP with a vision transformer. Expected tensors like 'visual.conv1.weight' or "
-            f"'vision_model.embeddings.patch_embedding.weight', found {known}"
-        )
-    prefix = "" if hugging else anchor.removesuffix("visual.conv1.weight")
-    kind = "huggingface" if hugging else openai_kind(source, tensors, prefix)
+    flat = dict(files.flatten(source.tree))
+    hugging = any(wrappers.ANCHORS[1] in name for name in flat)
+    settings.check_kind(source, hugging)
+    unwrapped = wrappers.unwrap(source.name, flat)
+    kind = "huggingface" if hugging else openai_kind(source, unwrapped, activation)
+    prefix, head_prefix = PLACES[kind]
+    tensors = own_names(source, kind, unwrapped)
     names = HUGGINGFACE_NAMES if hugging else OPENAI_NAMES
     model = towers_from_shapes(source.name, {role: prefix + name for role, name in names.items()}, tensors)
-    model = dataclasses.replace(model, **flavour(source, kind, activation, model))
+    told, notes = flavour(source, kind, activation, model)
+    model = dataclasses.replace(model, **told)
     for tower in (model.image, model.text):
         if tower.heads < 1 or tower.width % tower.heads:
             raise errors.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
-    head_prefix = {"actionclip": "fusion_model_state_dict/", "mmaction2": "state_dict/adapter."}.get(kind)
-    if kind == "actionclip" and any(name.startswith(f"{head_prefix}module.") for name in tensors):
-        head_prefix += "module."
+    read, said = pixels.read(source, kind, model.image.size)
+    model = dataclasses.replace(model, image=dataclasses.replace(model.image, **read))
     model = temporal_from_shapes(model, tensors, prefix, head_prefix, kind)
     if frames is not None:
         model = dataclasses.replace(model, frames=frames)
     towers = mapping.huggingface_towers(model) if hugging else mapping.openai_towers(model, prefix)
     rows = towers + mapping.temporal_head(model, head_prefix or "")
     used = {name for row in rows for _, names in row.layers() for name in names}
+    # where all names of the model have a prefix, one without it is something else's
+    if not prefix and unwrapped.prefix and (strays := sorted(used & unwrapped.tensors.keys())):
+        raise errors.CheckpointError(
+            f"{source.name}: the model's names begin with {unwrapped.prefix!r}, but not {', '.join(strays[:5])}"
+        )
+    check_preprocessor(source.name, tensors)
     unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
-    return Recognised(kind, config.checked(model), rows, tensors, unused, left_out)
+    if source.passed_over:
+        beside = ", ".join(source.passed_over)
+        notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
+    if unwrapped.prefix not in ("", prefix):
+        notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
+    return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
 
 
-def openai_kind(source: files.Source, tensors: Mapping[str, np.ndarray], prefix: str) -> str:
+def check_preprocessor(where: str, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises CheckpointError where MMEngine's constants of pixels, of 0..255, are not CLIP's."""
+    for name, usual in (("mean", config.CLIP_MEAN), ("std", config.CLIP_STD)):
+        told = tensors.get(f"state_dict/data_preprocessor.{name}", 255 * np.array(usual)).ravel()
+        if told.shape != (3,) or not np.allclose(told, 255 * np.array(usual), atol=0.1):
+            known = f"only CLIP's is supported, 255 times {usual}"
+            raise errors.CheckpointError(f"{where}: data_preprocessor.{name} is {told.tolist()}: {known}")
+
+
+# what stands before the towers' names and the head's in a format; whatever else does is taken off
+PLACES = {
+    "openai": ("", None),
+    "open_clip": ("", None),
+    "huggingface": ("", None),
+    "actionclip": ("model_state_dict/", "fusion_model_state_dict/module."),
+    "mmaction2": ("state_dict/clip.", "state_dict/adapter."),
+}
+
+
+def openai_kind(source: files.Source, unwrapped: wrappers.Unwrapped, activation: str | None) -> str:
     """Which of the formats with OpenAI's names this is."""
-    if prefix.startswith("model_state_dict/"):
+    prefix, tensors = unwrapped.prefix, unwrapped.tensors
+    if fusion_section(source, prefix) is not None:
         return "actionclip"
-    if prefix.startswith("state_dict/clip."):
+    outside = prefix.removesuffix("clip.")
+    adapter = outside != prefix and any(name.startswith(f"{outside}adapter.") for name in tensors)
+    if adapter or (prefix == PLACES["mmaction2"][0] and "meta" in source.tree):  # as MMEngine writes
         return "mmaction2"
-    if "open_clip_config.json" in source.side:
+    if settings.OPEN_CLIP in source.side or source.activation == "gelu":
         return "open_clip"
-    # OpenAI keeps three scalars, and its state dicts are bare and rounded to float16
-    half = prefix == "" and tensors["visual.conv1.weight"].dtype == np.float16
-    return "openai" if source.scripted or f"{prefix}input_resolution" in tensors or half else "open_clip"
+    # OpenAI keeps three scalars beside its bare names; bare float16 may be anybody's
+    half = prefix == "" and tensors["visual.conv1.weight"].dtype == np.float16 and activation == "quick_gelu"
+    scalars = prefix == "" and "input_resolution" in tensors
+    return "openai" if source.activation == "quick_gelu" or scalars or half else "open_clip"
+
+
+def fusion_section(source: files.Source, prefix: str) -> str | None:
+    """Where an ActionCLIP checkpoint has its head, maybe an empty one; None for what is none."""
+    outside, is_source, _ = prefix.partition("model_state_dict/")
+    section: Any = source.tree
+    for name in filter(None, [*outside.split("/"), "fusion_model_state_dict"]):
+        section = section.get(name) if isinstance(section, Mapping) else None
+    return f"{outside}fusion_model_state_dict/" if is_source and section is not None else None
+
+
+def own_names(source: files.Source, kind: str, unwrapped: wrappers.Unwrapped) -> dict[str, np.ndarray]:
+    """The tensors under the names of their format, without what a framework put in front of them."""
+    prefix, head_prefix = PLACES[kind]
+    places = {unwrapped.prefix: prefix}
+    if head_prefix is not None:
+        head = fusion_section(source, unwrapped.prefix) or f"{unwrapped.prefix.removesuffix('clip.')}adapter."
+        below = [name for name in unwrapped.tensors if name.startswith(head)]
+        while below and all(name.startswith(f"{head}module.") for name in below):
+            head += "module."
+        places[head] = head_prefix
+    renamed = {}
+    for name, tensor in unwrapped.tensors.items():
+        place = next((place for place in places if name.startswith(place)), None)
+        own = name if place is None else places[place] + name.removeprefix(place)
+        if own in renamed:
+            raise errors.CheckpointError(f"{source.name}: holds {own!r} twice, inside and outside of the model")
+        renamed[own] = tensor
+    return renamed
 
 
 OPENAI_NAMES = {
@@ -191,57 +246,38 @@ def check_ranks(where: str, tensors: Mapping[str, np.ndarray], ranks: Mapping[st
         raise errors.CheckpointError(f"{where}: not the shapes of a CLIP with a vision transformer: {', '.join(wrong)}")
 
 
-def flavour(source: files.Source, kind: str, activation: str | None, model: config.ModelConfig) -> dict[str, Any]:
-    """What shapes do not tell: heads, activation and norm eps, from the files beside the weights if there are any."""
-    found: dict[str, Any] = {"activation": activation}
-    if kind == "huggingface" and "config.json" in source.side:
-        found = told_by_huggingface(source, model)
-    elif kind == "open_clip" and "open_clip_config.json" in source.side:
-        found = told_by_open_clip(source, model)
+def flavour(
+    source: files.Source, kind: str, activation: str | None, model: config.ModelConfig
+) -> tuple[dict[str, Any], list[str]]:
+    """What shapes do not tell: heads, activation and norm eps, from the files beside the weights if there are any.
+
+    Returns:
+        Fields of the model, and what has to be said of them.
+    """
+    told: dict[str, Any] = {"activation": source.activation}
+    notes = []
+    if kind == "huggingface" and settings.CONFIG in source.side:
+        told = settings.told_by_huggingface(source, model)
+    elif kind == "open_clip" and settings.OPEN_CLIP in source.side:
+        told = settings.told_by_open_clip(source, model)
     elif kind in ("openai", "actionclip", "mmaction2"):
-        found = {"activation": "quick_gelu"}
+        told = {"activation": "quick_gelu"}
+        if activation is None and source.activation is None:
+            notes.append(
+                f"activation quick_gelu, as {FORMATS[kind]} has it: the file does not say so (--activation gelu if "
+                "its CLIP was another)"
+            )
     if activation is not None:
-        found["activation"] = activation
-    if found["activation"] is None:
+        if told["activation"] not in (None, activation):
+            notes.append(f"activation {activation}, as it was told; by its format or files it is {told['activation']}")
+        told["activation"] = activation
+    if told["activation"] is None:
         raise errors.CheckpointError(
             f"{source.name}: {FORMATS[kind]} weights that do not say their activation. Give the directory that also "
             "holds the model's config file, or say it: --activation quick_gelu for weights that come from OpenAI (and "
             "open_clip models whose name ends in -quickgelu), --activation gelu for the rest of open_clip"
         )
-    return found
-
-
-def told_by_huggingface(source: files.Source, model: config.ModelConfig) -> dict[str, Any]:
-    """Activation, eps and heads by transformers' `config.json`."""
-    try:
-        told = transformers.CLIPConfig.from_dict(source.side["config.json"])
-        vision, text = told.vision_config, told.text_config
-        found = {
-            "activation": vision.hidden_act,
-            "norm_eps": float(vision.layer_norm_eps),
-            "image": dataclasses.replace(model.image, heads=int(vision.num_attention_heads)),
-            "text": dataclasses.replace(model.text, heads=int(text.num_attention_heads)),
-        }
-    except (TypeError, ValueError, AttributeError, hub.StrictDataclassError) as error:
-        raise errors.CheckpointError(f"{source.name}: config.json is not that of a CLIP ({error})") from None
-    if (text.hidden_act, text.layer_norm_eps) != (vision.hidden_act, vision.layer_norm_eps):
-        raise errors.CheckpointError(f"{source.name}: its two towers differ in hidden_act or layer_norm_eps: not CLIP")
-    return found
-
-
-def told_by_open_clip(source: files.Source, model: config.ModelConfig) -> dict[str, Any]:
-    """Activation and heads by `open_clip_config.json`."""
-    try:
-        told = source.side["open_clip_config.json"]["model_cfg"]
-        vision, text = told.get("vision_cfg", {}), told.get("text_cfg", {})
-        image_heads = model.image.width // vision["head_width"] if "head_width" in vision else model.image.heads
-        return {
-            "activation": "quick_gelu" if told.get("quick_gelu", False) else "gelu",
-            "image": dataclasses.replace(model.image, heads=int(image_heads)),
-            "text": dataclasses.replace(model.text, heads=int(text.get("heads", model.text.heads))),
-        }
-    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
-        raise errors.CheckpointError(f"{source.name}: open_clip_config.json is not open_clip's ({error!r})") from None
+    return told, notes
 
 
 def temporal_from_shapes(

@@ -14,7 +14,7 @@ import numpy as np
 import transformers
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import errors, files, formats, mapping
+from actionclip_jax.convert import errors, files, formats, locate, mapping
 from actionclip_jax.models import action_clip
 
 
@@ -35,7 +35,7 @@ def read_any(
         image_size: resize the image positions bicubically to another input size in pixels.
         say: told, line by line, what was recognised.
     """
-    if checkpoint.is_model_directory(name):
+    if str(name).strip() and checkpoint.is_model_directory(name):
         try:
             weights = checkpoint.load(name)
         except config.ConfigError as error:
@@ -58,13 +58,15 @@ def import_weights(
     """What was read from a PyTorch checkpoint, as this project's parameters."""
     found = formats.recognise(source, activation, frames)
     say(f"{source.name}: {found.describe()}")
+    for note in found.notes:
+        say(f"note: {note}")
     if found.left_out:
         say(f"left out (not the model): {', '.join(found.left_out)}")
     if found.unused:
         say(f"kept aside (no computation uses them): {', '.join(sorted(found.unused))}")
     dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
     provenance = {
-        "source": pathlib.Path(source.name).name if pathlib.Path(source.name).exists() else source.name,
+        "source": pathlib.Path(source.name).expanduser().resolve().name if is_here(source.name) else source.name,
         "sha256": source.sha256(),
         "format": found.format,
         "dtypes": dtypes,
@@ -72,10 +74,15 @@ def import_weights(
     }
     source.tree = {}  # so that to_params can free each tensor once it is used
     params = mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors)
-    beside = source.path.parent if source.path.name in files.WEIGHT_FILES else None
-    own = beside and (beside / "tokenizer.json").is_file()
-    tokenizer = text.load_tokenizer(beside if own else None, found.model.text.vocabulary)
+    beside = source.path.parent if source.path.name in locate.WEIGHT_FILES else None
+    own = beside if beside and text.has_tokenizer(beside) else None
+    tokenizer = text.load_tokenizer(own, found.model.text.vocabulary)
     return checkpoint.Weights(found.model, params, tokenizer, provenance, found.unused)
+
+
+def is_here(name: str) -> bool:
+    """Whether the name is that of a file or directory, not of a hub repository."""
+    return pathlib.Path(name).expanduser().exists()
 
 
 def resize_image(weights: checkpoint.Weights, size: int) -> checkpoint.Weights:
@@ -108,6 +115,11 @@ def export(
         raise errors.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *found]))
     rows = export_rows(model, target)
     tensors, notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
+    returns = weights.provenance.get("format") == target
+    if target == "actionclip" and model.temporal.head in ("Conv_1D", "LSTM", "Transf_cls") and not returns:
+        # ActionCLIP makes this table for every head, wants it on loading, and reads it in Transf alone
+        table = np.zeros((model.text.context, model.embed_width), np.float32)
+        tensors = {f"{formats.PLACES['actionclip'][1]}frame_position_embeddings.weight": table} | tensors
     if target == "huggingface":
         write_huggingface(path, model, tensors, weights.tokenizer)
     elif target == "actionclip":
@@ -144,13 +156,29 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
     for name, tower in (("image", model.image), ("text", model.text)):
         if tower.heads * 64 != tower.width:
             found.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
+    if (model.image.mean, model.image.std) != (config.CLIP_MEAN, config.CLIP_STD):
+        found.append(
+            f"it means CLIP's normalisation of pixels, the model has mean {model.image.mean} and deviation "
+            f"{model.image.std}"
+        )
+    return found + (head_not_expressible(model) if target == "actionclip" else [])
+
+
+def head_not_expressible(model: config.ModelConfig) -> list[str]:
+    """Where a temporal head is not the one that ActionCLIP builds, whose sizes are fixed but for the widths."""
+    temporal, found = model.temporal, []
     if temporal.head == "Conv_1D" and not temporal.legacy_layout:
         found.append("it means Conv_1D's legacy layout over channels, the model convolves over time")
-    if temporal.head == "Transf" and (temporal.norm_eps, temporal.positions) != (1e-12, model.text.context):
-        found.append(
-            f"it means a Transf head with eps 1e-12 and {model.text.context} positions, the model has "
-            f"{temporal.norm_eps:g} and {temporal.positions}"
-        )
+    wanted = {
+        "Transf": {"depth": 6, "heads": model.text.width // 64, "positions": model.text.context, "norm_eps": 1e-12},
+        "Transf_cls": {"depth": 6, "heads": 8, "positions": model.frames},
+    }.get(temporal.head, {})
+    has = dataclasses.asdict(temporal)
+    found += [
+        f"it means a {temporal.head} head with {name} {value}, the model has {has[name]}"
+        for name, value in wanted.items()
+        if has[name] != value
+    ]
     return found
 
 
@@ -160,8 +188,8 @@ def export_rows(model: config.ModelConfig, target: str) -> list[mapping.Row]:
         return mapping.huggingface_towers(model)
     if target == "openai":
         return mapping.openai_towers(model)
-    towers = mapping.openai_towers(model, "model_state_dict/")
-    return towers + mapping.temporal_head(model, "fusion_model_state_dict/module.")
+    towers, head = formats.PLACES["actionclip"]
+    return mapping.openai_towers(model, towers) + mapping.temporal_head(model, head)
 
 
 def restore_dtypes(
@@ -205,10 +233,23 @@ def write_huggingface(
     tensors: Mapping[str, np.ndarray],
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> None:
-    """A directory that transformers' CLIPModel.from_pretrained reads."""
+    """A directory that transformers' CLIPModel.from_pretrained and CLIPProcessor.from_pretrained read."""
     files.write(directory / "model.safetensors", tensors)
     huggingface_config(model).save_pretrained(directory)
+    image, size = model.image, model.image.size
+    pil_processor()(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=list(image.mean),
+        image_std=list(image.std),
+    ).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+
+
+def pil_processor() -> type:
+    """transformers' image processor of CLIP that computes with Pillow, and so needs no torchvision."""
+    newer = hasattr(transformers, "CLIPImageProcessorPil")
+    return transformers.CLIPImageProcessorPil if newer else transformers.CLIPImageProcessor
 
 
 def huggingface_config(model: config.ModelConfig) -> transformers.CLIPConfig:

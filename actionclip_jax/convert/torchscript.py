@@ -1,9 +1,11 @@
 """Parameters out of a TorchScript archive, as OpenAI publishes CLIP, without PyTorch and without running anything."""
 
+import contextlib
 import io
 import math
 import pathlib
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from actionclip_jax.convert import errors, limits
+
+SCRIPTS, SCRIPT_BYTES = 100, 1 << 20  # of an archive's code that are looked at: OpenAI's has 20 small files
 
 
 def is_archive(path: pathlib.Path) -> bool:
@@ -38,6 +42,18 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise errors.CheckpointError(
             f"{path}: not a readable TorchScript archive ({errors.first_line(error)})"
         ) from None
+
+
+def read_activation(path: pathlib.Path) -> str | None:
+    """The activation that an archive's code computes, which is looked at as text: gelu, quick_gelu, or neither."""
+    code = b""
+    with contextlib.suppress(*errors.UNREADABLE), zipfile.ZipFile(path) as archive:
+        for name in [name for name in archive.namelist() if "/code/" in name and name.endswith(".py")][:SCRIPTS]:
+            with archive.open(name) as script:
+                code += script.read(SCRIPT_BYTES)
+    if re.search(rb"\bgelu\(", code):
+        return "gelu"
+    return "quick_gelu" if re.search(rb"\bsigmoid\(", code) else None
 
 
 def stored_bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:

@@ -1,7 +1,8 @@
 """Proof of a conversion: the same weights in an independent PyTorch model must give the same features.
 
 The towers are transformers' CLIPModel; the temporal heads, which nobody else publishes as a package, are built here
-from torch.nn. Weights go from the source file into PyTorch by a way of their own, not through `mapping`.
+from torch.nn. Weights go from the source file into PyTorch by a way of their own, not through `mapping`; pictures and
+texts by transformers' own processor and tokenizer, set up by the files beside the weights.
 """
 
 import contextlib
@@ -9,7 +10,8 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +19,9 @@ import torch
 import transformers
 
 from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import files, formats, run
+from actionclip_jax.convert import files, formats, locate, run, settings
+from actionclip_jax.convert import pixels as pixel_settings
+from actionclip_jax.data import views
 from actionclip_jax.models import action_clip, clip
 
 LIMIT = 1e-4  # of the largest error relative to the largest value
@@ -51,44 +55,84 @@ def verify(source_name: str | os.PathLike, directory: str | os.PathLike, activat
     Ours come from the model directory as it lies on disk, and are gone from memory before PyTorch's model is built.
     """
     model = checkpoint.load_config(directory)
-    rng = np.random.default_rng(0)
-    size = model.image.size
-    frames = rng.integers(0, 256, (2, model.frames, size, size, 3), np.uint8)
+    shape = (2, model.frames, model.image.size + 10, model.image.size + 31, 3)
+    pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     prompts = text.fill(["archery", "playing the violin"], text.ACTIONCLIP_TEMPLATES[:4])
-    tokens = text.tokenize(text.default_tokenizer(), prompts, model.text.context)
-    ours = our_features(directory, frames, tokens)
-    theirs = torch_features(formats.recognise(files.read(source_name), activation, model.frames), frames, tokens)
+    ours = our_features(directory, pictures, prompts)
+    source = files.read(source_name)
+    theirs = torch_features(source, formats.recognise(source, activation, model.frames), pictures, prompts)
     return [compare(name, ours[name], theirs[name]) for name in theirs]
 
 
-def our_features(directory: str | os.PathLike, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
-    """uint8 [B, T, S, S, 3] and token ids [N, L] -> everything that is compared, by this project's model."""
+def our_features(directory: str | os.PathLike, pictures: np.ndarray, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+    """uint8 [B, T, H, W, 3] and N texts -> everything that is compared, by this project's model.
+
+    The short side of the pictures becomes the model's size, as CLIP has it; testing with videos keeps some more.
+    """
     weights = checkpoint.load(directory)
+    image = weights.model.image
     model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
+    tokens = text.tokenize(weights.tokenizer, prompts, weights.model.text.context)
+    transform = views.view_transform(image.size, resize=image.size)
+    frames = np.stack([[transform(picture)[0] for picture in clip] for clip in pictures])
 
     @jax.jit
     def features(model: action_clip.ActionClip) -> dict[str, jax.Array]:
         per_frame = model.encode_frames(frames)
         clips, texts = action_clip.unit_norm(model.encode_clip(per_frame)), model.encode_text(tokens)
-        logits = model.logits(clips, texts)
-        return {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
+        named = {"frame features": per_frame, "clip features": clips, "text features": texts}
+        return {"pixels": clip.normalize(frames, image), **named, "logits": model.logits(clips, texts)}
 
     return {name: np.asarray(array) for name, array in features(model).items()}
 
 
 @torch.inference_mode()
-def torch_features(source: formats.Recognised, frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+def torch_features(
+    source: files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
+) -> dict[str, np.ndarray]:
     """The same by PyTorch."""
-    towers, head = torch_towers(source), TorchHead(source)
-    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(clip.MEAN)) / torch.tensor(clip.STD)
-    per_frame = image_features(towers, source, pixels.movedim(-1, 2))
-    ids = torch.from_numpy(tokens).long()
-    hidden = towers.text_model(input_ids=ids).last_hidden_state
-    texts = unit(towers.text_projection(hidden[torch.arange(len(ids)), ids.argmax(dim=1)]))
+    towers, head = torch_towers(recognised, told_config(source)), TorchHead(recognised)
+    processor, tokenizer = image_processor(source, recognised), own_tokenizer(source)
+    flat = processor(list(pictures.reshape(-1, *pictures.shape[2:])), return_tensors="pt")["pixel_values"]
+    pixels = flat.unflatten(0, pictures.shape[:2])
+    per_frame = image_features(towers, recognised, pixels)
+    length = towers.config.text_config.max_position_embeddings
+    ids = tokenizer(list(prompts), padding="max_length", max_length=length, return_tensors="pt")["input_ids"]
+    texts = unit(towers.text_projection(towers.text_model(input_ids=ids).pooler_output))
     clips = unit(head(per_frame))
     logits = towers.logit_scale.exp() * clips @ texts.T
     named = {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
-    return {name: tensor.numpy() for name, tensor in named.items()}
+    return {name: tensor.numpy() for name, tensor in {"pixels": pixels.movedim(2, -1), **named}.items()}
+
+
+def told_config(source: files.Source) -> transformers.CLIPConfig | None:
+    """What transformers makes of the `config.json` beside the weights, if there is one."""
+    told = source.side.get(settings.CONFIG)
+    return None if told is None else transformers.CLIPConfig.from_dict(told)
+
+
+def own_tokenizer(source: files.Source) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer beside the weights, as transformers reads it, or CLIP's."""
+    beside = source.path.parent
+    if source.path.name not in locate.WEIGHT_FILES or not text.has_tokenizer(beside):
+        return text.default_tokenizer()
+    return transformers.CLIPTokenizerFast.from_pretrained(beside, local_files_only=True)
+
+
+def image_processor(source: files.Source, recognised: formats.Recognised) -> Any:
+    """transformers' processor of pictures, by the files beside the weights where there are any, else as CLIP has it.
+
+    open_clip's settings are put in transformers' words, so that torchvision is not needed.
+    """
+    size = recognised.model.image.size
+    short = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
+    told = source.side.get(settings.OPEN_CLIP, {}).get("preprocess_cfg")
+    if told is not None and recognised.format != "huggingface":
+        names = {"image_mean": told.get("mean"), "image_std": told.get("std")}
+        return run.pil_processor()(**short, **{name: value for name, value in names.items() if value is not None})
+    if source.side.keys() & {pixel_settings.PREPROCESSOR, pixel_settings.PROCESSOR}:
+        return run.pil_processor().from_pretrained(source.path.parent, local_files_only=True, size=short["size"])
+    return run.pil_processor()(**short)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
@@ -101,17 +145,18 @@ def float_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array.astype(np.float32, copy=False)) for name, array in arrays.items()}
 
 
-def torch_towers(source: formats.Recognised) -> transformers.CLIPModel:
-    """transformers' CLIP with the weights of the source."""
+def torch_towers(source: formats.Recognised, told: transformers.CLIPConfig | None = None) -> transformers.CLIPModel:
+    """transformers' CLIP with the weights of the source, by `told` or else by what was recognised."""
+    described = told if told is not None and source.format == "huggingface" else run.huggingface_config(source.model)
     with torch.device("meta"):  # no memory for weights that are replaced at once
-        towers = transformers.CLIPModel._from_config(run.huggingface_config(source.model), attn_implementation="eager")
+        towers = transformers.CLIPModel._from_config(described, attn_implementation="eager")
     tensors = {name: array for name, array in source.tensors.items() if not name.startswith(HEAD_PREFIXES)}
     if source.format == "huggingface":
         state = float_tensors(tensors)
     else:
         state = {}
         for name in list(tensors):
-            short = re.sub(r"^(model_state_dict/|state_dict/)?(module\.|clip\.)?", "", name).replace(".net.", ".")
+            short = name.removeprefix(formats.PLACES[source.format][0]).replace(".net.", ".")
             if short != "visual.time_embedding":
                 state |= hugging_names(short, float_tensors({short: tensors[name]})[short])
     towers.load_state_dict(state, strict=True, assign=True)
@@ -120,7 +165,7 @@ def torch_towers(source: formats.Recognised) -> transformers.CLIPModel:
     return towers.eval()
 
 
-HEAD_PREFIXES = ("fusion_model_state_dict/", "state_dict/adapter.")
+HEAD_PREFIXES = tuple(head for _, head in formats.PLACES.values() if head)
 RENAMED = (  # OpenAI's name -> transformers', applied in order
     (r"^visual\.conv1", "vision_model.embeddings.patch_embedding"),
     (r"^visual\.class_embedding", "vision_model.embeddings.class_embedding"),
@@ -202,10 +247,9 @@ class TorchHead(torch.nn.Module):
             self.transformer = torch.nn.ModuleDict({"transformer_enc": encoder})
             self.transformer.cls_token = torch.nn.Parameter(torch.empty(1, 1, width))
             self.transformer.pos_embed = torch.nn.Parameter(torch.empty(1, temporal.positions + 1, width))
-        head = {name: array for name, array in source.tensors.items() if name.startswith(HEAD_PREFIXES)}
-        tensors = float_tensors(head)
-        names = {re.sub(r"^.*?(state_dict/adapter\.|state_dict/(module\.)?)", "", name): name for name in tensors}
-        self.load_state_dict({short: tensors[name] for short, name in names.items()}, strict=True)
+        prefix = formats.PLACES[source.format][1]
+        head = {name: array for name, array in source.tensors.items() if prefix and name.startswith(prefix)}
+        self.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in float_tensors(head).items()})
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

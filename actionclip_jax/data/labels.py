@@ -67,7 +67,7 @@ def _letters(name: str) -> str:
 
 def describe_splitting(names: Sequence[str]) -> str | None:
     """What is said of names that are split into words, if any are."""
-    changed = [name for name in names if split_name(name) != name.lower()]
+    changed = [name for name in names if split_name(name).lower() != name.lower()]
     if not changed:
         return None
     more = f", and {len(changed) - 1} more joined names alike" if len(changed) > 1 else ""

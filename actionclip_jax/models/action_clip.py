@@ -39,7 +39,7 @@ class ActionClip(nnx.Module):
     def encode_frames(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Frames [B, T, S, S, 3] of 0..255 -> float32 features [B, T, E] ([B, 1, E] with joint attention)."""
         with self.precision():
-            return self.image(clip.normalize(frames), key).astype(jnp.float32)
+            return self.image(clip.normalize(frames, self.image.model.image), key).astype(jnp.float32)
 
     def encode_clip(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Frame features [B, T, E] -> float32 clip features [B, E], not normalised."""

@@ -9,13 +9,10 @@ from flax import nnx
 from actionclip_jax import config
 from actionclip_jax.models import layers
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images, RGB in 0..1
-STD = (0.26862954, 0.26130258, 0.27577711)
 
-
-def normalize(frames: jax.Array) -> jax.Array:
-    """uint8 RGB [..., 3] -> float32 with CLIP's mean and deviation taken out."""
-    return (frames.astype(jnp.float32) / 255 - jnp.array(MEAN)) / jnp.array(STD)
+def normalize(frames: jax.Array, image: config.ImageConfig) -> jax.Array:
+    """RGB [..., 3] of 0..255 -> float32 with the model's mean and deviation taken out."""
+    return (frames.astype(jnp.float32) / 255 - jnp.array(image.mean)) / jnp.array(image.std)
 
 
 def patchify(images: jax.Array, patch: int) -> jax.Array:

@@ -1,0 +1,81 @@
+"""What training frameworks put around a model's tensors: found by what the names share, and taken off."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from actionclip_jax.convert import errors
+
+ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight")  # OpenAI's name, transformers'
+# in the midst of names: torch.compile's, FSDP's, activation checkpointing's and Accelerate's
+TRANSPARENT = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
+# dictionaries and single values that are not the model
+NOT_THE_MODEL = re.compile(
+    r"(\w*optimizer|lr_scheduler|scheduler|param_scheduler|\w*scaler|amp|message_hub|meta|loss|exp_avg|momentum)\w*"
+    r"|callbacks|loops|hparams|hyper_parameters|rng_state\w*|random_state\w*|epoch|\w*steps?|iter\w*|n_averaged"
+    r"|best_(acc|loss|metric|score|top)\w*"
+)
+AVERAGED = re.compile(r"(\w*_)?(ema|swa|polyak)(_\w*)?|averaged?_(model|weights)", re.IGNORECASE)  # copies of the model
+
+
+@dataclasses.dataclass
+class Unwrapped:
+    """A checkpoint's tensors, and where its one model is among them."""
+
+    tensors: dict[str, np.ndarray]
+    prefix: str  # the names of the model's towers begin with it
+    left_out: list[str]  # parts of the file that are not the model
+
+
+def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
+    """Finds the model among a file's tensors, whose names join nested dictionaries by `/`.
+
+    Where the file also holds an averaged copy of the model, the copy is left out.
+
+    Raises:
+        CheckpointError: no CLIP with a vision transformer, or several.
+    """
+    tensors = without_transparent(where, tensors)
+    other = {name: part for name in tensors if (part := find_part(NOT_THE_MODEL, name, "/"))}
+    prefixes = find_prefixes([name for name in tensors if name not in other])
+    candidates = [prefix for prefix in prefixes if not find_part(AVERAGED, prefix, "./")] or prefixes
+    if not candidates:
+        known = ", ".join(sorted(tensors.keys() - other.keys())[:5]) or "none at all"
+        raise errors.CheckpointError(
+            f"{where}: not a CLIP with a vision transformer. Expected tensors like {' or '.join(map(repr, ANCHORS))}, "
+            f"found {known}"
+        )
+    if len(candidates) > 1:
+        raise errors.CheckpointError(
+            f"{where}: holds {len(candidates)} models, under {', '.join(map(repr, candidates))}: save the one that is "
+            "meant in a file of its own"
+        )
+    prefix = candidates[0]
+    copies = {name: find_part(AVERAGED, name.removeprefix(prefix), "./") for name in tensors.keys() - other.keys()}
+    other |= {name: part for name, part in copies.items() if part}
+    kept = {name: tensor for name, tensor in tensors.items() if name not in other}
+    return Unwrapped(kept, prefix, sorted(set(other.values())))
+
+
+def without_transparent(where: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors without the parts of their names that only say how they were run."""
+    renamed = {TRANSPARENT.sub("", name): tensor for name, tensor in tensors.items()}
+    if len(renamed) < len(tensors):
+        raise errors.CheckpointError(f"{where}: holds tensors twice, with and without a wrapper such as '_orig_mod.'")
+    return renamed
+
+
+def find_prefixes(names: list[str]) -> list[str]:
+    """What stands before the anchors: a prefix for each model."""
+    found = {name.removesuffix(anchor) for name in names for anchor in ANCHORS if name.endswith(anchor)}
+    return sorted(prefix for prefix in found if not prefix or prefix[-1] in "./")
+
+
+def find_part(pattern: re.Pattern, name: str, separators: str) -> str | None:
+    """The name up to its first part that matches as a whole, if there is one."""
+    for part in re.finditer(f"[^{re.escape(separators)}]+", name):
+        if pattern.fullmatch(part[0]):
+            return name[: part.end()]
+    return None
