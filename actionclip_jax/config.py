@@ -125,6 +125,7 @@ class SourceConfig:
     videos: str = ""  # where the files named by a list are; by default beside the list
     labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
     split: str = ""  # of sources that hold several: train, validation, test
+    depth: int = 1  # of folders: how many levels below the path the classes lie; 0: a video's own folder is its class
     fold: int = 1  # of UCF101 and HMDB51: which of the three official splits
     split_names: bool = True  # ApplyEyeMakeup -> apply eye makeup
     ignore_columns: str = ""  # of a list: headings, separated by commas, of columns that say nothing of a clip
@@ -222,6 +223,7 @@ DATA_LIMITS = {
     **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "short_side"), (0, None)),
     **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
     "hue": (0, 0.5),
+    "depth": (0, 16),
     "fold": (1, 3),
     "rand_magnitude": (0, 30),
     "workers": (-1, 1024),

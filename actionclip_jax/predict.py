@@ -32,7 +32,7 @@ class Prediction:
     labels: tuple[str, ...]
     probabilities: np.ndarray  # [C] float32, in the order of the labels; sums to 1
     frames: np.ndarray  # [V, T] int64: the frames used, by temporal view
-    timestamps: np.ndarray  # [V, T] float64: their times in seconds since the first frame
+    timestamps: np.ndarray  # [V, T] float64: their times in seconds on a player's clock
     note: str | None  # what is wrong with the file although it could be used
     images: np.ndarray | None = None  # [T, S, S, 3] uint8: what the model saw of the first view, if asked for
     texts: tuple[str, ...] = ()  # what the model read for each label: joined names are split into words

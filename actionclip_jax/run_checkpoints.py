@@ -247,12 +247,10 @@ def require_everywhere(holds: bool, why: str) -> None:
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:
-    """How the run differs from the one saved, a line for each setting."""
-    # tuples become lists, as in the saved one; settings younger than that had their defaults then
-    now, default = (json.loads(json.dumps(config.to_dict(some))) for some in (run, run_config.TrainConfig()))
-    then = {**config_file.flatten(default), **config_file.flatten(saved)}
-    return [
-        f"{name}: {then[name]!r} then, {value!r} now"
-        for name, value in config_file.flatten(now).items()
-        if then[name] != value
-    ]
+    """How the run differs from the one saved, a line for each setting. One that came later had its default."""
+    usual, now = (
+        config_file.flatten(json.loads(json.dumps(config.to_dict(each))))  # tuples become lists, as in the saved one
+        for each in (run_config.TrainConfig(), run)
+    )
+    then = usual | config_file.flatten(saved)
+    return [f"{name}: {then[name]!r} then, {now.get(name)!r} now" for name in then if then[name] != now.get(name)]

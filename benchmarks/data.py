@@ -37,6 +37,7 @@ from PIL import Image
 from actionclip_jax import config, flops
 from actionclip_jax.data import (
     encode,
+    find,
     pipeline,
     prepare,
     readers,
@@ -44,7 +45,6 @@ from actionclip_jax.data import (
     samples,
     sampling,
     table,
-    video,
     video_index,
 )
 
@@ -458,7 +458,7 @@ def prepare_storages(options: argparse.Namespace) -> list[Storage]:
         folder = options.cache / f"film-{options.count}"
         folder.mkdir(parents=True, exist_ok=True)
         return make_storages(folder, make_videos(folder, options.count))
-    paths = video.find_videos([options.videos])
+    paths = find.find_below(options.videos).videos
     chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[: options.count])
     paths = [paths[number].absolute() for number in chosen]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]

@@ -12,7 +12,7 @@ import videos
 from PIL import Image
 
 from actionclip_jax import checkpoint, cli, config, metrics, predict, text, timeline
-from actionclip_jax.data import stream, video, views
+from actionclip_jax.data import stream, upright, video, views
 
 LABELS = ("archery", "playing the violin", "surfing")
 PLAIN = {"templates": ("{}",)}
@@ -150,7 +150,7 @@ class Counted(np.ndarray):
 
 
 def test_a_long_video_is_never_held_as_a_whole(model, tmp_path, monkeypatch):
-    path, original, alive, most = videos.write(tmp_path / "long.mp4", frames=400), video.to_upright_rgb, set(), []
+    path, original, alive, most = videos.write(tmp_path / "long.mp4", frames=400), upright.to_upright_rgb, set(), []
 
     def convert(frame, short_side):
         image = original(frame, short_side).view(Counted)
@@ -159,7 +159,7 @@ def test_a_long_video_is_never_held_as_a_whole(model, tmp_path, monkeypatch):
         most.append(len(alive))
         return image
 
-    monkeypatch.setattr(video, "to_upright_rgb", convert)
+    monkeypatch.setattr(upright, "to_upright_rgb", convert)
     monkeypatch.setattr(views, "view_transform", lambda size: lambda image: image[None, :size, :size])
     found = timeline.follow(model, path, LABELS, window=0.16, batch_size=2, **PLAIN)
     assert len(found.times) == 397 and len(most) == 400 and max(most) <= (timeline.AHEAD + 2) * 8

@@ -6,12 +6,13 @@ import pickle
 import struct
 
 import av
+import cv2
 import numpy as np
 import pytest
 import videos
 from PIL import Image
 
-from actionclip_jax.data import sampling, synthetic, video, video_index, views
+from actionclip_jax.data import find, pictures, sampling, stream, synthetic, upright, video, video_index, views
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -180,8 +181,7 @@ def test_edit_lists_hide_frames_without_being_called_damage(skipped, millisecond
     [
         (".mp4", {"mux": {"movflags": "faststart"}}, True),
         (".avi", {"codec": "mpeg4"}, True),
-        (".mkv", {}, False),  # Matroska does not say how many frames there are
-        (".ts", {}, False),
+        (".ts", {}, False),  # says neither how many frames there are nor how long it is
     ],
 )
 def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, noted, tmp_path):
@@ -190,6 +190,51 @@ def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, argu
     assert 40 < frames.length < 80
     expected = f"truncated: {frames.length} of 120 frames decode; those were used" if noted else None
     assert frames.note == expected
+
+
+CUT = {  # name: (suffix, arguments of videos.write); headers that say how long it is, not how many frames there are
+    "mkv": (".mkv", {}),
+    "mkv with sound": (".mkv", {"audio": True}),
+    "mkv without tags": (".mkv", {"mux": {"write_crc32": "0"}}),
+    "webm": (".webm", {"codec": "libvpx"}),
+    "flv": (".flv", {}),
+    "wmv": (".wmv", {"codec": "msmpeg4v3"}),
+    "mxf": (".mxf", {"codec": "mpeg2video"}),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_half_a_video_is_told_by_the_duration_its_header_promises(name, tmp_path):
+    suffix, arguments = CUT[name]
+    path = videos.write(tmp_path / f"video{suffix}", frames=100, **arguments)
+    if name == "mkv without tags":
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    assert video.read_frames(path, choose(0), keep).note is None
+    frames = video.read_frames(videos.cut(path), np.arange, keep)
+    assert 40 <= frames.length <= 60
+    assert frames.note.startswith(f"truncated: ends at {frames.length / 25:.1f} of 4.")
+    grid = stream.Grid(path, 0.5, keep)
+    assert len(list(grid)) and grid.note == frames.note
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments"),
+    [
+        (".mkv", {"frames": 10, "audio": True}),  # the sound goes on
+        (".flv", {"frames": 10, "audio": True}),
+        (".mkv", {"frames": 12, "pts": [*range(0, 400, 40), 2400, 4400]}),  # pictures that stay long
+        (".mkv", {"frames": 1, "audio": True}),  # a picture to hear music by
+        (".mkv", {"frames": 10, "pts": list(range(1500, 1900, 40))}),  # begins at 1.5 s
+        (".wmv", {"frames": 10, "codec": "msmpeg4v3", "pts": list(range(1500, 1900, 40)), "audio": True}),
+        (".avi", {"frames": 40, "codec": "mpeg4", "audio": True}),  # with a frame that was dropped
+    ],
+)
+def test_a_whole_video_is_not_called_truncated(suffix, arguments, tmp_path):
+    path = videos.write(tmp_path / f"video{suffix}", **arguments)
+    data = path.read_bytes()
+    for content in (data, data.replace(b"DURATION", b"DURATIOX")):
+        path.write_bytes(content)
+        assert video.read_frames(path, choose(0), keep).note is None
 
 
 def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path):
@@ -324,6 +369,63 @@ def test_a_video_error_survives_the_way_from_a_worker_process():
     assert (error.path, error.reason, str(error)) == ("a.mp4", "no such file", "a.mp4: no such file")
 
 
+FAULTS = (ValueError("31 is not a valid Type"), AssertionError(), OverflowError("too large"), MemoryError())
+FAULTS += (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), cv2.error("broken"), KeyError("x"))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_whatever_a_library_raises_names_the_video(fault, tmp_path, monkeypatch):
+    def fail(*given):
+        raise fault
+
+    path = videos.write(tmp_path / "a.mp4", 5)
+    with pytest.raises(video.VideoError, match=r"^.*img: frame 0 cannot be decoded"):
+        pictures.read_pictures("img", fail, np.zeros(1), choose(0), keep, None)
+    monkeypatch.setattr(upright, "read_display_matrix", fail)
+    with pytest.raises(video.VideoError) as caught:
+        video.read_frames(path, choose(0), keep)
+    assert caught.value.path == str(path) and caught.value.reason
+    with pytest.raises(video.VideoError) as caught:
+        list(stream.Grid(path, 0.1, keep))
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("mistake", [TypeError("mine"), ValueError("mine"), KeyboardInterrupt()])
+def test_a_mistake_of_the_caller_is_not_blamed_on_the_video(mistake, tmp_path):
+    def fail(*given):
+        raise mistake
+
+    path = videos.write(tmp_path / "a.mp4", 5)
+    for read in (
+        lambda: video.read_frames(path, fail, keep),
+        lambda: video.read_frames(path, choose(0), fail),
+        lambda: list(stream.Grid(path, 0.1, fail)),
+        lambda: pictures.read_pictures("img", lambda number: np.zeros((4, 4, 3)), np.zeros(1), choose(0), fail, None),
+    ):
+        with pytest.raises(type(mistake)) as caught:
+            read()
+        assert caught.value is mistake
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", "chroma-derived-nc"])
+def test_colours_that_are_not_converted_are_refused_by_name(matrix, tmp_path):
+    path = videos.write(tmp_path / "a.mkv", 3, pix_fmt="yuv444p", options={"x264-params": f"colormatrix={matrix}"})
+    with pytest.raises(video.VideoError, match=r"its colours cannot be converted .*colour matrix \d+ of ITU-T H.273"):
+        video.read_frames(path, choose(0), keep)
+
+
+def test_a_title_that_is_not_utf8_does_no_harm(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=25)
+        track.width, track.height, track.pix_fmt = videos.WIDTH, videos.HEIGHT, "yuv420p"
+        track.metadata["title"] = container.metadata["title"] = "a cafe"
+        container.mux(track.encode(av.VideoFrame.from_ndarray(videos.draw_frame(7), format="rgb24")))
+        container.mux(track.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"a cafe", b"a caf\xe9"))
+    assert video.read_frames(path, np.arange, videos.read_number).images == [7]
+
+
 def test_a_choice_beyond_the_video_is_refused(tmp_path):
     path = videos.write(tmp_path / "video.mp4")
     with pytest.raises(ValueError, match="were chosen from a video of 40 frames"):
@@ -349,54 +451,7 @@ def test_file_names_that_look_like_something_else_are_read(tmp_path, monkeypatch
     for name in ("part: 1 %03d [x]*.mp4", "-i.mp4", "видео.mp4", os.fsdecode(b"\xff.mp4")):
         pathlib.Path(name).write_bytes(data)
         assert video.read_frames(name, choose(0), keep).length == 40
-        assert video.find_videos([name]) == [pathlib.Path(name)]
-
-
-def test_inputs_may_be_files_directories_and_globs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.mp4", "a.AVI", "deep/er/c.webm", "deep/d.mkv", "deep/notes.txt", "deep/._d.mkv", "odd.bin"):
-        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(name).touch()
-
-    def find(*inputs):
-        return [str(path) for path in video.find_videos(inputs)]
-
-    everything = ["a.AVI", "b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert find(".") == everything
-    assert find("**/*") == everything
-    assert find("*.mp4", "deep") == ["b.mp4", "deep/d.mkv", "deep/er/c.webm"]
-    assert find("deep/**/*.webm") == find("d*/e*") == ["deep/er/c.webm"]
-    assert find("odd.bin", "b.mp4", ".", str(tmp_path / "b.mp4")) == ["odd.bin", "b.mp4", "a.AVI", *everything[2:]]
-    assert find(str(tmp_path / "d*")) == [str(tmp_path / "deep/d.mkv"), str(tmp_path / "deep/er/c.webm")]
-
-
-def test_linked_directories_are_entered_once_and_hidden_ones_are_not(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("set/a/1.mp4", "set/z/2.mp4", "set/.trash/3.mp4", "beside/4.mp4", "beside/.cache/5.mp4", "beside/6"):
-        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(name).touch()
-    links = {"set/a/loop": "..", "set/a/above": "../..", "set/a/other": "../z", "set/y": "../beside", "set/x": "y"}
-    links |= {"set/gone.mp4": "nowhere", "set/gone": "nowhere", "set/gone.txt": "nowhere"}
-    for link, target in links.items():
-        pathlib.Path(link).symlink_to(target)
-    everything = ["set/a/1.mp4", "set/gone", "set/gone.mp4", "set/x/4.mp4", "set/z/2.mp4"]
-    for given in ("set", "se*", "./set/"):
-        assert [str(path) for path in video.find_videos([given])] == everything
-    assert [str(path) for path in video.find_videos(["**/*.mp4"])] == sorted(
-        ["beside/4.mp4", *everything[:1], *everything[2:3], *everything[4:]]
-    )
-    assert [str(path) for path in video.find_videos(["set/.trash", "beside/.cache/*"])] == [
-        "set/.trash/3.mp4",
-        "beside/.cache/5.mp4",
-    ]
-
-
-def test_every_input_that_matches_nothing_is_named(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError) as caught:
-        video.find_videos([str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"])
-    for name in (str(tmp_path), "nowhere.mp4", f"{tmp_path}/*.mov"):
-        assert name in str(caught.value)
+        assert find.find_videos([name]) == ([pathlib.Path(name)], [])
 
 
 @pytest.mark.parametrize("shape", synthetic.SHAPES)

@@ -1,10 +1,12 @@
 """Writes small odd videos whose frames carry their own number, and decodes videos in the plainest way."""
 
 import fractions
+import io
 import itertools
 
 import av
 import numpy as np
+from PIL import Image
 
 BITS = 10
 WIDTH, HEIGHT = 16 * BITS, 64  # the number as vertical bars above, a moving texture below
@@ -153,3 +155,60 @@ def decode_everything(path):
             for frame in frames:
                 images.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
                 times.append(frame.pts)
+
+
+def _box(kind, *content):
+    content = b"".join(content)
+    return (8 + len(content)).to_bytes(4, "big") + kind.encode() + content
+
+
+def _full_box(kind, version, flags, *content):
+    return _box(kind, bytes([version]), flags.to_bytes(3, "big"), *content)
+
+
+def write_tiled_avif(path, tile=64):
+    """A picture of 2 x 2 tiles as HEIF stores it; the path, and the whole [2 tile, 2 tile, 3] as the tiles decode."""
+    pictures = [Image.fromarray(draw_frame(number)).resize((tile, tile)) for number in (1, 2, 3, 4)]
+    files = []
+    for picture in pictures:
+        data = io.BytesIO()
+        picture.save(data, "AVIF", subsampling="4:4:4")
+        files.append(data.getvalue())
+    whole = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
+    start = files[0].index(b"av1C") - 4
+    codec = files[0][start : start + int.from_bytes(files[0][start : start + 4], "big")]
+    payloads = [file[file.index(b"mdat") + 4 :] for file in files]
+    grid = bytes([0, 0, 1, 1]) + (2 * tile).to_bytes(2, "big") * 2  # version, flags, rows - 1, columns - 1, size
+
+    def number(value, size=2):
+        return value.to_bytes(size, "big")
+
+    def entry(item, kind):
+        return _full_box("infe", 2, 0 if kind == "grid" else 1, number(item), number(0), kind.encode(), b"\0")
+
+    def size(side):
+        return _full_box("ispe", 0, 0, number(side, 4), number(side, 4))
+
+    properties = _box("ipco", size(tile), codec, size(2 * tile), _full_box("pixi", 0, 0, b"\3\10\10\10"))
+    uses = [number(1) + b"\2\3\4"] + [number(item) + b"\3\1\x82\4" for item in (2, 3, 4, 5)]
+    contents = [grid, *payloads]
+
+    def meta(offset):
+        places, at = [], offset
+        for item, content in enumerate(contents, 1):
+            places.append(number(item) + number(0) + number(1) + number(at, 4) + number(len(content), 4))
+            at += len(content)
+        return _full_box(
+            "meta", 0, 0,
+            _full_box("hdlr", 0, 0, number(0, 4), b"pict", bytes(12), b"\0"),
+            _full_box("pitm", 0, 0, number(1)),
+            _full_box("iloc", 0, 0, b"\x44\0", number(5), *places),
+            _full_box("iinf", 0, 0, number(5), entry(1, "grid"), *(entry(item, "av01") for item in (2, 3, 4, 5))),
+            _full_box("iref", 0, 0, _box("dimg", number(1), number(4), *(number(item) for item in (2, 3, 4, 5)))),
+            _box("iprp", properties, _full_box("ipma", 0, 0, number(5, 4), *uses)),
+        )  # fmt: skip
+
+    brand = _box("ftyp", b"avif", number(0, 4), b"avifmif1miaf")
+    head = brand + meta(0)
+    path.write_bytes(brand + meta(len(head) + 8) + _box("mdat", *contents))
+    return path, np.concatenate([np.concatenate(whole[:2], 1), np.concatenate(whole[2:], 1)])

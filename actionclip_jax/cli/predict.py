@@ -65,7 +65,7 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
     from actionclip_jax import predict
-    from actionclip_jax.data import video
+    from actionclip_jax.data import find
 
     terminal.set_up_jax()
     timelines.check(options)
@@ -74,7 +74,12 @@ def execute(options: argparse.Namespace) -> int:
     if options.json and str(options.json) != "-":
         terminal.check_output(options.json)
     asked = labels.read(options)
-    videos = video.find_videos(options.videos)
+    found, passed_over = find.find_videos(options.videos)
+    videos = [item for item in found if not isinstance(item, ValueError)]
+    if passed_over:
+        terminal.say(find.describe_passed_over(passed_over, len(videos)))
+    if not videos:
+        raise ValueError("\n".join([f"no video found for: {', '.join(options.videos)}", *map(str, found)]))
     model = predict.load(
         options.model,
         activation=options.activation,
@@ -88,11 +93,12 @@ def execute(options: argparse.Namespace) -> int:
         done = []
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked, progress)
         try:
-            for result in results:
+            for item in found:
+                result = item if isinstance(item, ValueError) else next(results)  # some inputs have no video
                 done.append(result)
                 print_result(result, options, quiet=str(options.json) == "-")
         except KeyboardInterrupt:
-            terminal.tell(f"stopped after {len(done)} of {len(videos)} videos")
+            terminal.tell(f"stopped after {len(done)} of {len(found)} videos")
             report(options, model, asked, done)
             raise
     return report(options, model, asked, done)
@@ -167,7 +173,7 @@ def report(options: argparse.Namespace, model: Any, asked: Sequence[str], result
             terminal.say(f"wrote {page}")
     if len(good) < len(results):
         terminal.tell(f"[bold red]{len(results) - len(good)} of {len(results)} videos could not be used[/]")
-        return terminal.EXIT_FAILED
+        return terminal.EXIT_FAILED if good else terminal.EXIT_USAGE
     return 0
 
 

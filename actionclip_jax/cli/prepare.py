@@ -46,12 +46,12 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Prepares with a progress bar, and sums up."""
-    from actionclip_jax.data import prepare, workers
+    from actionclip_jax.data import find, prepare, workers
 
     names = config.to_dict(config.RecordConfig())
     settings = config.RecordConfig(**{name: getattr(options, name) for name in names})
     config.check_data(settings)
-    check_out(options.out, pathlib.Path(options.path).expanduser())
+    check_out(find.expand_home(options.out), find.expand_home(options.path))
     clips = source.open_table(options)
     with terminal.progress_bar(len(clips)) as progress:
         task = progress.add_task("preparing", total=len(clips))
@@ -78,5 +78,5 @@ def check_out(out: pathlib.Path, source: pathlib.Path) -> None:
     """Raises ValueError for an output directory that would become part of its own source, or has no name."""
     if out == pathlib.Path():
         raise ValueError("OUT is the current directory: expected a directory of its own")
-    if source.is_dir() and out.expanduser().resolve().is_relative_to(source.resolve()):
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"OUT {out} lies in SOURCE {source}, whose videos it would be taken for: choose another place")

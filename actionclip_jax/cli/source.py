@@ -28,6 +28,8 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     )
     add("--labels", default="", metavar="FILE", help="label texts: one a line, or a CSV with columns id,name")
     add("--split", default="", help="train, validation or test, where SOURCE holds several")
+    levels = "of a directory: how many levels below it the class folders lie; 0: each video's own folder (default: 1)"
+    add("--depth", type=terminal.natural, default=default.depth, metavar="N", help=levels)
     add("--fold", type=int, default=default.fold, help="of UCF101 and HMDB51: 1, 2 or 3 (default: 1)")
     add(
         "--split-names",

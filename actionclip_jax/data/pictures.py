@@ -9,7 +9,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from actionclip_jax.data import video, views
 
@@ -31,30 +31,36 @@ def read_pictures(
     indices = video.checked_choice(choose(len(seconds)), len(seconds))
     images = dict.fromkeys(indices.tolist())
     for number in images:
-        try:
+        with video.name_faults(path, f"frame {number} cannot be decoded"):
             image = decode(number)
-        except video.VideoError:
-            raise
-        except (ValueError, av.error.FFmpegError) as error:
-            raise video.VideoError(path, f"frame {number} cannot be decoded ({error})") from None
-        if short_side and min(image.shape[:2]) > short_side:
-            height, width = views.short_side_shape(*image.shape[:2], short_side)
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            if short_side and min(image.shape[:2]) > short_side:
+                height, width = views.short_side_shape(*image.shape[:2], short_side)
+                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         images[number] = transform(image)
     return video.Frames([images[number] for number in indices.tolist()], indices, seconds[indices], len(seconds), None)
 
 
 def decode_picture(data: bytes) -> np.ndarray:
-    """A JPEG, PNG or other picture -> [H, W, 3] uint8 RGB; JPEGs bit for bit as PIL decodes them."""
+    """A JPEG, PNG or other picture -> [H, W, 3] uint8 RGB, upright; JPEGs bit for bit as PIL decodes them.
+
+    Transparency is dropped. Raises ValueError.
+    """
     try:
         with Image.open(io.BytesIO(data)) as header:  # reads no more than that; OpenCV would take up to 3 GB for it
             width, height = header.size
+            moves = header.format != "MPO" and getattr(header, "is_animated", False)
+            is_avif = header.format == "AVIF"
     except Image.DecompressionBombError:  # whose own limit is higher
         raise ValueError(f"more than {video.MAX_PIXELS} pixels") from None
     except (OSError, ValueError, SyntaxError):
         raise ValueError("not a picture") from None
     if problem := video.describe_excess(height, width):
         raise ValueError(problem)
+    if moves:
+        raise ValueError("holds several pictures, expected one")
+    if is_avif:  # which OpenCV does not turn upright
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     except cv2.error as error:  # a header that promises more pixels than OpenCV allows

@@ -15,7 +15,7 @@ import filelock
 from array_record.python import array_record_module
 
 from actionclip_jax import config
-from actionclip_jax.data import encode, records, table, workers
+from actionclip_jax.data import encode, find, records, table, workers
 
 MADE_BY = "dataset.json"  # a directory that holds it was made here
 NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
@@ -51,7 +51,7 @@ def prepare(
         OSError: the disk is full, say; the same call goes on from there.
     """
     config.check_data(settings)
-    directory = pathlib.Path(directory).expanduser()
+    directory = find.expand_home(directory)
     plan = describe(clips, settings)
     check_directory(directory, plan, overwrite)
     directory.mkdir(parents=True, exist_ok=True)

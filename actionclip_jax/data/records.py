@@ -74,11 +74,9 @@ class Records:
 
 def read_record(name: str, shard: str, number: int) -> Any:
     """An unpacked record of a shard. Raises VideoError about the clip `name`."""
-    try:
+    with video.name_faults(name, "the record cannot be read"):
         [data] = open_shard(shard).read([number])
         return msgpack.unpackb(data)
-    except (RuntimeError, IndexError, ValueError) as error:
-        raise video.VideoError(name, f"the record cannot be read ({error})") from None
 
 
 @functools.lru_cache(maxsize=512)  # K400 makes 240 shards; many systems allow 1,024 open files

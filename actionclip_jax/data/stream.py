@@ -1,6 +1,5 @@
 """Frames of long videos at regular times, decoded while they are used: memory does not grow with the video."""
 
-import collections
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from actionclip_jax.data import video, video_index
+from actionclip_jax.data import streams, upright, video, video_index
 
 LONGEST = 10**7  # cells: 58 days of two frames a second; a damaged time would make memory grow without end
 ROUNDING = 1e-6  # seconds: times are sums and products of fractions
@@ -23,37 +22,30 @@ class Grid:
 
     Iterating decodes the video once, in order, and yields (`transform([H, W, 3] uint8 RGB)`, cells that the frame
     represents) of every frame that represents any: several cells where frames are further apart than cells. The last
-    cell may reach over the video's end. Frames are upright, as those of `video.read_frames`. Raises VideoError.
+    cell may reach over the video's end, and the first frame stands for what is before it. Frames are upright, as those
+    of `video.read_frames`. Raises VideoError.
     """
 
     def __init__(
         self, path: str | os.PathLike, spacing: float, transform: Callable[[np.ndarray], Any] = lambda image: image
     ) -> None:
-        self.path, self.spacing, self.transform = path, spacing, transform
+        self.path, self.spacing, self.transform = path, spacing, video.callers(transform)
         self.promised: float | None = None  # length in seconds by the file's header, known once the file is open
         self.length: float | None = None  # the true one, and ...
         self.note: str | None = None  # ... what is wrong with the file: both known at its end
 
     def __iter__(self) -> Iterator[tuple[Any, int]]:
-        try:
+        with video.name_faults(self.path):
             yield from self._decode()
-        except av.error.FFmpegError as error:
-            raise video.VideoError(self.path, error.strerror) from error
 
     def _decode(self) -> Iterator[tuple[Any, int]]:
-        packets, faults = collections.Counter(), []  # packets by whether they are to be dropped
-
-        def count(read: Iterable[av.Packet]) -> Iterator[av.Packet]:
-            for packet in read:
-                packets[packet.is_discard] += 1
-                yield packet
-
-        decoded, given, shown, seconds = 0, 0, None, 0.0
+        tally, faults = video_index.Tally(), []
+        decoded, given, shown, first, last, gap = 0, 0, None, 0.0, 0.0, 0.0
         with video.open_stream(video.Source(self.path)) as (container, stream):
             self.promised = container.duration / av.time_base if container.duration else None
             step = 1 / video.frame_rate(stream)
-            read = count(video_index.read_packets(container, stream))
-            for seconds, frame in tell_times(video.decode_past_damage(read, stream, faults), stream):
+            read = tally.count(video_index.read_packets(container, stream))
+            for seconds, frame in tell_times(video.decode_past_damage(read, stream, faults), container, stream):
                 if seconds > LONGEST * self.spacing:
                     raise video.VideoError(
                         self.path, f"a frame says it comes after {seconds:.0f} seconds: a damaged time?"
@@ -61,15 +53,18 @@ class Grid:
                 if decoded and (cells := self._cells_before(seconds + step / 2) - given):
                     yield self._transformed(shown), cells
                     given += cells
-                shown, decoded = frame, decoded + 1
+                first, gap = (first, max(gap, seconds - last)) if decoded else (seconds, 0.0)
+                shown, last, decoded = frame, seconds, decoded + 1
             if shown is None:
                 raise video.no_frame_decodes(self.path, faults[0] if faults else None)
             # Nothing says how long the last frame is on display: as long as the others are on average.
-            self.length = seconds * decoded / (decoded - 1) if decoded > 1 else step
+            self.length = first + ((last - first) * decoded / (decoded - 1) if decoded > 1 else step)
             if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
-            declared = video_index.count_declared(container, stream) - packets[True]
-        self.note = video.describe_loss(packets[False], declared, decoded, faults[0] if faults else None)
+            declared = tally.declared(container, stream)
+            cut = video_index.find_cut(container, stream, first, last, gap)
+            loss = video.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
+            self.note = video.join_notes(loss, streams.describe_choice(container, stream))
 
     def _cells_before(self, seconds: float) -> int:
         """Cells whose middle is before a time."""
@@ -77,18 +72,21 @@ class Grid:
 
     def _transformed(self, frame: av.VideoFrame) -> Any:
         video.check_size(self.path, frame)
-        return self.transform(video.to_upright_rgb(frame, None))
+        return self.transform(upright.to_upright_rgb(frame, None))
 
 
-def tell_times(frames: Iterable[av.VideoFrame], stream: av.VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
-    """(seconds since the first frame, frame); by the frame rate where a time is missing or not later than the last."""
-    first, seconds, step = None, 0.0, 1 / video.frame_rate(stream)
+def tell_times(
+    frames: Iterable[av.VideoFrame], container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """(seconds on a player's clock, frame); by the frame rate where a time is missing or not later than the last."""
+    first, seconds, delay, step = None, 0.0, 0.0, 1 / video.frame_rate(stream)
     for number, frame in enumerate(frames):
         if number == 0:
             # AVI stores no presentation times: they are a guess as soon as frames are reordered.
-            guessed = stream.container.format.name == "avi" and stream.codec_context.has_b_frames
+            guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
             first = None if guessed else frame.pts
+            seconds = delay = video_index.find_delay(container, stream, first)
         else:
-            told = math.nan if None in (first, frame.pts) else float((frame.pts - first) * stream.time_base)
+            told = math.nan if None in (first, frame.pts) else delay + float((frame.pts - first) * stream.time_base)
             seconds = told if told > seconds else seconds + step  # NaN is not greater
         yield seconds, frame

@@ -9,6 +9,7 @@ from actionclip_jax import config
 from actionclip_jax.data import table
 
 STATISTICS = {"least": np.min, "most": np.max, "all": np.sum}
+NOTICED = ("labels_read", "passed_over", "nested_classes")  # of a table's origin, what `notices` tells
 SHOWN = 10  # classes printed at each end
 
 
@@ -65,13 +66,19 @@ def notices(origin: dict[str, Any]) -> Iterator[str]:
         if count := origin.get(name):
             examples = ", ".join(origin[f"first_{name}"])
             yield f"{count} of the clips listed {what}, and are left out: {examples}{' ...' if count > 5 else ''}"
+    if passed := origin.get("passed_over"):
+        examples = ", ".join(passed["first"]) + (" ..." if passed["count"] > len(passed["first"]) else "")
+        yield f"{passed['count']} of {passed['of']} files passed over by their suffix: {examples}"
+    if nested := origin.get("nested_classes"):
+        examples = "; ".join(nested["first"])
+        yield f"{nested['count']} class folders hold folders of videos ({examples}): {nested['advice']}"
 
 
 def describe_origin(origin: dict[str, Any], indent: str) -> Iterator[str]:
     """What is not as usual, a line each."""
     usual = {**config.to_dict(config.SourceConfig()), "split_names": None}  # that is always worth saying
     for name, value in origin.items():
-        if name == "labels_read":  # told by `notices`
+        if name in NOTICED:
             continue
         if isinstance(value, dict) and value:
             yield f"{indent}{name}:"

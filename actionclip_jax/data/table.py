@@ -19,7 +19,7 @@ class Clip:
     id: str
     path: str  # a video, a folder of frames, or whatever else the table's reader finds it by
     labels: tuple[int, ...]  # indices into the table's labels: one, any number if multi-label, none if not known
-    start: float | None = None  # seconds from the first frame on; None: from the beginning
+    start: float | None = None  # seconds on a player's clock; None: from the beginning
     end: float | None = None  # seconds; None: to the end
     frames: int | None = None  # how many there are, where the source says so
 

@@ -1,4 +1,4 @@
-"""Finds videos and decodes exactly the frames asked for, with one codec thread (many workers beat many threads)."""
+"""Decodes exactly the frames of a video asked for, with one codec thread (many workers beat many threads)."""
 
 import contextlib
 import dataclasses
@@ -7,17 +7,20 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
 import numpy as np
-from av.sidedata import sidedata
 
-from actionclip_jax.data import video_index, views
+from actionclip_jax.data import animations, streams, upright, video_index
 
-SUFFIXES = (".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts")
-SUFFIXES += (".ogv", ".ts", ".vob", ".webm", ".wmv")
+# Of files that are videos wherever they lie. Pictures (.webp, .avif, .png) that may move are read where they are named.
+SUFFIXES = (".264", ".265", ".3g2", ".3gp", ".3gp2", ".3gpp", ".apng", ".asf", ".avc", ".avi", ".divx", ".dv", ".f4v")
+SUFFIXES += (".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2")
+SUFFIXES += (".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4", ".mpg")
+SUFFIXES += (".mpg4", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".tp")
+SUFFIXES += (".trp", ".ts", ".vob", ".vro", ".webm", ".wmv", ".xvid", ".y4m")
 # What may be asked of the machine by a file whose header can say anything: beyond it the file is refused.
 MAX_PIXELS = 8192 * 4320  # of a frame: the largest 8K format; a decoder holds up to 16 at 1.5 bytes a pixel
 MAX_RATIO = 100  # of the sides: a line of 65,535 pixels would become gigabytes when its short side is made 224
@@ -25,7 +28,7 @@ MAX_DECODED = 1 << 41  # pixels decoded to reach the frames asked for: ten hours
 # By what they hold, whatever a file is called. Left out is what opens further files (concat, hls, dash, imf), asks the
 # network (sdp, rtsp), or makes pictures of anything (tty, lavfi, rawvideo).
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpegts,mpeg,mpegvideo,ogg,gif,nut,mxf,ivf,m4v,h264,hevc"
-FORMATS += ",mjpeg,obu,apng,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,mp3,wav,aac,flac"
+FORMATS += ",mjpeg,obu,apng,image2,jpeg_pipe,png_pipe,webp_pipe,webp_anim,bmp_pipe,mp3,wav,aac,flac,dv,rm,yuv4mpegpipe"
 OPEN_OPTIONS = {
     "format_whitelist": FORMATS,
     "protocol_whitelist": "file",
@@ -48,78 +51,50 @@ class VideoError(ValueError):
         return f"{self.path}: {self.reason}"
 
 
+class _CallersError(Exception):
+    """Carries what a caller's own function raised, which is no fault of the video, as its cause."""
+
+
+@contextlib.contextmanager
+def name_faults(path: str | os.PathLike, what: str = "cannot be read") -> Iterator[None]:
+    """Whatever a library raises while it reads a video becomes that video's VideoError: `what` (why)."""
+    mistake = None
+    try:
+        yield
+    except VideoError:
+        raise
+    except _CallersError as error:
+        mistake = error.__cause__
+    except Exception as error:
+        told = getattr(error, "strerror", None) or str(error)
+        if not isinstance(error, ValueError | OSError | av.error.FFmpegError):  # which speak to people
+            told = f"{type(error).__name__}: {told}"
+        raise VideoError(path, f"{what} ({told})") from error
+    if mistake:
+        raise mistake
+
+
+def callers(function: Callable) -> Callable:
+    """A function given by a caller, so wrapped that `name_faults` lets its errors pass as they are."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise _CallersError from error
+
+    return call
+
+
 @dataclasses.dataclass(frozen=True)
 class Frames:
     """The frames asked for, in that order."""
 
     images: list[Any]  # [K] what the transform made of each frame
     indices: np.ndarray  # [K] int64
-    timestamps: np.ndarray  # [K] float64: seconds since the first frame of the video
+    timestamps: np.ndarray  # [K] float64: seconds on a player's clock, which starts where the file does
     length: int  # frames of the video, or of the part of it that was asked for
-    note: str | None  # what is wrong with the file although these frames could be had
-
-
-def find_videos(inputs: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    """Files as given, videos below directories and what globs match (`**` too, but it enters no links), each once.
-
-    Hidden files and directories are left out unless they are named.
-    """
-    found, unmatched = {}, []
-    for item in inputs:
-        paths = _expand(pathlib.Path(item).expanduser())
-        for path in paths:
-            found.setdefault(path.absolute(), path)
-        if not paths:
-            unmatched.append(str(item))
-    if unmatched:
-        raise ValueError(f"no video found for: {', '.join(unmatched)} (known suffixes: {' '.join(SUFFIXES)})")
-    return list(found.values())
-
-
-def find_below(directory: str | os.PathLike) -> list[pathlib.Path]:
-    """All videos below a directory, sorted; linked directories are entered, hidden ones are not.
-
-    Every directory counts once: by its own place where it has one below here, else by the first link to it. A link to
-    a directory that holds this one is not entered: it would make everything there a part of this one.
-    """
-    found, seen = [], {str(parent) for parent in pathlib.Path(directory).resolve().parents}
-    starts = [pathlib.Path(directory)]
-    for start in starts:  # which grows: links come after all that is reached without them
-        for folder, names, files in os.walk(start, onerror=_raise):
-            names[:] = sorted(name for name in names if name[0] != ".")
-            real = os.path.realpath(folder)
-            if real in seen:
-                names.clear()
-                continue
-            seen.add(real)
-            paths = [pathlib.Path(folder, name) for name in files if name[0] != "."]
-            found += [path for path in paths if looks_like_video(path)]
-            starts += [path for path in (pathlib.Path(folder, name) for name in names) if path.is_symlink()]
-    return sorted(found)
-
-
-def looks_like_video(path: pathlib.Path) -> bool:
-    """By its suffix; a link to nothing that has none may have been a folder of videos: better told than left out."""
-    return path.suffix.lower() in SUFFIXES or not (path.suffix or not path.is_symlink() or path.exists())
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _expand(path: pathlib.Path) -> list[pathlib.Path]:
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        return find_below(path)
-    found = set()
-    for match in pathlib.Path(path.anchor).glob(str(path.relative_to(path.anchor))):
-        hidden = any(part[0] == "." and part not in path.parts for part in match.parts)
-        if match.is_dir() and not hidden:
-            found.update(find_below(match))
-        elif match.suffix.lower() in SUFFIXES and not hidden:
-            found.add(match)
-    return sorted(found)
+    note: str | None  # what is wrong with the file, or doubtful, although these frames could be had
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +102,7 @@ class Source:
     """A video and how to look at it."""
 
     path: str | os.PathLike
-    start: float = 0.0  # seconds since the first frame: only frames from here on ...
+    start: float = 0.0  # seconds on a player's clock: only frames from here on ...
     end: float = math.inf  # ... and before here exist
     unit: str = "seconds"  # of start and end; or "frames", numbered from 0
     short_side: int | None = None  # larger frames are shrunk to this by the decoder
@@ -148,20 +123,23 @@ def read_frames(
     comes; saturated test charts, whose chroma it treats otherwise, differ more (26 dB).
     """
     source = source if isinstance(source, Source) else Source(source)
-    try:
-        with open_stream(source) as (container, stream):
-            index = video_index.read_index(container, stream)
-            if index.packets > video_index.MAX_FRAMES:
-                raise VideoError(source.path, f"has more than {video_index.MAX_FRAMES} frames")
-            if index.exact:
-                seconds = (index.pts - index.pts[0]) * float(stream.time_base)
-                wanted = _Wanted(source, seconds, choose, transform)
-                if _decode_groups(source, stream, index, wanted):
-                    return wanted.frames(seconds, describe_loss(index.packets, index.declared, len(index.pts), None))
-            _check_work(source, stream, index.packets)
-        return _read_sequentially(source, index, choose, transform)
-    except av.error.FFmpegError as error:
-        raise VideoError(source.path, error.strerror) from error
+    with name_faults(source.path):
+        return _read_frames(source, callers(lambda n: checked_choice(choose(n), n)), callers(transform))
+
+
+def _read_frames(source: Source, choose: Callable[[int], np.ndarray], transform: Callable[[np.ndarray], Any]) -> Frames:
+    with open_stream(source) as (container, stream):
+        index = video_index.read_index(container, stream)
+        if index.packets > video_index.MAX_FRAMES:
+            raise VideoError(source.path, f"has more than {video_index.MAX_FRAMES} frames")
+        if index.exact:
+            seconds = (index.pts - index.pts[0]) * float(stream.time_base)
+            seconds += video_index.find_delay(container, stream, int(index.pts[0]))
+            wanted = _Wanted(source, seconds, choose, transform)
+            if _decode_groups(source, stream, index, wanted):
+                return wanted.frames(seconds, describe(container, stream, index, seconds, None))
+        _check_work(source, stream, index.packets)
+    return _read_sequentially(source, index, choose, transform)
 
 
 def _read_sequentially(
@@ -179,9 +157,9 @@ def _read_sequentially(
             times, fault = _decode_all(container, stream, wanted)
             if not times:
                 raise no_frame_decodes(source.path, fault)
-            seconds = _seconds(stream, times)
-        if wanted.window == _find_window(source, seconds):
-            return wanted.frames(seconds, describe_loss(index.packets, index.declared, len(times), fault))
+            seconds = _seconds(container, stream, times)
+            if wanted.window == _find_window(source, seconds):
+                return wanted.frames(seconds, describe(container, stream, index, seconds, fault))
 
 
 def _find_window(source: Source, seconds: np.ndarray) -> tuple[int, int]:
@@ -210,13 +188,13 @@ class _Wanted:
         self.window, self.indices = (0, 0), np.empty(0, np.int64)
         if seconds is not None:  # otherwise the frames' times are yet to be found, and nothing can be chosen
             first, stop = self.window = _find_window(source, seconds)
-            self.indices = first + checked_choice(choose(stop - first), stop - first)
+            self.indices = first + choose(stop - first)
         self.images = dict.fromkeys(self.indices.tolist())
 
     def add(self, number: int, frame: av.VideoFrame) -> None:
         if number in self.images:
             check_size(self.path, frame)
-            self.images[number] = self.transform(to_upright_rgb(frame, self.short_side))
+            self.images[number] = self.transform(upright.to_upright_rgb(frame, self.short_side))
 
     def frames(self, seconds: np.ndarray, note: str | None) -> Frames:
         images = [self.images[number] for number in self.indices.tolist()]
@@ -234,25 +212,35 @@ def checked_choice(indices: np.ndarray, length: int) -> np.ndarray:
 @contextlib.contextmanager
 def open_stream(source: Source) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """An open file and the video in it. Raises VideoError where there is none."""
+    file = _find_file(source.path)
+    with contextlib.ExitStack() as stack:
+        container = stack.enter_context(_open(source.path, file))
+        if not any(not stream.disposition & streams.COVER for stream in container.streams.video):
+            raise VideoError(source.path, "has no video stream")
+        stream = streams.choose(container)
+        if stream is None or animations.is_animated_webp(container, file):
+            container = stack.enter_context(animations.transcode(file, describe_excess))
+            stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise VideoError(source.path, "this build of FFmpeg has no decoder for its video codec")
+        if streams.has_private_colors(stream):
+            raise VideoError(
+                source.path, "its colours are Dolby Vision's own (profile 5), which are not converted here"
+            )
+        check_size(source.path, stream)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may grow from frame to frame
+        yield container, stream
+
+
+def _open(path: str | os.PathLike, file: str) -> av.container.InputContainer:
     try:
-        container = av.open(_find_file(source.path), options=OPEN_OPTIONS)
+        return av.open(file, options=OPEN_OPTIONS, **video_index.ANY_METADATA)
     except av.error.FFmpegError as error:
         reason = "not a format that is read here" if error.errno == errno.EINVAL else error.strerror
-        raise VideoError(source.path, f"cannot be opened as a video ({reason})") from error
+        raise VideoError(path, f"cannot be opened as a video ({reason})") from error
     except OSError as error:  # no permission, a disk that fails, a name too long
-        raise VideoError(source.path, error.strerror or str(error)) from error
-    with container:
-        # Cover art of an audio file is a video stream too.
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-        if not streams:
-            raise VideoError(source.path, "has no video stream")
-        if streams[0].codec_context is None:
-            raise VideoError(source.path, "this build of FFmpeg has no decoder for its video codec")
-        check_size(source.path, streams[0])
-        streams[0].codec_context.thread_count = 1
-        streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may grow from frame to frame
-        yield container, streams[0]
+        raise VideoError(path, error.strerror or str(error)) from error
 
 
 def _find_file(path: str | os.PathLike) -> str:
@@ -342,11 +330,13 @@ def decode_past_damage(
         yield from frames
 
 
-def _seconds(stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
-    """[N] float64 since the first frame; by the frame rate where times are missing or do not rise (AVI's guesses)."""
+def _seconds(container: av.container.InputContainer, stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
+    """[N] float64 on a player's clock; by the frame rate where times are missing or do not rise (AVI's guesses)."""
     if None not in times and all(a < b for a, b in itertools.pairwise(times)):
-        return (np.array(times, np.int64) - times[0]) * float(stream.time_base)
-    return np.arange(len(times)) / frame_rate(stream)
+        seconds = (np.array(times, np.int64) - times[0]) * float(stream.time_base)
+    else:
+        seconds = np.arange(len(times)) / frame_rate(stream)
+    return seconds + video_index.find_delay(container, stream, times[0])
 
 
 def check_size(path: str | os.PathLike, frame: av.VideoStream | av.VideoFrame) -> None:
@@ -374,10 +364,36 @@ def frame_rate(stream: av.VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)  # FFmpeg's own default for a stream without times
 
 
-def describe_loss(packets: int, declared: int, decoded: int, fault: str | None) -> str | None:
-    """What is wrong with a file of which so many packets, frames promised and frames decoded are known, if anything."""
+def describe(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    index: video_index.Index,
+    seconds: np.ndarray,
+    fault: str | None,
+) -> str | None:
+    """What is wrong with a file, or doubtful, whose frames have these times [N]; `fault` is the first damage met."""
+    gap = float(np.diff(seconds).max(initial=0))
+    cut = video_index.find_cut(container, stream, float(seconds[0]), float(seconds[-1]), gap)
+    loss = describe_loss(index.packets, index.declared, len(seconds), cut, fault)
+    return join_notes(loss, streams.describe_choice(container, stream))
+
+
+def join_notes(*notes: str | None) -> str | None:
+    """One note of several, None of none."""
+    return "; ".join(note for note in notes if note) or None
+
+
+def describe_loss(
+    packets: int, declared: int, decoded: int, cut: tuple[float, float] | None, fault: str | None
+) -> str | None:
+    """What is wrong with a file of which so many packets, frames promised and frames decoded are known, if anything.
+
+    `cut` are the seconds at which it ends and should.
+    """
     if packets < declared and decoded < declared:
         return f"truncated: {decoded} of {declared} frames decode; those were used"
+    if cut is not None:
+        return f"truncated: ends at {cut[0]:.1f} of {cut[1]:.1f} s; {decoded} frames decode and were used"
     if fault is not None:
         return f"damaged ({fault}): {decoded} of {packets} frames decode; those were used"
     return None
@@ -386,20 +402,3 @@ def describe_loss(packets: int, declared: int, decoded: int, fault: str | None) 
 def no_frame_decodes(path: str | os.PathLike, fault: str | None) -> VideoError:
     """The error of a video without a single frame."""
     return VideoError(path, f"no frame decodes ({fault or 'the stream is empty'})")
-
-
-def to_upright_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
-    """[H, W, 3] uint8, turned and mirrored by multiples of 90 degrees as the file's display matrix says."""
-    shrink = {}
-    if short_side and min(frame.height, frame.width) > short_side:
-        height, width = views.short_side_shape(frame.height, frame.width, short_side)
-        shrink = {"height": height, "width": width, "interpolation": "BICUBIC"}
-    image = frame.reformat(format="rgb24", threads=1, **shrink).to_ndarray()
-    matrix = frame.side_data.get(sidedata.Type.DISPLAYMATRIX)
-    if matrix is None:
-        return image
-    # A stored point (x, y) is shown at (a x + c y, b x + d y).
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        image, a, d = image.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import label_files, labels, records, subsets, table
+from actionclip_jax.data import find, label_files, labels, records, subsets, table
 from actionclip_jax.data.sources import (
     auto,
     charades,
@@ -45,6 +45,7 @@ KINDS = {
 }
 USED_BY = {  # settings that mean something to these kinds only
     "split": ("folders", "csv", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds", "sample"),
+    "depth": ("folders",),
     "fold": ("ucf101", "hmdb51"),
     "ignore_columns": ("csv", "kinetics"),
     "videos": ("csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"),
@@ -61,7 +62,7 @@ def open_source(source: config.SourceConfig, check_files: bool = True) -> table.
         SourceError: everything wrong with the settings, the list or the files.
         ValueError: a subset that cannot be had.
     """
-    paths = {name: str(pathlib.Path(value).expanduser()) for name in PATHS if (value := getattr(source, name))}
+    paths = {name: str(find.expand_home(value)) for name in PATHS if (value := getattr(source, name))}
     source = dataclasses.replace(source, **paths)
     found = problems.Problems(f"the data set {source.path!r}")
     _check_choices(source, found)

@@ -36,14 +36,14 @@ def recognise(source: config.SourceConfig, found: problems.Problems) -> str:
             found.fail(problems.NOT_THERE, f"{path}: no such file or directory")
         tfds.find_directory(source, found)
         return "tfds"
-    kind = _of_directory(path, found) if path.is_dir() else _of_file(path, found)
+    kind = _of_directory(path, source.depth, found) if path.is_dir() else _of_file(path, found)
     if kind is None:
         known = "; ".join(f"{pattern} ({kind})" for kind, pattern in (DIRECTORIES if path.is_dir() else FILES))
         found.fail("paths whose kind is not recognised", f"{path}: {unrecognised.describe(path, known)}")
     return kind
 
 
-def _of_directory(path: pathlib.Path, found: problems.Problems) -> str | None:
+def _of_directory(path: pathlib.Path, depth: int, found: problems.Problems) -> str | None:
     for kind, pattern in DIRECTORIES:
         if next(path.glob(pattern), None):
             return kind
@@ -53,7 +53,8 @@ def _of_directory(path: pathlib.Path, found: problems.Problems) -> str | None:
     if next(path.glob("*/features.json"), None):
         return "tfds"
     # below a folder of classes, or of splits; a look is enough, there may be millions of frames
-    files = itertools.chain.from_iterable(itertools.islice(path.glob(deep), 10_000) for deep in ("*/*", "*/*/*"))
+    patterns = ("*/" * level + "*" for level in range(1, depth + 2))
+    files = itertools.chain.from_iterable(itertools.islice(path.glob(deep), 10_000) for deep in patterns)
     return "folders" if any(file.suffix.lower() in video.SUFFIXES for file in files) else None
 
 

@@ -37,10 +37,8 @@ class TfdsReader:
     ) -> video.Frames:
         """See `table.Reader`."""
         row = int(clip.path.rpartition("/")[2])
-        try:
+        with video.name_faults(clip.path, "the record cannot be read"):
             encoded = parse(open_shards(self.shards)[row])[self.feature].bytes_list.value
-        except (RuntimeError, IndexError, ValueError) as error:
-            raise video.VideoError(clip.path, f"the record cannot be read ({error})") from None
         if not encoded:
             raise video.VideoError(clip.path, "the record holds no frames")
 
