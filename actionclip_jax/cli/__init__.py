@@ -5,11 +5,31 @@ import logging
 import os
 from collections.abc import Sequence
 
-from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
+from actionclip_jax.cli import interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code."""
+    """Runs the command line and returns its exit code. Without `arguments` it has the process for itself."""
+    whole, interrupted = arguments is None, interrupts.Interrupts()
+    with interrupted.heard(at_last=whole):
+        from actionclip_jax.cli import terminal  # here, as all that takes time: Ctrl-C is heard
+
+        try:
+            code = run(arguments)
+        except BaseException as error:
+            if not interrupted.came and not isinstance(error, KeyboardInterrupt):
+                raise
+            terminal.tell("stopped")
+            code = terminal.EXIT_INTERRUPTED
+    if whole and interrupted.came:
+        interrupts.end_process(code)
+    return code
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Reads the command line and does what it says; errors of users end it with a line."""
+    from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
+
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (predict, train, evaluate, compile, convert, prepare, inspect, demo):
@@ -24,9 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         terminal.tell(f"[bold red]error:[/] {terminal.escape(error)}")
         return terminal.EXIT_USAGE
-    except KeyboardInterrupt:
-        terminal.tell("stopped")
-        return terminal.EXIT_INTERRUPTED
 
 
 def quieten_libraries() -> None:
