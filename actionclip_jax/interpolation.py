@@ -8,7 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import charts, checkpoint, config, evaluate, evaluation, features, optim, run_setup, sharding, text
+from actionclip_jax import (
+    charts,
+    checkpoint,
+    config,
+    evaluate,
+    evaluation,
+    features,
+    optim,
+    paths,
+    run_setup,
+    sharding,
+    text,
+)
 from actionclip_jax.data import subsets, table
 
 
@@ -36,6 +48,7 @@ def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[s
     """The clips of the classes a file names and those of the others, each among their own; or just all."""
     if not seen:
         return {"all": clips}
+    paths.check_file("--seen-classes", seen)
     known = subsets.known_classes(clips, seen)
     others = np.setdiff1d(np.arange(len(clips.labels)), known)
     parts = {"seen": known, "unseen": others}

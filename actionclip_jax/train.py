@@ -22,6 +22,7 @@ from actionclip_jax import (
     initial,
     loss_spikes,
     optim,
+    paths,
     run_checkpoints,
     run_config,
     run_log,
@@ -116,6 +117,7 @@ class Trainer:
     ) -> None:
         self.run, self.mesh, self.flop_rate = run, mesh, flop_rate
         self.clock, self.say, self.progress = clock, say, progress
+        paths.check_directory("workdir", run.workdir)
         self.workdir = pathlib.Path(run.workdir).expanduser().absolute()
         sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
         places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)

@@ -42,7 +42,9 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         return options.execute(options)
     except (ValueError, OSError) as error:
-        terminal.tell(f"[bold red]error:[/] {terminal.escape(error)}")
+        of_file = isinstance(error, OSError) and error.strerror and error.filename is not None
+        said = f"{error.filename}: {error.strerror}" if of_file else error
+        terminal.tell(f"[bold red]error:[/] {terminal.escape(said)}")
         return terminal.EXIT_USAGE
 
 

@@ -5,6 +5,7 @@ import pathlib
 import types
 from typing import Any
 
+from actionclip_jax import paths
 from actionclip_jax.cli import checkpoints, terminal
 
 
@@ -35,6 +36,7 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
+    paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
     from actionclip_jax import checkpoint
     from actionclip_jax.convert import run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import rich.cells
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 from actionclip_jax.cli import checkpoints, terminal, timelines
 
 TOP = 5  # labels shown
@@ -66,6 +66,9 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
+    files = {"--labels-file": options.labels_file, "--templates": options.templates}
+    written = {"--json": options.json, "--sheet": options.sheet}
+    paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax import predict, textfile
     from actionclip_jax.data import video
 
@@ -74,7 +77,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
-        terminal.check_output(options.json)
+        terminal.check_output(options.json, "--json")
     file = options.labels_file
     labels = textfile.read_labels(file, terminal.say) if file else options.labels.split(",")
     labels = predict.checked_labels(labels)

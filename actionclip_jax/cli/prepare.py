@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 from actionclip_jax.cli import source, terminal
 
 
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     source.add_options(parser)
-    parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="directory to write")
+    parser.add_argument("out", metavar="OUT", help="directory to write")
     parser.add_argument(
         "--storage",
         choices=config.STORAGES,
@@ -46,18 +46,20 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Prepares with a progress bar, and sums up."""
+    paths.check({**source.paths_of(options), "OUT": options.out})
     from actionclip_jax.data import prepare, workers
 
+    out = pathlib.Path(options.out).expanduser()
     names = config.to_dict(config.RecordConfig())
     settings = config.RecordConfig(**{name: getattr(options, name) for name in names})
     config.check_data(settings)
-    check_out(options.out, pathlib.Path(options.path).expanduser())
+    check_out(out, pathlib.Path(options.path).expanduser())
     clips = source.open_table(options)
     with terminal.progress_bar(len(clips)) as progress:
         task = progress.add_task("preparing", total=len(clips))
         outcome = prepare.prepare(
             clips,
-            options.out,
+            out,
             settings,
             processes=options.workers or workers.count_cores(),
             overwrite=options.overwrite,
@@ -66,9 +68,9 @@ def execute(options: argparse.Namespace) -> int:
         )
     if outcome.kept_shards:
         terminal.say(f"{outcome.kept_shards} shards were finished before and kept")
-    terminal.say(f"wrote {options.out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
+    terminal.say(f"wrote {out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
     if outcome.bad:
-        terminal.say(f"{outcome.bad} clips could not be used: {options.out / 'bad_clips.jsonl'} says why")
+        terminal.say(f"{outcome.bad} clips could not be used: {out / 'bad_clips.jsonl'} says why")
         terminal.say("once they are repaired: the same command with --retry-bad")
         return terminal.EXIT_FAILED
     return 0
@@ -78,5 +80,5 @@ def check_out(out: pathlib.Path, source: pathlib.Path) -> None:
     """Raises ValueError for an output directory that would become part of its own source, or has no name."""
     if out == pathlib.Path():
         raise ValueError("OUT is the current directory: expected a directory of its own")
-    if source.is_dir() and out.expanduser().resolve().is_relative_to(source.resolve()):
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"OUT {out} lies in SOURCE {source}, whose videos it would be taken for: choose another place")

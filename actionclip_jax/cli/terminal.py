@@ -130,14 +130,21 @@ def set_up_jax() -> None:
 
 
 def check_picture(path: pathlib.Path, option: str) -> None:
-    """Raises ValueError or OSError for a picture that cannot be written there."""
+    """Raises ValueError for a picture that cannot be written there."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"{option} {path}: expected a name ending in .png")
-    check_output(path)
+    check_output(path, option)
 
 
-def check_output(path: pathlib.Path) -> None:
-    """Raises OSError for a file that cannot be written, before hours of work rather than after."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab"):
-        pass
+def check_output(path: pathlib.Path, option: str) -> None:
+    """Raises ValueError for a file that cannot be written, before hours of work rather than after; leaves none."""
+    new = not os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option} {path}: cannot be written ({error.strerror}): give another name") from None
+    finally:
+        if new:
+            path.unlink(missing_ok=True)

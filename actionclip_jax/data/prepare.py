@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 from array_record.python import array_record_module
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 from actionclip_jax.data import encode, records, table, workers
 
 MADE_BY = "dataset.json"  # a directory that holds it was made here
@@ -51,6 +51,7 @@ def prepare(
         OSError: the disk is full, say; the same call goes on from there.
     """
     config.check_data(settings)
+    paths.check_directory("OUT", directory)
     directory = pathlib.Path(directory).expanduser()
     plan = describe(clips, settings)
     check_directory(directory, plan, overwrite)

@@ -28,7 +28,6 @@ from actionclip_jax.data.sources import (
 )
 
 SourceError = problems.SourceError
-PATHS = ("path", "videos", "labels", "base_classes")  # settings in which ~ is the home directory
 LABEL_FILES = {"labels": "--labels", "base_classes": "--base-classes"}
 FRAME_TEMPLATE = re.compile(r"[^{}]*\{(:0?\d?\dd?|:d)?\}[^{}]*")  # of all that str.format knows, a number of a width
 KINDS = {
@@ -60,7 +59,9 @@ def open_source(source: config.SourceConfig, check_files: bool = True) -> table.
         SourceError: everything wrong with the settings, the list or the files.
         ValueError: a subset that cannot be had.
     """
-    paths = {name: str(pathlib.Path(value).expanduser()) for name in PATHS if (value := getattr(source, name))}
+    paths = {
+        name: str(pathlib.Path(value).expanduser()) for name in config.SOURCE_PATHS if (value := getattr(source, name))
+    }
     source = dataclasses.replace(source, **paths)
     found = problems.Problems(f"the data set {source.path!r}")
     _check_choices(source, found)
