@@ -25,8 +25,9 @@ def problem(name: str, value: Path) -> str | None:
     if scheme is None:
         return None
     kind, rest = text[: text.index(":")], text[scheme.end() :]
+    shown = text if "://" in text else f"{kind}://{rest}"
     advice = ADVICE.get(kind.lower(), "copy it here first; a model of the Hugging Face hub is called owner/name")
-    return f"{name} is {f'{kind}://{rest}'!r}: expected a path on this machine; {advice}"
+    return f"{name} is {shown!r}: expected a path on this machine; {advice}"
 
 
 def check(values: Mapping[str, Path | Sequence[Path] | None]) -> None:

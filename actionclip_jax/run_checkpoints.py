@@ -7,6 +7,7 @@ word, so beside the state are kept a digest of every array and one of the descri
 import hashlib
 import json
 import pathlib
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from actionclip_jax import config, config_file, digests, run_config, training
 from actionclip_jax.convert import errors
 
 Say = Callable[[str], None]
+MESSAGE_BYTES = 400  # of what a process tells the others
 LONGEST_REASON = 200  # characters: of a missing array Orbax lists every array there should be
 
 
@@ -97,7 +99,7 @@ class RunCheckpoints:
             ValueError: the arrays saved are not those of this run, or none of the checkpoints is unharmed.
         """
         damaged: dict[int, str] = {}
-        for step in reversed(self.steps):
+        for step in same_everywhere(self.steps[::-1]):
             try:
                 described = self.describe(step)
                 fits(described)
@@ -123,6 +125,7 @@ class RunCheckpoints:
         except Exception as error:  # of a damaged checkpoint Orbax raises anything, a bare AssertionError among it
             why = errors.first_line(error)
         require_everywhere(described is not None, why)
+        require_alike(described)
         return described
 
     def restore(self, step: int, like: training.TrainState, described: Mapping[str, Any]) -> training.TrainState:
@@ -138,7 +141,7 @@ class RunCheckpoints:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         state, why = None, ""
         try:
-            state = self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+            state = read_alone(self.path(step), {"state": abstract})["state"]
         except (MemoryError, jax.errors.JaxRuntimeError):
             raise  # nothing the checkpoint is to blame for
         except Exception as error:
@@ -238,12 +241,45 @@ def unseal(sealed: Any) -> dict[str, Any]:
     return sealed["described"]
 
 
+def read_alone(path: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint holds, this process's part of it. Orbax lets the processes wait for each other as they read,
+    in vain if one of them cannot read; so each is told that it is alone, and they agree afterwards.
+    """
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+    with ocp.Context(multiprocessing_options=alone if jax.process_count() > 1 else None):
+        return ocp.load_checkpointables(path, wanted)
+
+
 def require_everywhere(holds: bool, why: str) -> None:
-    """Raises DamagedError in all processes unless it holds in each of them."""
-    if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(holds)).all():
-        raise DamagedError(why or "another process could not read it")
-    if not holds:
-        raise DamagedError(why)
+    """Raises DamagedError in all processes unless it holds in each of them; the message names those where not."""
+    reasons = [""] if holds else [why or "unknown"]
+    if jax.process_count() > 1:
+        text = f"process {jax.process_index()} on {platform.node()}: {reasons[0]}".encode()[:MESSAGE_BYTES]
+        padded = np.frombuffer((b"" if holds else text).ljust(MESSAGE_BYTES, b"\0"), np.uint8)
+        gathered = multihost_utils.process_allgather(padded)
+        reasons = [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in gathered]
+    if wrong := [reason for reason in reasons if reason]:
+        raise DamagedError("; ".join(wrong))
+
+
+def require_alike(described: Mapping[str, Any]) -> None:
+    """Raises DamagedError in all processes unless all have read the same description."""
+    if jax.process_count() > 1:
+        digest = np.frombuffer(bytes.fromhex(seal(described)["sha256"]), np.uint8)
+        gathered = multihost_utils.process_allgather(digest)
+        different = (gathered != gathered[0]).any(axis=1)
+        require_everywhere(not different[jax.process_index()], "another description than process 0 has read")
+
+
+def same_everywhere(steps: Sequence[int]) -> list[int]:
+    """The steps as the first process sees them: others may see some more or less, and all have to try the same ones."""
+    if jax.process_count() == 1:
+        return list(steps)
+    count = int(multihost_utils.broadcast_one_to_all(np.int32(len(steps))))
+    mine = np.zeros(count, np.int32)
+    mine[: len(steps)] = steps[:count]
+    return multihost_utils.broadcast_one_to_all(mine).tolist()
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:

@@ -212,6 +212,13 @@ def data_problems(run: TrainConfig) -> list[str]:
     for name, batch in (("loader.batch_size", data.loader.batch_size), ("eval_batch_size", data.eval_batch_size)):
         if batch * config.clip_bytes(data.sample) > BATCH_BYTES:
             found.append(f"data.{name} is {batch}: a batch of more than {BATCH_BYTES} bytes")
+    contrastive = {"data.loader.batch_size": data.loader.batch_size} if run.objective.loss != "multi_label" else {}
+    contrastive |= {"pretrain.batch_size": run.pretrain.batch_size} if run.pretrain.epochs else {}
+    for name, size in contrastive.items():
+        if size == 1:
+            found.append(
+                f"{name} is 1: a contrastive loss compares clips of a batch with each other, expected at least 2"
+            )
     if not data.train.path:
         found.append("data.train.path is empty: expected a list, a directory or the name of a TFDS data set")
     if run.pretrain.epochs and not run.pretrain.source.path:

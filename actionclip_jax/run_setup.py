@@ -102,7 +102,19 @@ def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTa
         if clips.multi_label != (run.objective.loss == "multi_label"):
             has = "several labels" if clips.multi_label else "one label"
             raise ValueError(f"data.{name}: a clip has {has}, which objective.loss {run.objective.loss!r} cannot use")
+    check_classes(tables["train"], run.objective.loss)
     return tables
+
+
+def check_classes(clips: table.ClipTable, loss: str) -> None:
+    """Raises ValueError for a training set in which there is nothing to tell apart."""
+    # with several labels a clip is compared with all classes there are, else with those of other clips
+    classes = range(len(clips.labels)) if clips.multi_label else np.unique(clips.label_ids[:, 0])
+    if len(classes) < 2:
+        raise ValueError(
+            f"data.train: {len(clips)} clips of one class, {clips.labels[classes[0]]!r}, and objective.loss {loss!r} "
+            "learns by telling classes apart: expected at least two"
+        )
 
 
 def step_spec(run: run_config.TrainConfig, clips: int, share: float) -> training.StepSpec:

@@ -21,6 +21,7 @@ from actionclip_jax import (
     goodput,
     initial,
     loss_spikes,
+    one_class,
     optim,
     paths,
     run_checkpoints,
@@ -134,6 +135,7 @@ class Trainer:
         self.texts = run_setup.place_texts(self.spec, self.state.params, tokens, mesh)
         self.scores: dict[str, evaluation.Scores] = {}
         self.spikes = loss_spikes.LossSpikes()
+        self.one_class = one_class.OneClassBatches()
         self.done = 0  # steps
         self.saved: int | None = None  # the step of the newest checkpoint
 
@@ -219,6 +221,7 @@ class Trainer:
     def next_batch(self) -> dict[str, jax.Array]:
         """The next batch, spread over the devices."""
         batch = next(self.batches)
+        self.one_class.add(batch["label"])
         return sharding.place_batch({name: batch[name] for name in ("video", "label")}, self.mesh)
 
     def loop(self, step: jax.stages.Compiled) -> None:
@@ -266,6 +269,12 @@ class Trainer:
         for number, metrics in enumerate(window, done - len(window) + 1):
             if spike := self.spikes.add(number, float(metrics["loss"])):
                 self.say(spike)
+        before, one_class_batches = self.one_class.count, self.one_class.total()
+        if one_class_batches and not before:
+            self.say(
+                f"step {done}: all clips of a batch were of one class, from which a contrastive loss learns nothing: "
+                "a larger data.loader.batch_size makes that rare. More such batches are counted: one_class_batches"
+            )
         values = {name: float(value) for name, value in window[-1].items()}
         for name in values:
             if name.startswith(("loss", "top1", "gradient_norm")):
@@ -280,6 +289,7 @@ class Trainer:
             "clips_per_second": rate,
             "model_flop_utilisation": rate * work / self.flop_rate,
             "loss_spikes": self.spikes.count,
+            "one_class_batches": one_class_batches,
         }
         self.log.write(done, {**values, "seconds": self.clock.summary()})
         self.write_time()
