@@ -6,7 +6,7 @@ from jax.experimental import multihost_utils
 
 
 class OneClassBatches:
-    """Counts batches all of whose clips, on all hosts, are of one class: a contrastive loss learns nothing from them."""
+    """Counts batches all of whose clips, on all hosts, are of one class: a contrastive loss learns nothing there."""
 
     def __init__(self) -> None:
         self.count = 0

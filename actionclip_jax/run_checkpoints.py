@@ -4,6 +4,7 @@ A checkpoint is one atomic Orbax checkpoint. Orbax restores a file with a change
 word, so beside the state are kept a digest of every array and one of the description itself.
 """
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -99,7 +100,7 @@ class RunCheckpoints:
             ValueError: the arrays saved are not those of this run, or none of the checkpoints is unharmed.
         """
         damaged: dict[int, str] = {}
-        for step in same_everywhere(self.steps[::-1]):
+        for step in seen_anywhere(self.steps):
             try:
                 described = self.describe(step)
                 fits(described)
@@ -186,7 +187,8 @@ class RunCheckpoints:
         require_everywhere(True, "")  # nobody reads it any more, and all have chosen the name
         if not jax.process_index():
             self.damaged.mkdir(exist_ok=True)
-            self.path(step).rename(place)
+            with contextlib.suppress(FileNotFoundError):  # where this process is the one that does not see it
+                self.path(step).rename(place)
         require_everywhere(True, "")
         self._checkpointer.reload()
         return place
@@ -272,14 +274,14 @@ def require_alike(described: Mapping[str, Any]) -> None:
         require_everywhere(not different[jax.process_index()], "another description than process 0 has read")
 
 
-def same_everywhere(steps: Sequence[int]) -> list[int]:
-    """The steps as the first process sees them: others may see some more or less, and all have to try the same ones."""
-    if jax.process_count() == 1:
-        return list(steps)
-    count = int(multihost_utils.broadcast_one_to_all(np.int32(len(steps))))
-    mine = np.zeros(count, np.int32)
-    mine[: len(steps)] = steps[:count]
-    return multihost_utils.broadcast_one_to_all(mine).tolist()
+def seen_anywhere(steps: Sequence[int]) -> list[int]:
+    """The steps that some process sees, the newest first: all have to try the same ones."""
+    if jax.process_count() > 1:
+        most = int(multihost_utils.process_allgather(np.int32(len(steps))).max())
+        padded = np.full(most, -1, np.int32)
+        padded[: len(steps)] = steps
+        steps = multihost_utils.process_allgather(padded).ravel().tolist()
+    return sorted({step for step in steps if step >= 0}, reverse=True)
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:

@@ -3,26 +3,19 @@
 import argparse
 import logging
 import os
+import signal
 from collections.abc import Sequence
 
-from actionclip_jax.cli import interrupts
+from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code. Without `arguments` it has the process for itself."""
-    whole, interrupted = arguments is None, interrupts.Interrupts()
-    with interrupted.heard(at_last=whole):
-        from actionclip_jax.cli import terminal  # here, as all that takes time: Ctrl-C is heard
-
-        try:
-            code = run(arguments)
-        except BaseException as error:
-            if not interrupted.came and not isinstance(error, KeyboardInterrupt):
-                raise
-            terminal.tell("stopped")
-            code = terminal.EXIT_INTERRUPTED
-    if whole and interrupted.came:
-        interrupts.end_process(code)
+    if arguments is not None:
+        return run(arguments)
+    signal.signal(signal.SIGINT, interrupts.end_at_once)
+    code = run(None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done, or the reason said
     return code
 
 
@@ -46,6 +39,11 @@ def run(arguments: Sequence[str] | None) -> int:
         said = f"{error.filename}: {error.strerror}" if of_file else error
         terminal.tell(f"[bold red]error:[/] {terminal.escape(said)}")
         return terminal.EXIT_USAGE
+    except KeyboardInterrupt:
+        terminal.tell("stopped")
+    if arguments is None:
+        interrupts.end_process()
+    return terminal.EXIT_INTERRUPTED
 
 
 def quieten_libraries() -> None:

@@ -1,57 +1,74 @@
-"""Ctrl-C ends a command in order, wherever it comes."""
+"""Ctrl-C ends a command with one line, wherever it comes.
 
-import _thread
+An exception that comes at any place, as Python's own does, is lost in a callback of a library, or printed by an extension
+that is being imported, or crashes it. So outside of the regions below the process just ends: files are written in such a
+way that it may.
+"""
+
 import contextlib
 import gc
 import os
 import signal
 import sys
-import types
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+
+EXIT_CODE = 130  # as shells have it
+PATIENCE_SECONDS = 5  # for a task to come to a place where it can be stopped
 
 
-class Interrupts:
-    """Within `heard`, Ctrl-C raises KeyboardInterrupt, and is remembered: libraries make errors of their own of it."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    @contextlib.contextmanager
-    def heard(self, *, at_last: bool) -> Iterator[None]:
-        """Takes the signal over where it can: in the main thread, which alone receives signals.
-
-        `at_last`: nothing follows but the end of the process, which Ctrl-C does not disturb any more.
-        """
-        try:
-            before = signal.signal(signal.SIGINT, self._interrupt)
-        except ValueError:
-            yield
-            return
-        report = sys.unraisablehook
-
-        def raise_again(unraisable: Any) -> None:
-            if unraisable.exc_type is KeyboardInterrupt:  # it came in a destructor, say, where Python drops it
-                _thread.interrupt_main()
-            else:
-                report(unraisable)
-
-        sys.unraisablehook = raise_again
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN if at_last else before)
-            sys.unraisablehook = report
-
-    def _interrupt(self, number: int, frame: types.FrameType | None) -> None:
-        self.came = True
-        raise KeyboardInterrupt
+def end_at_once(*signal_and_frame: object) -> None:
+    """Ends the process: the handler of a signal, or called by a timer."""
+    show_cursor = b"\x1b[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else b""
+    with contextlib.suppress(OSError):
+        os.write(2, show_cursor + b"stopped\n")
+    os._exit(EXIT_CODE)
 
 
-def end_process(code: int) -> None:
-    """Ends this process: threads that still decode or compile may crash Python's usual end."""
-    gc.collect()  # what the command held lets go of its worker processes and their memory
+@contextlib.contextmanager
+def handled_by(handler: Callable[..., None]) -> Iterator[None]:
+    """Ctrl-C calls the handler, where that can be: in the main thread, which alone receives signals."""
+    try:
+        before = signal.signal(signal.SIGINT, handler)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """A task that calls the function it gets every now and then, which raises KeyboardInterrupt after a Ctrl-C.
+
+    If it does not for PATIENCE_SECONDS, or at a second Ctrl-C, the process ends.
+    """
+    timers: list[threading.Timer] = []
+
+    def ask(*signal_and_frame: object) -> None:
+        if timers:
+            end_at_once()
+        timers.append(threading.Timer(PATIENCE_SECONDS, end_at_once))
+        timers[0].daemon = True
+        timers[0].start()
+
+    def check() -> None:
+        for timer in timers:
+            timer.cancel()
+        if timers:
+            raise KeyboardInterrupt
+
+    with handled_by(ask):
+        yield check
+        check()
+
+
+def end_process() -> None:
+    """Ends this process after a task was stopped: threads that still decode or compile may crash Python's usual end."""
+    gc.collect()  # what the task held lets go of its worker processes and their memory
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
             stream.flush()
-    os._exit(code)
+    os._exit(EXIT_CODE)

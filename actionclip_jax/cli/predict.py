@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import rich.cells
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, terminal, timelines
+from actionclip_jax.cli import checkpoints, interrupts, terminal, timelines
 
 TOP = 5  # labels shown
 
@@ -91,7 +92,8 @@ def execute(options: argparse.Namespace) -> int:
         attention=options.attention,
         interpolate_positions=options.interpolate_positions,
     )
-    with terminal.progress_bar(2 if options.timeline else len(videos)) as progress:
+    bar = terminal.progress_bar(2 if options.timeline else len(videos))
+    with interrupts.handled_by(signal.default_int_handler), bar as progress:
         done = []
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, labels, progress)
         try:

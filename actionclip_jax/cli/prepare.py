@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import source, terminal
+from actionclip_jax.cli import interrupts, source, terminal
 
 
 def add(commands: Any) -> None:
@@ -55,8 +55,13 @@ def execute(options: argparse.Namespace) -> int:
     config.check_data(settings)
     check_out(out, pathlib.Path(options.path).expanduser())
     clips = source.open_table(options)
-    with terminal.progress_bar(len(clips)) as progress:
+    with interrupts.stoppable() as check, terminal.progress_bar(len(clips)) as progress:
         task = progress.add_task("preparing", total=len(clips))
+
+        def advance(count: int) -> None:
+            check()
+            progress.advance(task, count)
+
         outcome = prepare.prepare(
             clips,
             out,
@@ -64,7 +69,7 @@ def execute(options: argparse.Namespace) -> int:
             processes=options.workers or workers.count_cores(),
             overwrite=options.overwrite,
             retry_bad=options.retry_bad,
-            progress=lambda count: progress.advance(task, count),
+            progress=advance,
         )
     if outcome.kept_shards:
         terminal.say(f"{outcome.kept_shards} shards were finished before and kept")

@@ -61,8 +61,6 @@ def join(options: argparse.Namespace) -> None:
             "by mpirun; or leave --distributed out to work alone",
             terminal.EXIT_USAGE,
         )
-    except KeyboardInterrupt:
-        end("stopped", terminal.EXIT_INTERRUPTED)
     except Exception as error:  # JAX parses the environment of many launchers, and raises anything
         raise ValueError(f"--distributed: the other processes were not found: {error} ({awaited})") from None
 
