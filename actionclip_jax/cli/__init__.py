@@ -41,9 +41,7 @@ def run(arguments: Sequence[str] | None) -> int:
         return terminal.EXIT_USAGE
     except KeyboardInterrupt:
         terminal.tell("stopped")
-    if arguments is None:
-        interrupts.end_process()
-    return terminal.EXIT_INTERRUPTED
+        return terminal.EXIT_INTERRUPTED
 
 
 def quieten_libraries() -> None:

@@ -1,12 +1,10 @@
 """Ctrl-C ends a command with one line, wherever it comes.
 
-An exception that comes at any place, as Python's own does, is lost in a callback of a library, or printed by an extension
-that is being imported, or crashes it. So outside of the regions below the process just ends: files are written in such a
-way that it may.
+An exception that comes at any place, as Python's own does, is lost in a callback of a library, printed by an extension
+that is just imported, or crashes it. So outside of the regions below the process simply ends, as if it was killed.
 """
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -63,12 +61,3 @@ def stoppable() -> Iterator[Callable[[], None]]:
     with handled_by(ask):
         yield check
         check()
-
-
-def end_process() -> None:
-    """Ends this process after a task was stopped: threads that still decode or compile may crash Python's usual end."""
-    gc.collect()  # what the task held lets go of its worker processes and their memory
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
-            stream.flush()
-    os._exit(EXIT_CODE)
