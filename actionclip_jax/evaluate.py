@@ -68,7 +68,7 @@ class Settings:
             found.append("features are read from a directory, so there is nothing to save")
         if self.features and (self.frames or self.views != (1, 1)):
             found.append("saved features have frames and views of their own: leave frames and views out")
-        found += config.data_problems(self.loader)
+        found += config.data_problems(self.loader) + config.problems(config.ModelConfig(), self.compute)
         given = {"templates": self.templates, "features": self.features, "out": self.out}
         found += [
             problem for name, value in given.items() if value is not None and (problem := paths.problem(name, value))

@@ -384,6 +384,7 @@ def test_a_dry_run_refuses_what_the_real_run_refuses(tmp_path, monkeypatch, caps
         ("--features f --views 2x1", "frames and views of their own"),
         ("--batch-size 7", "7 clips cannot be spread over"),
         ("--workers -5", "workers is -5"),
+        ("--attention cudnn", "attention cudnn computes in bfloat16 only"),
         ("--out list.csv", "--out is 'list.csv', but"),
         ("--interpolate 0:2:1 --from x", "expected shares from 0 to 1"),
         ("--interpolate 0,1 --from x --seen-classes missing.txt", "--seen-classes is 'missing.txt'"),

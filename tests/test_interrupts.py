@@ -1,5 +1,6 @@
 """Ctrl-C ends a command with its exit code and one line, wherever it comes."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -66,8 +67,12 @@ def test_a_task_without_ctrl_c_is_not_stopped():
 
 def running(group):
     """The processes of a group that are no zombies."""
-    stats = [file.read_text().rpartition(") ")[2].split() for file in pathlib.Path("/proc").glob("[0-9]*/stat")]
-    return [stat for stat in stats if stat[0] != "Z" and stat[2] == str(group)]
+    found = []
+    for file in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            state, _, its_group = file.read_text().rpartition(") ")[2].split()[:3]
+            found += [file.parent.name] if state != "Z" and its_group == str(group) else []
+    return found
 
 
 @pytest.mark.parametrize("when", ["it starts", "its workers start"])

@@ -28,7 +28,7 @@ from actionclip_jax import (
     train,
     watchdog,
 )
-from actionclip_jax.data import sample_set
+from actionclip_jax.data import readers, sample_set, table
 
 SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
@@ -510,6 +510,14 @@ def test_a_training_set_of_one_class_is_refused_before_anything_compiles(loss, m
     labels = {"data.train.labels": str(tmp_path / "labels.txt"), "objective.loss": loss}
     with pytest.raises(ValueError, match="3 clips of one class, 'surfing'"):
         train.train(make_run(**source, **labels))
+
+
+def test_one_class_teaches_clips_with_several_labels_nothing_either():
+    clips = [table.Clip(name, f"{name}.mp4", (0,)) for name in "ab"]
+    one, two = (table.make_table(clips, labels, readers.VideoFiles(), multi_label=True) for labels in ("x", "xy"))
+    run_setup.check_classes(two, "multi_label")
+    with pytest.raises(ValueError, match="2 clips of one class, 'x'"):
+        run_setup.check_classes(one, "multi_label")
 
 
 def test_batches_of_one_class_are_said_once_and_counted(make_run, sample, tmp_path):

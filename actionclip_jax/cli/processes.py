@@ -36,9 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--wait",
         type=terminal.above_zero,
-        default=WAIT_SECONDS,
+        default=os.environ.get("ACTIONCLIP_WAIT", str(WAIT_SECONDS)),
         metavar="SECONDS",
-        help=f"for the others to come (default: {WAIT_SECONDS})",
+        help=f"for the others to come (default: $ACTIONCLIP_WAIT or {WAIT_SECONDS})",
     )
 
 
