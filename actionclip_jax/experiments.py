@@ -95,15 +95,16 @@ def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> li
         ValueError: a configuration or data that cannot be measured by these protocols.
     """
     check(run)
-    data, trials = run.data, []
-    for part in ("base", "novel") if protocol == "base-to-novel" else (data.train.classes,):
-        halves = {"classes": part, "base_classes": data.train.base_classes, "seed": data.train.seed}
-        change = halves if protocol == "base-to-novel" else {}
-        wanted = {} if part == "novel" and change else {f"training, {count} clips a class": count for count in shots}
-        sets = {name: dataclasses.replace(data.train, shots=count, **change) for name, count in wanted.items()}
-        sets[f"test, {part} classes"] = dataclasses.replace(data.test, **change)
-        trials += [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
-    return trials
+    train, tests = run.data.train, {"test": run.data.test}
+    if protocol == "base-to-novel":
+        train = dataclasses.replace(train, classes="base")
+        halves = {"base_classes": train.base_classes, "seed": train.seed}
+        tests = {
+            f"test, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
+            for part in ("base", "novel")
+        }
+    sets = {f"training, {count} clips a class": dataclasses.replace(train, shots=count) for count in shots} | tests
+    return [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
 
 
 def check(run: run_config.TrainConfig) -> None:

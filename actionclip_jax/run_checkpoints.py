@@ -244,8 +244,9 @@ def unseal(sealed: Any) -> dict[str, Any]:
 
 
 def read_alone(path: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint holds, this process's part of it. Orbax lets the processes wait for each other as they read,
-    in vain if one of them cannot read; so each is told that it is alone, and they agree afterwards.
+    """What a checkpoint holds, read without waiting for the other processes.
+
+    Orbax lets them wait for each other, in vain if one of them cannot read: here each is told that it is the only one.
     """
     this = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})

@@ -269,12 +269,6 @@ class Trainer:
         for number, metrics in enumerate(window, done - len(window) + 1):
             if spike := self.spikes.add(number, float(metrics["loss"])):
                 self.say(spike)
-        before, one_class_batches = self.one_class.count, self.one_class.total()
-        if one_class_batches and not before:
-            self.say(
-                f"step {done}: all clips of a batch were of one class, from which a contrastive loss learns nothing: "
-                "a larger data.loader.batch_size makes that rare. More such batches are counted: one_class_batches"
-            )
         values = {name: float(value) for name, value in window[-1].items()}
         for name in values:
             if name.startswith(("loss", "top1", "gradient_norm")):
@@ -289,12 +283,22 @@ class Trainer:
             "clips_per_second": rate,
             "model_flop_utilisation": rate * work / self.flop_rate,
             "loss_spikes": self.spikes.count,
-            "one_class_batches": one_class_batches,
+            "one_class_batches": self.count_one_class_batches(),
         }
         self.log.write(done, {**values, "seconds": self.clock.summary()})
         self.write_time()
         line = f"loss {values['loss']:.3f}, {rate:.3g} clips/s"
         self.progress("training", done, self.spec.steps, line)
+
+    def count_one_class_batches(self) -> int:
+        """How many there were; the first is said."""
+        before, count = self.one_class.count, self.one_class.total()
+        if count and not before:
+            self.say(
+                f"step {self.done}: all clips of a batch were of one class, from which a contrastive loss learns nothing: "
+                "a larger data.loader.batch_size makes that rare. More such batches are counted: one_class_batches"
+            )
+        return count
 
     def write_time(self) -> None:
         """Notes where the time went, from which the next start goes on."""

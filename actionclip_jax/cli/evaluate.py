@@ -107,20 +107,7 @@ def try_out(options: argparse.Namespace) -> int:
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that the protocol does not know, or misses, and paths that are none."""
-    written = {"--out": options.out, "--features": options.features}
-    read = {"--class-lists": options.class_lists, "--seen-classes": options.seen_classes, "--config": options.config}
-    clips = {"--data": options.path or None, "--seen-data": options.seen_data or None, "--templates": options.templates}
-    paths.check(
-        {
-            "MODEL": options.model,
-            "--from": options.first,
-            **source.paths_of(options, "--data"),
-            **clips,
-            **read,
-            **written,
-        }
-    )
-    options.out = pathlib.Path(options.out)
+    check_paths(options)
     trains, found = options.protocol in TRAINING, []
     if trains != bool(options.config):
         found.append(
@@ -144,6 +131,25 @@ def check_options(options: argparse.Namespace) -> None:
         found.append("--clips-per-class is one number for base-to-novel")
     if found:
         raise ValueError("\n  ".join(["the options do not go together:", *found] if len(found) > 1 else found))
+
+
+def check_paths(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that can be no paths."""
+    paths.check(
+        {
+            "MODEL": options.model,
+            "--from": options.first,
+            "--out": options.out,
+            "--config": options.config,
+            **(source.paths_of(options, "--data") if options.path else {}),
+            "--seen-data": options.seen_data or None,
+            "--seen-classes": options.seen_classes,
+            "--class-lists": options.class_lists,
+            "--templates": options.templates,
+            "--features": options.features,
+        }
+    )
+    options.out = pathlib.Path(options.out)
 
 
 def read_settings(options: argparse.Namespace) -> Any:
