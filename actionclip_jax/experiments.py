@@ -95,15 +95,15 @@ def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> li
         ValueError: a configuration or data that cannot be measured by these protocols.
     """
     check(run)
-    train, tests = run.data.train, {"test": run.data.test}
+    training, tests = run.data.train, {"test": run.data.test}
     if protocol == "base-to-novel":
-        train = dataclasses.replace(train, classes="base")
-        halves = {"base_classes": train.base_classes, "seed": train.seed}
+        training = dataclasses.replace(training, classes="base")
+        halves = {"base_classes": training.base_classes, "seed": training.seed}
         tests = {
             f"test, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
             for part in ("base", "novel")
         }
-    sets = {f"training, {count} clips a class": dataclasses.replace(train, shots=count) for count in shots} | tests
+    sets = {f"training, {count} clips a class": dataclasses.replace(training, shots=count) for count in shots} | tests
     return [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
 
 

@@ -295,8 +295,8 @@ class Trainer:
         before, count = self.one_class.count, self.one_class.total()
         if count and not before:
             self.say(
-                f"step {self.done}: all clips of a batch were of one class, from which a contrastive loss learns nothing: "
-                "a larger data.loader.batch_size makes that rare. More such batches are counted: one_class_batches"
+                f"step {self.done}: all clips of a batch were of one class, and a contrastive loss learns nothing from "
+                "them: a larger data.loader.batch_size makes that rare. More of them are counted: one_class_batches"
             )
         return count
 
