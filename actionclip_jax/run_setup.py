@@ -109,8 +109,8 @@ def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTa
 def check_classes(clips: table.ClipTable, loss: str) -> None:
     """Raises ValueError for a training set in which there is nothing to tell apart."""
     # with several labels a clip is compared with all classes there are, else with those of other clips
-    classes = range(len(clips.labels)) if clips.multi_label else np.unique(clips.label_ids[:, 0])
-    if len(classes) < 2:
+    classes = np.arange(len(clips.labels)) if clips.multi_label else np.unique(clips.label_ids[:, 0])
+    if len(classes) == 1 and classes[0] >= 0:
         raise ValueError(
             f"data.train: {len(clips)} clips of one class, {clips.labels[classes[0]]!r}, and objective.loss {loss!r} "
             "learns by telling classes apart: expected at least two"

@@ -208,7 +208,7 @@ def interpolate(options: argparse.Namespace) -> int:
 
 def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_files: bool) -> tuple[list[float], dict]:
     """The shares and the clips by name, after all checks that need no weights."""
-    from actionclip_jax import interpolation, text
+    from actionclip_jax import interpolation, protocols, text
     from actionclip_jax.data import sources
 
     shares = interpolation.parse_shares(options.interpolate)
@@ -218,6 +218,8 @@ def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_file
     if options.seen_data:
         wanted["seen data"] = config.SourceConfig(path=options.seen_data, split_names=options.split_names)
     sets = {name: sources.open_source(one, check_files=check_files) for name, one in wanted.items()}
+    for name, clips in sets.items():
+        protocols.check_labelled(clips, wanted[name].path)
     parts = interpolation.seen_and_unseen(sets.pop(""), settings.seen)
     return shares, {**sets, **parts}
 
