@@ -62,7 +62,10 @@ def join(options: argparse.Namespace) -> None:
             terminal.EXIT_USAGE,
         )
     except Exception as error:  # JAX parses the environment of many launchers, and raises anything
-        raise ValueError(f"--distributed: the other processes were not found: {error} ({awaited})") from None
+        raise ValueError(
+            f"--distributed: the other processes were not found: {error} ({awaited}). Where no launcher tells JAX of "
+            "them, give --coordinator, --processes and --process"
+        ) from None
 
 
 def check_told(options: argparse.Namespace) -> None:
@@ -89,7 +92,7 @@ def describe_awaited(options: argparse.Namespace) -> str:
     if options.coordinator:
         return f"{options.processes} at {options.coordinator}, of which this is number {options.process}"
     found = [f"{name}={os.environ[name]}" for name in ENVIRONMENT if name in os.environ]
-    return ", ".join(found) or "no launcher has told of any; without one give --coordinator, --processes and --process"
+    return ", ".join(found) or "no launcher has told of any"
 
 
 def connect(coordinator: str | None, processes: int | None, process: int | None, *, timeout: int) -> None:
