@@ -17,7 +17,7 @@ import transformers
 from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
-from actionclip_jax import config, text
+from actionclip_jax import config, paths, text
 from actionclip_jax.convert import errors, files, locate
 from actionclip_jax.models import action_clip
 
@@ -43,10 +43,7 @@ class Weights:
 
 def is_model_directory(path: str | os.PathLike) -> bool:
     """Whether `path` is a directory written by `save`."""
-    try:
-        file = pathlib.Path(path).expanduser() / "config.json"
-    except RuntimeError:  # ~somebody whom this machine does not know
-        return False
+    file = paths.expand_home(path) / "config.json"
     if not file.is_file() or file.stat().st_size > LARGEST_CONFIG:
         return False
     return f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
@@ -105,7 +102,7 @@ def without_places(value: Any) -> Any:
 
 def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:
     """The absolute path of a directory that `save` may write; raises ModelDirectoryError if it may not."""
-    final = pathlib.Path(directory).expanduser().resolve()
+    final = paths.expand_home(directory).resolve()
     if final.exists() and not overwrite:
         raise ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
     if final.is_file():
@@ -121,7 +118,7 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
     Raises:
         ModelDirectoryError: there is none, or one of another version.
     """
-    described = read_json(pathlib.Path(directory).expanduser() / "config.json")
+    described = read_json(paths.expand_home(directory) / "config.json")
     if described.get("format") != FORMAT or described.get("version") != VERSION:
         found = f"format {described.get('format')!r} version {described.get('version')!r}"
         raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
@@ -144,7 +141,7 @@ def load(directory: str | os.PathLike) -> Weights:
     Raises:
         ModelDirectoryError: something is missing, damaged or of another version.
     """
-    path = pathlib.Path(directory).expanduser().absolute()
+    path = paths.expand_home(directory).absolute()
     model, unused = load_config(path), path / "unused.safetensors"
     params = load_params(path / "params", action_clip.param_shapes(model))
     check_digests(path, params)

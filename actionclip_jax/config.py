@@ -6,6 +6,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from actionclip_jax import paths
+
 ACTIVATIONS = ("quick_gelu", "gelu")
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 DTYPES = ("float32", "bfloat16")
@@ -15,6 +17,7 @@ ATTENTION = ("auto", "xla", "cudnn")
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
 SOURCES += ("records", "sample")
 CLASSES = ("all", "base", "novel")
+SOURCE_PATHS = ("path", "videos", "labels", "base_classes")  # of a SourceConfig, the settings that are paths
 STORAGES = ("jpeg", "video")
 FLIPS = ("auto", "always", "never", "swap")
 
@@ -343,6 +346,9 @@ def data_problems(part: Any) -> list[str]:
             found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
         if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
             found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+    if isinstance(part, SourceConfig):
+        given = {name: value for name in SOURCE_PATHS if (value := getattr(part, name))}
+        found += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
     if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
         views = f"{part.views_time} x {part.views_space}"
         found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")

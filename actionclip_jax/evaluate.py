@@ -20,6 +20,7 @@ from actionclip_jax import (
     evaluation,
     features,
     metrics,
+    paths,
     protocols,
     report,
     run_setup,
@@ -67,7 +68,11 @@ class Settings:
             found.append("features are read from a directory, so there is nothing to save")
         if self.features and (self.frames or self.views != (1, 1)):
             found.append("saved features have frames and views of their own: leave frames and views out")
-        found += config.data_problems(self.loader)
+        found += config.data_problems(self.loader) + config.problems(config.ModelConfig(), self.compute)
+        given = {"templates": self.templates, "features": self.features, "out": self.out}
+        found += [
+            problem for name, value in given.items() if value is not None and (problem := paths.problem(name, value))
+        ]
         if found:
             raise config.ConfigError(found)
         return self
@@ -131,15 +136,14 @@ def evaluate(
         ValueError: settings, a model or data that cannot work.
     """
     begin = time.perf_counter()
-    settings.checked()
     if jax.process_index():  # one process speaks for all
         say, progress = lambda line: None, lambda task, done, total, line: None
-    trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=settings.features is None)
-    if settings.seen:
-        protocols.check_seen(trials, settings.seen)
+    trials = plan(source, settings, check_files=settings.features is None)
     left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
         say(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
+    for line in protocols.notices(trials):
+        say(line)
     model = load_model(name, settings, say)
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
     found, sample = clip_features(model, trials, settings, say, progress)
@@ -157,6 +161,26 @@ def evaluate(
         content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
         shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     return content
+
+
+def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) -> list[protocols.Trial]:
+    """What will be measured, after everything has been checked that can be without the model and, if told, the videos.
+
+    Raises:
+        ValueError: settings or data that cannot work.
+    """
+    settings.checked()
+    paths.check_directory("--out", settings.out)
+    sharding.check_rows(settings.loader.batch_size, sharding.make_mesh())
+    text.load_templates(settings.templates)
+    trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=check_files)
+    if settings.seen:
+        protocols.check_seen(trials, settings.seen)
+    if settings.features:
+        _, found = features.load(settings.features)
+        for trial in trials:
+            found.of(trial.clips.ids)
+    return trials
 
 
 def clip_features(

@@ -10,7 +10,18 @@ from typing import Any
 
 import jax
 
-from actionclip_jax import charts, config, metrics, published, report, run_checkpoints, run_config, train
+from actionclip_jax import (
+    charts,
+    config,
+    metrics,
+    paths,
+    protocols,
+    published,
+    report,
+    run_checkpoints,
+    run_config,
+    train,
+)
 from actionclip_jax.data import sources, subsets
 
 BASE_SHOTS = 16  # training clips of every base class, as published
@@ -24,7 +35,7 @@ def few_shot(
     The seed draws the clips and decides everything else random. run.workdir then holds a directory for each run,
     report.json, report.md and shots.png. Returns what report.json holds.
     """
-    check(run)
+    plan(run, "few-shot", shots)
     out, rows = pathlib.Path(run.workdir), []
     for count in shots:
         trials = []
@@ -59,7 +70,7 @@ def base_to_novel(
     Base classes are those of run.data.train.base_classes or else half of all, drawn by run.data.train.seed and written
     to base_classes.txt. The harmonic mean is that of each seed. The rest as in `few_shot`.
     """
-    check(run)
+    plan(run, "base-to-novel", [shots])
     out, trials = pathlib.Path(run.workdir), []
     file = run.data.train.base_classes or write_base_classes(run, out / "base_classes.txt")
     part = {name: {"classes": name, "base_classes": file} for name in ("base", "novel")}
@@ -88,8 +99,28 @@ def base_to_novel(
     return content
 
 
+def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[protocols.Trial]:
+    """The clips trained and tested with, after everything that can be checked before the first of the runs.
+
+    Raises:
+        ValueError: a configuration or data that cannot be measured by these protocols.
+    """
+    check(run)
+    training, tests = run.data.train, {"test": run.data.test}
+    if protocol == "base-to-novel":
+        training = dataclasses.replace(training, classes="base")
+        halves = {"base_classes": training.base_classes, "seed": training.seed}
+        tests = {
+            f"test, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
+            for part in ("base", "novel")
+        }
+    sets = {f"training, {count} clips a class": dataclasses.replace(training, shots=count) for count in shots} | tests
+    return [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
+
+
 def check(run: run_config.TrainConfig) -> None:
     """Raises ValueError for a configuration that cannot be measured by these protocols."""
+    paths.check_directory("--out", run.workdir)
     found = run_config.problems(run)
     if not run.data.test.path:
         found.append("data.test.path is empty: expected the clips to test with")

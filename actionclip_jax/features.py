@@ -78,14 +78,15 @@ class Encoder:
         progress(sum(int((part["clip"] >= 0).sum()) for part in parts))
         self.batches.restore(self.batches.state() | {"position": position})
         waiting: list[dict[str, np.ndarray]] = []
-        for batch in self.batches:
-            placed = {name: batch[name] for name in ("video", "clip", "mask")}
-            encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
-            waiting.append({name: np.asarray(value) for name, value in encoded.items()})
-            progress(int((waiting[-1]["clip"] >= 0).sum()))
-            if store and len(waiting) * self.batch_size >= PART_CLIPS:
-                parts.append(store.add(len(parts), join(waiting)))
-                waiting = []
+        with self.batches:
+            for batch in self.batches:
+                placed = {name: batch[name] for name in ("video", "clip", "mask")}
+                encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
+                waiting.append({name: np.asarray(value) for name, value in encoded.items()})
+                progress(int((waiting[-1]["clip"] >= 0).sum()))
+                if store and len(waiting) * self.batch_size >= PART_CLIPS:
+                    parts.append(store.add(len(parts), join(waiting)))
+                    waiting = []
         if waiting:
             parts.append(store.add(len(parts), join(waiting)) if store else join(waiting))
         return in_order(self.clips.ids, parts)

@@ -17,6 +17,7 @@ from actionclip_jax import (
     features,
     initial,
     optim,
+    paths,
     run_setup,
     sharding,
     text,
@@ -48,6 +49,7 @@ def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[s
     """The clips of the classes a file names and those of the others, each among their own; or just all."""
     if not seen:
         return {"all": clips}
+    paths.check_file("--seen-classes", seen)
     known = subsets.known_classes(clips, seen)
     others = np.setdiff1d(np.arange(len(clips.labels)), known)
     parts = {"seen": known, "unseen": others}

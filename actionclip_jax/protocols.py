@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actionclip_jax import config
-from actionclip_jax.data import sources, subsets, table
+from actionclip_jax import config, paths
+from actionclip_jax.data import sources, subsets, summary, table
 
 HALVES = 10  # draws of the `half` protocol, with the seeds 0 to 9
 FOLDS = (1, 2, 3)
@@ -43,6 +43,8 @@ def plan(
     if (protocol == "k600") != bool(class_lists):
         needs = "needs class lists" if protocol == "k600" else "has no class lists"
         raise ValueError(f"protocol {protocol!r} {needs} (--class-lists FILE ...): k600 restricts the classes to each")
+    for file in class_lists:
+        paths.check_file("--class-lists", file)
     if protocol == "splits":
         trials = plan_splits(source, check_files)
     else:
@@ -52,9 +54,19 @@ def plan(
         if trial.clips.multi_label != (protocol == "multi-label"):
             has = "several labels" if trial.clips.multi_label else "one label"
             raise ValueError(f"a clip of {source.path} has {has}, which protocol {protocol!r} is not for")
-        if unlabelled := int((trial.clips.label_ids[:, 0] < 0).sum()) * (not trial.clips.multi_label):
-            raise ValueError(f"{unlabelled} clips of {source.path} have no label: they can be predicted, not evaluated")
+        check_labelled(trial.clips, source.path)
     return trials
+
+
+def notices(trials: Sequence[Trial]) -> list[str]:
+    """What should be looked at in the data of trials, each line once."""
+    return list(dict.fromkeys(line for trial in trials for line in summary.notices(trial.clips.origin)))
+
+
+def check_labelled(clips: table.ClipTable, path: str) -> None:
+    """Raises ValueError for clips that every answer would be wrong for."""
+    if unlabelled := int((clips.label_ids[:, 0] < 0).sum()) * (not clips.multi_label):
+        raise ValueError(f"{unlabelled} clips of {path} have no label: they can be predicted, not evaluated")
 
 
 def plan_all(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
@@ -98,6 +110,7 @@ def without_classes(trial: Trial, seen: pathlib.Path) -> Trial | None:
 
 def check_seen(trials: Sequence[Trial], seen: pathlib.Path) -> None:
     """Raises ValueError for a file that names no class of any trial, or all classes of each: a misspelt one, say."""
+    paths.check_file("--seen-classes", seen)
     left = [len(trial.clips.labels) - len(subsets.known_classes(trial.clips, seen)) for trial in trials]
     if not any(left):
         raise ValueError(f"{seen} (--seen-classes) names every class of the data set: nothing is left without them")

@@ -4,9 +4,11 @@ A checkpoint is one atomic Orbax checkpoint. Orbax restores a file with a change
 word, so beside the state are kept a digest of every array and one of the description itself.
 """
 
+import contextlib
 import hashlib
 import json
 import pathlib
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +18,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from actionclip_jax import config, config_file, digests, run_config, training
+from actionclip_jax import config, config_file, digests, paths, run_config, training
 from actionclip_jax.convert import errors
 
 Say = Callable[[str], None]
+MESSAGE_BYTES = 400  # of what a process tells the others
 LONGEST_REASON = 200  # characters: of a missing array Orbax lists every array there should be
 
 
@@ -38,7 +41,7 @@ class RunCheckpoints:
     """
 
     def __init__(self, workdir: pathlib.Path, settings: run_config.CheckpointConfig, mesh: Mesh) -> None:
-        workdir = workdir.expanduser().absolute()
+        workdir = paths.expand_home(workdir).absolute()
         self.directory, self.damaged = workdir / "checkpoints", workdir / "damaged_checkpoints"
         self.scores: dict[int, float] = {}  # by step; the caller adds them
         self._settings, self._digest = settings, digests.Digester(mesh)
@@ -97,7 +100,7 @@ class RunCheckpoints:
             ValueError: the arrays saved are not those of this run, or none of the checkpoints is unharmed.
         """
         damaged: dict[int, str] = {}
-        for step in reversed(self.steps):
+        for step in seen_anywhere(self.steps):
             try:
                 described = self.describe(step)
                 fits(described)
@@ -123,6 +126,7 @@ class RunCheckpoints:
         except Exception as error:  # of a damaged checkpoint Orbax raises anything, a bare AssertionError among it
             why = errors.first_line(error)
         require_everywhere(described is not None, why)
+        require_alike(described)
         return described
 
     def restore(self, step: int, like: training.TrainState, described: Mapping[str, Any]) -> training.TrainState:
@@ -138,7 +142,7 @@ class RunCheckpoints:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         state, why = None, ""
         try:
-            state = self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+            state = read_alone(self.path(step), {"state": abstract})["state"]
         except (MemoryError, jax.errors.JaxRuntimeError):
             raise  # nothing the checkpoint is to blame for
         except Exception as error:
@@ -183,7 +187,8 @@ class RunCheckpoints:
         require_everywhere(True, "")  # nobody reads it any more, and all have chosen the name
         if not jax.process_index():
             self.damaged.mkdir(exist_ok=True)
-            self.path(step).rename(place)
+            with contextlib.suppress(FileNotFoundError):  # where this process is the one that does not see it
+                self.path(step).rename(place)
         require_everywhere(True, "")
         self._checkpointer.reload()
         return place
@@ -238,12 +243,46 @@ def unseal(sealed: Any) -> dict[str, Any]:
     return sealed["described"]
 
 
+def read_alone(path: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint holds, read without waiting for the other processes.
+
+    Orbax lets them wait for each other, in vain if one of them cannot read: here each is told that it is the only one.
+    """
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+    with ocp.Context(multiprocessing_options=alone if jax.process_count() > 1 else None):
+        return ocp.load_checkpointables(path, wanted)
+
+
 def require_everywhere(holds: bool, why: str) -> None:
-    """Raises DamagedError in all processes unless it holds in each of them."""
-    if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(holds)).all():
-        raise DamagedError(why or "another process could not read it")
-    if not holds:
-        raise DamagedError(why)
+    """Raises DamagedError in all processes unless it holds in each of them; the message names those where not."""
+    reasons = [""] if holds else [why or "unknown"]
+    if jax.process_count() > 1:
+        text = f"process {jax.process_index()} on {platform.node()}: {reasons[0]}".encode()[:MESSAGE_BYTES]
+        padded = np.frombuffer((b"" if holds else text).ljust(MESSAGE_BYTES, b"\0"), np.uint8)
+        gathered = multihost_utils.process_allgather(padded)
+        reasons = [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in gathered]
+    if wrong := [reason for reason in reasons if reason]:
+        raise DamagedError("; ".join(wrong))
+
+
+def require_alike(described: Mapping[str, Any]) -> None:
+    """Raises DamagedError in all processes unless all have read the same description."""
+    if jax.process_count() > 1:
+        digest = np.frombuffer(bytes.fromhex(seal(described)["sha256"]), np.uint8)
+        gathered = multihost_utils.process_allgather(digest)
+        different = (gathered != gathered[0]).any(axis=1)
+        require_everywhere(not different[jax.process_index()], "another description than process 0 has read")
+
+
+def seen_anywhere(steps: Sequence[int]) -> list[int]:
+    """The steps that some process sees, the newest first: all have to try the same ones."""
+    if jax.process_count() > 1:
+        most = int(multihost_utils.process_allgather(np.int32(len(steps))).max())
+        padded = np.full(most, -1, np.int32)
+        padded[: len(steps)] = steps
+        steps = multihost_utils.process_allgather(padded).ravel().tolist()
+    return sorted({step for step in steps if step >= 0}, reverse=True)
 
 
 def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:

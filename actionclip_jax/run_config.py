@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 
 LOSSES = ("exact", "normalized", "one_positive", "multi_label")
 COMPUTATIONS = ("plain", "blockwise")
@@ -176,7 +176,18 @@ def problems(run: TrainConfig) -> list[str]:
     found = [f"model: {problem}" for problem in config.problems(run.model, run.compute)]
     for name, part in (("", run), *((f"{field.name}.", getattr(run, field.name)) for field in dataclasses.fields(run))):
         found += [f"{name}{problem}" for problem in out_of_range(part)]
-    found += data_problems(run) + option_problems(run)
+    found += path_problems(run) + data_problems(run) + option_problems(run)
+    return found
+
+
+def path_problems(run: TrainConfig) -> list[str]:
+    """Settings that name files or directories and can be none."""
+    given = {"workdir": run.workdir, "objective.templates": run.objective.templates}
+    given |= {"init_from": run.init_from} if run.init_from else {}
+    found = [problem for name, value in given.items() if (problem := paths.problem(name, value))]
+    parts = {f"data.{name}": getattr(run.data, name) for name in ("train", "test", "zero_shot")}
+    for name, part in (parts | {"pretrain.source": run.pretrain.source}).items():
+        found += [f"{name}.{problem}" for problem in config.data_problems(part)]
     return found
 
 
@@ -201,6 +212,13 @@ def data_problems(run: TrainConfig) -> list[str]:
     for name, batch in (("loader.batch_size", data.loader.batch_size), ("eval_batch_size", data.eval_batch_size)):
         if batch * config.clip_bytes(data.sample) > BATCH_BYTES:
             found.append(f"data.{name} is {batch}: a batch of more than {BATCH_BYTES} bytes")
+    contrastive = {"data.loader.batch_size": data.loader.batch_size} if run.objective.loss != "multi_label" else {}
+    contrastive |= {"pretrain.batch_size": run.pretrain.batch_size} if run.pretrain.epochs else {}
+    for name, size in contrastive.items():
+        if size == 1:
+            found.append(
+                f"{name} is 1: a contrastive loss compares clips of a batch with each other, expected at least 2"
+            )
     if not data.train.path:
         found.append("data.train.path is empty: expected a list, a directory or the name of a TFDS data set")
     if run.pretrain.epochs and not run.pretrain.source.path:

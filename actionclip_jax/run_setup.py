@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from actionclip_jax import config, evaluation, features, initial, optim, run_config, sharding, text, training
-from actionclip_jax.data import order, pipeline, sources, table
+from actionclip_jax.data import order, pipeline, sources, summary, table
 
 Say = Callable[[str], None]
 
@@ -98,11 +98,25 @@ def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTa
         if source.path:
             tables[name] = sources.open_source(source)
             say(f"{name}: {len(tables[name])} clips of {len(tables[name].labels)} classes from {source.path}")
+            for line in summary.notices(tables[name].origin):
+                say(line)
     for name, clips in tables.items():
         if clips.multi_label != (run.objective.loss == "multi_label"):
             has = "several labels" if clips.multi_label else "one label"
             raise ValueError(f"data.{name}: a clip has {has}, which objective.loss {run.objective.loss!r} cannot use")
+    check_classes(tables["train"], run.objective.loss)
     return tables
+
+
+def check_classes(clips: table.ClipTable, loss: str) -> None:
+    """Raises ValueError for a training set in which there is nothing to tell apart."""
+    # with several labels a clip is compared with all classes there are, else with those of other clips
+    classes = np.arange(len(clips.labels)) if clips.multi_label else np.unique(clips.label_ids[:, 0])
+    if len(classes) == 1 and classes[0] >= 0:
+        raise ValueError(
+            f"data.train: {len(clips)} clips of one class, {clips.labels[classes[0]]!r}, and objective.loss {loss!r} "
+            "learns by telling classes apart: expected at least two"
+        )
 
 
 def step_spec(run: run_config.TrainConfig, clips: int, share: float) -> training.StepSpec:

@@ -21,7 +21,9 @@ from actionclip_jax import (
     goodput,
     initial,
     loss_spikes,
+    one_class,
     optim,
+    paths,
     run_checkpoints,
     run_config,
     run_log,
@@ -116,7 +118,8 @@ class Trainer:
     ) -> None:
         self.run, self.mesh, self.flop_rate = run, mesh, flop_rate
         self.clock, self.say, self.progress = clock, say, progress
-        self.workdir = pathlib.Path(run.workdir).expanduser().absolute()
+        paths.check_directory("workdir", run.workdir)
+        self.workdir = paths.expand_home(run.workdir).absolute()
         sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
         places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
         tables = run_setup.open_tables(run, say)
@@ -132,6 +135,7 @@ class Trainer:
         self.texts = run_setup.place_texts(self.spec, self.state.params, tokens, mesh)
         self.scores: dict[str, evaluation.Scores] = {}
         self.spikes = loss_spikes.LossSpikes()
+        self.one_class = one_class.OneClassBatches()
         self.done = 0  # steps
         self.saved: int | None = None  # the step of the newest checkpoint
 
@@ -217,6 +221,7 @@ class Trainer:
     def next_batch(self) -> dict[str, jax.Array]:
         """The next batch, spread over the devices."""
         batch = next(self.batches)
+        self.one_class.add(batch["label"])
         return sharding.place_batch({name: batch[name] for name in ("video", "label")}, self.mesh)
 
     def loop(self, step: jax.stages.Compiled) -> None:
@@ -278,11 +283,22 @@ class Trainer:
             "clips_per_second": rate,
             "model_flop_utilisation": rate * work / self.flop_rate,
             "loss_spikes": self.spikes.count,
+            "one_class_batches": self.count_one_class_batches(),
         }
         self.log.write(done, {**values, "seconds": self.clock.summary()})
         self.write_time()
         line = f"loss {values['loss']:.3f}, {rate:.3g} clips/s"
         self.progress("training", done, self.spec.steps, line)
+
+    def count_one_class_batches(self) -> int:
+        """How many there were; the first is said."""
+        before, count = self.one_class.count, self.one_class.total()
+        if count and not before:
+            self.say(
+                f"step {self.done}: all clips of a batch were of one class, and a contrastive loss learns nothing from "
+                "them: a larger data.loader.batch_size makes that rare. More of them are counted: one_class_batches"
+            )
+        return count
 
     def write_time(self) -> None:
         """Notes where the time went, from which the next start goes on."""

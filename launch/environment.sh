@@ -11,6 +11,9 @@ add_flag() { # VARIABLE --flag=value
     esac
 }
 
+# seconds that a process waits for the others: hosts may come minutes apart
+export ACTIONCLIP_WAIT="${ACTIONCLIP_WAIT:-600}"
+
 device=cpu
 if [ -e /dev/nvidiactl ]; then device=gpu; fi
 if [ -e /dev/accel0 ] || [ -e /dev/vfio/0 ]; then device=tpu; fi

@@ -109,9 +109,16 @@ def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
         (["prepare", "{folders}", "{out}", "--quality", "200"], "quality is 200: expected 1 to 100"),
         (["prepare", "{folders}", "{folders}"], "lies in SOURCE"),
         (["prepare", "{folders}", "{folders}/shards"], "lies in SOURCE"),
-        (["prepare", "{folders}", ""], "OUT is the current directory"),
+        (["prepare", "{folders}", ""], "OUT is empty: expected a path"),
+        (["prepare", "{folders}", "."], "OUT is the current directory"),
         (["prepare", "{folders}", "{folders}/.."], "was not made by `actionclip prepare`"),
-        (["inspect", "{folders}", "--json", "{folders}"], "Is a directory"),
+        (["inspect", "{folders}", "--json", "{folders}"], "cannot be written (Is a directory)"),
+        (["inspect", "nowhere", "--json", "{out}.json"], "nowhere"),
+        (["inspect", "{folders}", "--verify", "--sheet", "{out}.png"], "--verify goes with a directory made by"),
+        (
+            ["predict", "nowhere", "{folders}", "--labels", "a,b", "--sheet", "{out}.png", "--json", "{out}.json"],
+            "nowhere",
+        ),
     ],
 )
 def test_mistakes_are_explained_and_nothing_is_written(arguments, message, folders, tmp_path, capsys):

@@ -387,6 +387,37 @@ def test_a_dry_run_counts_without_videos(tmp_path, capsys):
     assert [word for word in shown.split() if word.isdecimal()] == ["3", "2", "0"]
 
 
+def test_a_dry_run_refuses_what_the_real_run_refuses(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("list.csv").write_text("path,label\na.mp4,surfing\nb.mp4,archery\nc.mp4,archery\n")
+    pathlib.Path("a file").write_text("neither known\n")
+    for name in "abc":
+        pathlib.Path(f"{name}.mp4").touch()
+    there = sorted(path.name for path in tmp_path.iterdir())
+    for options, said in (
+        ("--seen-classes missing.txt", "--seen-classes is 'missing.txt': there is no such file"),
+        ("--seen-classes .", "--seen-classes is '.', a directory: expected a file"),
+        ("--protocol k600 --class-lists missing.txt", "--class-lists is 'missing.txt': there is no such file"),
+        ("--labels missing.txt", "labels (--labels) is 'missing.txt': there is no such file"),
+        ("--templates missing.txt", "templates 'missing.txt': expected actionclip or none, or a text file"),
+        ("--features missing", "missing: there are no saved features"),
+        ("--threshold 2", "threshold is 2.0: expected 0 to 1"),
+        ("--features f --views 2x1", "frames and views of their own"),
+        ("--batch-size 7", "7 clips cannot be spread over"),
+        ("--workers -5", "workers is -5"),
+        ("--attention cudnn", "attention cudnn computes in bfloat16 only"),
+        ("--out list.csv", "--out is 'list.csv', but"),
+        ("--interpolate 0:2:1 --from x", "expected shares from 0 to 1"),
+        ("--interpolate 0,1 --from x --seen-classes missing.txt", "--seen-classes is 'missing.txt'"),
+        ("--interpolate 0,1 --from x --seen-data missing.csv", "missing.csv: no such file"),
+    ):
+        for dry in (["--dry-run"], []):
+            assert cli.main(["evaluate", "model", "--data", "list.csv", *options.split(), *dry]) == 2
+            told = capsys.readouterr().err
+            assert said in told and "[Errno" not in told, (options, dry, told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
+
+
 # weights between two checkpoints
 
 
@@ -464,6 +495,18 @@ def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, t
     assert cli.main([*command, "1"]) == 0
     assert cli.main([*command, "1", "--config.optim.lr=1e-4"]) == 2
     assert "finished run with other settings" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_few_shot_counts_and_trains_nothing(training, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiments.train, "train", None)
+    for protocol in ("few-shot", "base-to-novel"):
+        command = ["evaluate", "-", "--protocol", protocol, *training]
+        assert cli.main([*command, "--clips-per-class", "1", "--dry-run"]) == 0
+        assert "training, 1 clips a class" in " ".join(capsys.readouterr().out.split())
+    for dry in ([], ["--dry-run"]):
+        assert cli.main([*command, "--clips-per-class", "50", *dry]) == 2
+        assert "too few clips for 50 shots" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_seed_decides_everything_random():

@@ -246,7 +246,9 @@ def environment(**variables):
 
 
 def test_what_is_set_already_wins():
+    assert environment(ACTIONCLIP_WAIT="5")["ACTIONCLIP_WAIT"] == "5"
     ours = environment(DEVICE="gpu")
+    assert ours["ACTIONCLIP_WAIT"] == "600"
     assert ours["NCCL_NVLS_ENABLE"] == "1" and len(ours["XLA_FLAGS"].split()) == 2
     mine = environment(
         DEVICE="gpu", NCCL_NVLS_ENABLE="0", XLA_FLAGS="--xla_gpu_enable_latency_hiding_scheduler=false --xla_dump_to=x"

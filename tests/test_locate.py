@@ -154,8 +154,8 @@ def test_addresses_are_refused_with_what_is_read(name, asked):
     assert not asked
 
 
-def test_a_home_that_is_not_there_is_an_error_that_says_so(asked):
-    assert "this machine knows no such user" in refusal("~no-such-user/model")
+def test_a_home_that_is_not_there_is_no_directory(asked):
+    assert "no such file or directory" in refusal("~no-such-user/model")
     assert not asked
 
 

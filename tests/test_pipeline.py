@@ -91,10 +91,10 @@ def test_the_first_batch_can_be_made_beside_other_work(workers, data):
     batches = pipeline.train_batches(data, SAMPLE, AUGMENT, dataclasses.replace(LOADER, workers=workers))
     batches.start()
     for _ in range(600):
-        if batches._first.done():
+        if batches._stream.first.done():
             break
         time.sleep(0.05)
-    assert batches._first.done() and batches.position == 0
+    assert batches._stream.first.done() and batches.position == 0
     assert_equal(take(batches, 2), train(data, 2))
     batches.start()
     batches.close()  # whatever has become of the batch
@@ -313,6 +313,43 @@ def test_evaluation_masks_and_names_what_cannot_be_decoded_and_goes_on(video_dir
     assert np.flatnonzero(~mask).tolist() == [1, 5, 9, 13, 20, 22, 23]
     assert sorted(batches.bad.reasons) == ["01", "05", "09", "13", "20"]
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 5
+
+
+LEFT = """
+import pathlib, sys
+import clip_sets
+from actionclip_jax import config
+from actionclip_jax.data import pipeline
+
+def leave(way):
+    data = clip_sets.make_table(clip_sets.make_clips(pathlib.Path(sys.argv[1])))
+    loader = config.LoaderConfig(batch_size=4, workers=2)
+    batches = pipeline.train_batches(data, config.SampleConfig(frames=2, size=32), config.NO_AUGMENTATION, loader)
+    for batch in batches:
+        break
+    if way == "kept":
+        globals()["kept"] = batches
+    elif way == "in a cycle":
+        batches.itself = batches
+
+if __name__ == "__main__":
+    leave(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("way", ["kept", "in a cycle"])
+def test_batches_that_are_left_in_the_middle_end_without_a_word(way, video_directory, tmp_path):
+    script = tmp_path / "left.py"
+    script.write_text(LEFT)
+    path = os.pathsep.join([str(pathlib.Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        [sys.executable, str(script), str(video_directory), way],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_evaluation_ends_its_workers_with_the_last_batch(data):

@@ -1,8 +1,11 @@
 """Several processes train and evaluate like one."""
 
+import argparse
 import json
 import os
 import pathlib
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import pytest
 import tiny
 
 from actionclip_jax import checkpoint, config, features, run_log, text
+from actionclip_jax.cli import processes
 from actionclip_jax.data import sample_set
 
 SAMPLE = pathlib.Path(__file__).parents[1] / "configs" / "sample.py"
@@ -90,3 +94,126 @@ def test_two_processes_evaluate_like_one(tmp_path):
     np.testing.assert_allclose(two.values, one.values, atol=1e-5)
     trials = [json.loads((tmp_path / name / "report.json").read_text())["trials"] for name in ("one", "two")]
     assert trials[0] == trials[1] and trials[0][0]["scored"] == 48
+
+
+# what goes wrong as they come together
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--coordinator", "127.0.0.1:1234", "--processes", "2"], "go together"),
+        (
+            ["--coordinator", "127.0.0.1:1234", "--processes", "2", "--process", "5"],
+            "--process is 5: of 2 (--processes)",
+        ),
+        (["--coordinator", "127.0.0.1", "--processes", "2", "--process", "0"], "expected HOST:PORT"),
+        (["--coordinator", "127.0.0.1:99999", "--processes", "2", "--process", "0"], "a port from 1 to 65535"),
+        (["--coordinator", "http://host:80", "--processes", "2", "--process", "0"], "expected HOST:PORT"),
+    ],
+)
+def test_processes_that_cannot_be_are_refused_at_once(options, said):
+    parser = argparse.ArgumentParser()
+    processes.add_options(parser)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        processes.join(parser.parse_args(["--distributed", *options]))
+
+
+SLURM = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "localhost"}
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_a_process_whose_others_never_come_says_whom_it_awaits_and_ends_with_a_line(number):
+    code = (
+        "import argparse\nfrom actionclip_jax.cli import processes\n"
+        "parser = argparse.ArgumentParser()\nprocesses.add_options(parser)\n"
+        "processes.join(parser.parse_args(['--distributed', '--wait', '1']))"
+    )
+    environment = {**os.environ, **SLURM, "SLURM_PROCID": number, "JAX_PLATFORMS": "cpu"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    awaited, error = ended.stderr.splitlines()
+    assert ended.returncode == 2
+    assert awaited.startswith("waits at most 1 s (--wait) for the other processes: SLURM_JOB_ID=7, SLURM_NTASKS=2")
+    assert error.startswith("error: --distributed: within 1 s not all processes came together (SLURM_JOB_ID=7")
+
+
+RESTORE = """
+import pathlib, sys
+number, port, what, *workdirs = sys.argv[1:]
+import jax, numpy as np
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(number), initialization_timeout=100)
+from actionclip_jax import run_checkpoints, run_config, sharding
+from jax.sharding import NamedSharding, PartitionSpec
+
+mesh = sharding.make_mesh(fsdp=2)
+places = {"whole": sharding.everywhere(mesh), "spread": NamedSharding(mesh, PartitionSpec("fsdp"))}
+
+def make(seed):
+    value = np.random.default_rng(seed).normal(size=(64, 64)).astype(np.float32)
+    return {name: jax.make_array_from_callback((64, 64), place, value.__getitem__) for name, place in places.items()}
+
+with jax.set_mesh(mesh):
+    workdir = pathlib.Path(workdirs[int(number)])
+    checkpoints = run_checkpoints.RunCheckpoints(workdir, run_config.CheckpointConfig(), mesh)
+    if what == "save":
+        for step in (1, 2):
+            checkpoints.save(step, make(step), {"step": step})
+    else:
+        step, state, _ = checkpoints.restore_newest(make(9), lambda described: None, print)
+        for name, value in make(step).items():
+            np.testing.assert_array_equal(state[name].addressable_data(0), value.addressable_data(0))
+        print("goes on from", step)
+    checkpoints.close()
+"""
+
+
+def in_two(what, *workdirs):
+    """What two processes say that save or restore, each in its workdir."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", RESTORE, str(number), port, what, *map(str, workdirs)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    return said
+
+
+@pytest.fixture(scope="module")
+def saved_by_two(tmp_path_factory):
+    """A workdir with checkpoints of steps 1 and 2."""
+    workdir = tmp_path_factory.mktemp("two") / "saved"
+    in_two("save", workdir, workdir)
+    return workdir
+
+
+def remove_arrays(checkpoint):
+    for file in (checkpoint / "state").rglob("d/*"):
+        file.unlink()
+
+
+def flip_a_bit(checkpoint):
+    for file in (checkpoint / "state").rglob("d/*"):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 8
+        file.write_bytes(data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [remove_arrays, flip_a_bit, shutil.rmtree])
+@pytest.mark.parametrize("who", [0, 1])
+def test_damage_that_only_one_host_sees_is_named_and_both_go_on_from_the_checkpoint_before(
+    damage, who, saved_by_two, tmp_path
+):
+    workdirs = [shutil.copytree(saved_by_two, tmp_path / str(number)) for number in range(2)]
+    damage(workdirs[who] / "checkpoints" / "2")
+    for said in in_two("restore", *workdirs):
+        assert f"the checkpoint of step 2 is damaged (process {who} on " in said and "goes on from 1" in said

@@ -28,7 +28,7 @@ from actionclip_jax import (
     train,
     watchdog,
 )
-from actionclip_jax.data import sample_set
+from actionclip_jax.data import readers, sample_set, table
 
 SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
@@ -492,6 +492,59 @@ def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_rea
 def test_one_label_a_clip_does_not_go_with_a_multi_label_loss(make_run):
     with pytest.raises(ValueError, match=r"data.train: a clip has one label"):
         train.train(make_run(**{"objective.loss": "multi_label"}))
+
+
+@pytest.mark.parametrize("loss", ["exact", "normalized", "one_positive"])
+def test_a_contrastive_batch_of_one_clip_is_refused(loss, make_run):
+    changes = {"objective.loss": loss, "data.loader.batch_size": 1}
+    with pytest.raises(config.ConfigError, match=r"data\.loader\.batch_size is 1: .* expected at least 2"):
+        train.train(make_run(**changes))
+
+
+def test_a_batch_of_one_clip_serves_several_labels(make_run):
+    run = make_run(**{"objective.loss": "multi_label", "data.loader.batch_size": 1})
+    assert run_config.problems(run) == []
+
+
+def test_pre_training_in_batches_of_one_clip_is_refused(make_run, sample):
+    stills = {"pretrain.epochs": 1.0, "pretrain.source.path": sample, "pretrain.batch_size": 1}
+    assert [line for line in run_config.problems(make_run(**stills)) if line.startswith("pretrain.batch_size is 1")]
+
+
+@pytest.mark.parametrize("loss", ["exact", "one_positive"])
+def test_a_training_set_of_one_class_is_refused_before_anything_compiles(loss, make_run, tmp_path, monkeypatch):
+    (tmp_path / "clips.csv").write_text("path,label\na.mp4,surfing\nb.mp4,surfing\nc.mp4,surfing\n")
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.mp4").touch()
+    (tmp_path / "labels.txt").write_text("archery\nsurfing\n")  # that there are others helps no clip
+    monkeypatch.setattr(train.Trainer, "compile", None)
+    source = {"data.train.path": str(tmp_path / "clips.csv"), "data.train.kind": "csv", "data.train.split": ""}
+    labels = {"data.train.labels": str(tmp_path / "labels.txt"), "objective.loss": loss}
+    with pytest.raises(ValueError, match="3 clips of one class, 'surfing'"):
+        train.train(make_run(**source, **labels))
+
+
+def test_one_class_teaches_clips_with_several_labels_nothing_either():
+    clips = [table.Clip(name, f"{name}.mp4", (0,)) for name in "ab"]
+    one, two = (table.make_table(clips, labels, readers.VideoFiles(), multi_label=True) for labels in ("x", "xy"))
+    run_setup.check_classes(two, "multi_label")
+    with pytest.raises(ValueError, match="2 clips of one class, 'x'"):
+        run_setup.check_classes(one, "multi_label")
+
+
+def test_batches_of_one_class_are_said_once_and_counted(make_run, sample, tmp_path):
+    """Two clips of one class and one of another: at most every third batch of two holds both."""
+    rows = [(label, path) for path, label in sample_set.read_list(pathlib.Path(sample), "train")]
+    first = min(label for label, _ in rows)
+    chosen = [row for row in rows if row[0] == first] + [row for row in rows if row[0] != first][:1]
+    (tmp_path / "clips.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for label, path in chosen))
+    told = []
+    source = {"data.train.path": str(tmp_path / "clips.csv"), "data.train.kind": "csv", "data.train.split": ""}
+    run = make_run(**source, **{"data.loader.batch_size": 2, "optim.steps": 12, "data.augment.flip": "never"})
+    train.train(run, say=told.append)
+    counts = [row["one_class_batches"] for row in run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")]
+    assert counts == sorted(counts) and 0 < counts[-1] < 12
+    assert len([line for line in told if "all clips of a batch were of one class" in line]) == 1
 
 
 def test_the_command_trains_and_says_what_went_wrong(make_run, tmp_path, sample, capsys):

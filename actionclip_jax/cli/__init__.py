@@ -3,13 +3,26 @@
 import argparse
 import logging
 import os
+import signal
 from collections.abc import Sequence
 
-from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
+from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code."""
+    """Runs the command line and returns its exit code. Without `arguments` it has the process for itself."""
+    if arguments is not None:
+        return run(arguments)
+    signal.signal(signal.SIGINT, interrupts.end_at_once)
+    code = run(None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done, or the reason said
+    return code
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Reads the command line and does what it says; errors of users end it with a line."""
+    from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
+
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (predict, train, evaluate, compile, convert, prepare, inspect, demo):
@@ -22,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.execute(options)
     except (ValueError, OSError) as error:
-        terminal.tell(f"[bold red]error:[/] {terminal.escape(error)}")
+        of_file = isinstance(error, OSError) and error.strerror and error.filename is not None
+        said = f"{error.filename}: {error.strerror}" if of_file else error
+        terminal.tell(f"[bold red]error:[/] {terminal.escape(said)}")
         return terminal.EXIT_USAGE
     except KeyboardInterrupt:
         terminal.tell("stopped")

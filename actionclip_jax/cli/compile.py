@@ -8,6 +8,7 @@ from typing import Any
 
 import rich.table
 
+from actionclip_jax import paths
 from actionclip_jax.cli import terminal
 
 GIB = 2**30
@@ -54,11 +55,12 @@ def add(commands: Any) -> None:
     sweep.add_argument(
         "--model", nargs="+", type=terminal.positive, metavar="N", help="values of config.sharding.model to try"
     )
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default outputs/compile/CONFIG-TOPOLOGY")
+    parser.add_argument("--out", metavar="DIR", help="default outputs/compile/CONFIG-TOPOLOGY")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, compiles, prints and writes the report."""
+    paths.check({"--config": options.config, "--out": options.out})
     if options.sweep and options.clips_per_device:
         raise ValueError("--sweep tries batches of its own: leave out --clips-per-device")
     if not options.sweep and (options.remat or options.fsdp or options.model):
@@ -76,7 +78,7 @@ def execute(options: argparse.Namespace) -> int:
             raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}")
     topology = hardware.describe(options.topology, options.slices)
     name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
-    out = options.out or pathlib.Path("outputs/compile") / f"{pathlib.Path(options.config).stem}-{name}"
+    out = pathlib.Path(options.out or f"outputs/compile/{pathlib.Path(options.config).stem}-{name}")
     kept = sweep.ReportCache(out / "compiled", options.utilisation or aot.UTILISATION)
 
     def report_of(plan: aot.Plan) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """`actionclip convert`."""
 
 import argparse
-import pathlib
+import signal
 import types
 from typing import Any
 
-from actionclip_jax.cli import checkpoints, terminal
+from actionclip_jax import paths
+from actionclip_jax.cli import checkpoints, interrupts, terminal
 
 
 def add(commands: Any) -> None:
@@ -35,6 +36,7 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
+    paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
     from actionclip_jax import checkpoint
     from actionclip_jax.convert import run
 
@@ -52,7 +54,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.verify:
         import_verify()
     if options.to:
-        run.check_destination(pathlib.Path(options.destination).expanduser(), options.to, options.overwrite)
+        run.check_destination(paths.expand_home(options.destination), options.to, options.overwrite)
     else:
         checkpoint.check_destination(options.destination, options.overwrite)
     weights = run.read_any(
@@ -62,14 +64,14 @@ def execute(options: argparse.Namespace) -> int:
         image_size=options.image_size,
         say=terminal.say,
     )
-    if options.to:
-        for line in run.export(
-            weights, options.destination, options.to, towers_only=options.towers_only, overwrite=options.overwrite
-        ):
-            terminal.say(line)
-        terminal.say(f"wrote {options.destination} ({options.to})")
-        return 0
-    checkpoint.save(options.destination, weights, options.overwrite)
+    with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
+        if options.to:
+            how = {"towers_only": options.towers_only, "overwrite": options.overwrite}
+            for line in run.export(weights, options.destination, options.to, **how):
+                terminal.say(line)
+            terminal.say(f"wrote {options.destination} ({options.to})")
+            return 0
+        checkpoint.save(options.destination, weights, options.overwrite)
     terminal.say(f"wrote {options.destination}")
     del weights
     return run_verify(options) if options.verify else 0

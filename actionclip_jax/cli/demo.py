@@ -7,7 +7,7 @@ from typing import Any
 
 import rich.table
 
-from actionclip_jax import cli
+from actionclip_jax import cli, paths
 from actionclip_jax.cli import terminal
 
 ROWS = {  # of the table: what the report calls it, and its chance level if that is always the same
@@ -31,28 +31,29 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 stopped before the end, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    out = pathlib.Path("outputs/sample")
-    parser.add_argument("--out", type=pathlib.Path, default=out, metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--config", default="configs/sample.py", metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--seed", type=terminal.natural, default=0, help="of weights and batches (default: 0)")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Trains with a control, prints the comparison, and calls `predict` as a user would."""
+    paths.check({"--out": options.out, "--config": options.config})
     from actionclip_jax import config_file, demo
 
-    changes = {"workdir": options.out, "seed": options.seed, "data.loader.seed": options.seed}
-    changes |= {f"data.{part}.path": options.out / "data" for part in ("test", "zero_shot")}
+    out = pathlib.Path(options.out)
+    changes = {"workdir": out, "seed": options.seed, "data.loader.seed": options.seed}
+    changes |= {f"data.{part}.path": out / "data" for part in ("test", "zero_shot")}
     for source, split in (("data.train", "train"), ("pretrain.source", "stills")):
-        changes |= prepared(options.out, source, split)
+        changes |= prepared(out, source, split)
     run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
-    terminal.say(f"$ actionclip train --config {options.config} --workdir {options.out}")
+    terminal.say(f"$ actionclip train --config {options.config} --workdir {out}")
     with terminal.progress_line() as progress:
         report = demo.run_demo(run, terminal.say, progress)
     print_report(report, run.model.temporal.head)
-    failed = predict_unseen(options.out)
-    terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {options.out}")
+    failed = predict_unseen(out)
+    terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {out}")
     return failed
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import rich.table
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 from actionclip_jax.cli import checkpoints, processes, source, terminal
 
 PROTOCOLS = ("full", "splits", "half", "k600", "multi-label", "few-shot", "base-to-novel")
@@ -33,9 +33,8 @@ def add(commands: Any) -> None:
     add("--protocol", choices=PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
     add(
         "--out",
-        type=pathlib.Path,
         metavar="DIR",
-        default=pathlib.Path("outputs/evaluation"),
+        default="outputs/evaluation",
         help="(default: %(default)s)",
     )
     add("--class-lists", nargs="+", type=pathlib.Path, default=[], metavar="FILE", help="of the protocol k600")
@@ -81,23 +80,34 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Does what the protocol asks for."""
     check_options(options)
+    terminal.set_up_jax()
     if options.protocol in TRAINING:
         return train_and_test(options)
     if options.dry_run:
-        from actionclip_jax import protocols
-
-        clips = source.read_options(options)
-        print_trials(protocols.plan(options.protocol, clips, options.class_lists, check_files=False))
-        return 0
-    terminal.set_up_jax()
+        return try_out(options)
     processes.join(options)
     code = interpolate(options) if options.interpolate else measure(options)
     processes.part()
     return code
 
 
+def try_out(options: argparse.Namespace) -> int:
+    """What --dry-run does: every check that needs neither the videos nor the weights."""
+    from actionclip_jax import evaluate, protocols
+
+    settings = read_settings(options)
+    if options.interpolate:
+        _, sets = plan_interpolation(options, settings, check_files=False)
+        trials = [protocols.Trial(name, clips) for name, clips in sets.items()]
+    else:
+        trials = evaluate.plan(source.read_options(options), settings, check_files=False)
+    print_trials(trials)
+    return 0
+
+
 def check_options(options: argparse.Namespace) -> None:
-    """Raises ValueError for options that the protocol does not know, or misses."""
+    """Raises ValueError for options that the protocol does not know, or misses, and paths that are none."""
+    check_paths(options)
     trains, found = options.protocol in TRAINING, []
     if trains != bool(options.config):
         found.append(
@@ -121,6 +131,25 @@ def check_options(options: argparse.Namespace) -> None:
         found.append("--clips-per-class is one number for base-to-novel")
     if found:
         raise ValueError("\n  ".join(["the options do not go together:", *found] if len(found) > 1 else found))
+
+
+def check_paths(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that can be no paths."""
+    paths.check(
+        {
+            "MODEL": options.model,
+            "--from": options.first,
+            "--out": options.out,
+            "--config": options.config,
+            **(source.paths_of(options, "--data") if options.path else {}),
+            "--seen-data": options.seen_data or None,
+            "--seen-classes": options.seen_classes,
+            "--class-lists": options.class_lists,
+            "--templates": options.templates,
+            "--features": options.features,
+        }
+    )
+    options.out = pathlib.Path(options.out)
 
 
 def read_settings(options: argparse.Namespace) -> Any:
@@ -163,13 +192,9 @@ def interpolate(options: argparse.Namespace) -> int:
     """Scores of the weights between two checkpoints."""
     from actionclip_jax import evaluate, interpolation
     from actionclip_jax.convert import run as convert_run
-    from actionclip_jax.data import sources
 
-    settings, shares = read_settings(options), interpolation.parse_shares(options.interpolate)
-    sets = interpolation.seen_and_unseen(source.open_table(options), settings.seen)
-    if options.seen_data:
-        seen = sources.open_source(config.SourceConfig(path=options.seen_data, split_names=options.split_names))
-        sets = {"seen data": seen, **sets}
+    settings = read_settings(options)
+    shares, sets = plan_interpolation(options, settings, check_files=True)
     first = convert_run.read_any(options.first, say=terminal.say)
     model = evaluate.load_model(options.model, settings, terminal.say)
     with terminal.progress_line() as progress:
@@ -181,6 +206,24 @@ def interpolate(options: argparse.Namespace) -> int:
     return 0
 
 
+def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_files: bool) -> tuple[list[float], dict]:
+    """The shares and the clips by name, after all checks that need no weights."""
+    from actionclip_jax import interpolation, protocols, text
+    from actionclip_jax.data import sources
+
+    shares = interpolation.parse_shares(options.interpolate)
+    paths.check_directory("--out", settings.out)
+    text.load_templates(settings.templates)
+    wanted = {"": source.read_options(options)}
+    if options.seen_data:
+        wanted["seen data"] = config.SourceConfig(path=options.seen_data, split_names=options.split_names)
+    sets = {name: sources.open_source(one, check_files=check_files) for name, one in wanted.items()}
+    for name, clips in sets.items():
+        protocols.check_labelled(clips, wanted[name].path)
+    parts = interpolation.seen_and_unseen(sets.pop(""), settings.seen)
+    return shares, {**sets, **parts}
+
+
 def train_and_test(options: argparse.Namespace) -> int:
     """A protocol that trains."""
     from actionclip_jax import config_file, experiments, published
@@ -189,15 +232,17 @@ def train_and_test(options: argparse.Namespace) -> int:
     if options.model != "-":
         overrides.append(f"{config_file.PREFIX}init_from={options.model}")
     run = config_file.load(options.config, [*overrides, *options.settings])
-    terminal.set_up_jax()
+    usual = list(published.SHOTS) if options.protocol == "few-shot" else [experiments.BASE_SHOTS]
+    counts = options.clips_per_class or usual
+    if options.dry_run:
+        print_trials(experiments.plan(run, options.protocol, counts))
+        return 0
     processes.join(options)
     with terminal.progress_line() as progress:
         if options.protocol == "few-shot":
-            counts = options.clips_per_class or list(published.SHOTS)
             experiments.few_shot(run, counts, options.seeds, terminal.say, progress)
         else:
-            count = (options.clips_per_class or [experiments.BASE_SHOTS])[0]
-            experiments.base_to_novel(run, count, options.seeds, terminal.say, progress)
+            experiments.base_to_novel(run, counts[0], options.seeds, terminal.say, progress)
     report = (options.out / "report.md").read_text(encoding="utf-8")
     terminal.CONSOLE.print(terminal.visible(report), markup=False)
     return 0
@@ -205,6 +250,10 @@ def train_and_test(options: argparse.Namespace) -> int:
 
 def print_trials(trials: list) -> None:
     """What would be measured."""
+    from actionclip_jax import protocols
+
+    for line in protocols.notices(trials):
+        terminal.say(line)
     table = rich.table.Table("trial", "clips", "classes", "classes without clips")
     for trial in trials:
         used = len({label for row in trial.clips.label_ids.tolist() for label in row if label >= 0})

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from actionclip_jax import config
+from actionclip_jax import config, paths
 from actionclip_jax.cli import source, terminal
 
 
@@ -33,12 +33,13 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Prints, draws and verifies."""
+    paths.check({**source.paths_of(options), "--sheet": options.sheet, "--json": options.json})
     from actionclip_jax.data import records, summary
 
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json:
-        terminal.check_output(options.json)
+        terminal.check_output(options.json, "--json")
     clips = source.open_table(options)
     if options.verify and not isinstance(clips.reader, records.Records):
         raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")

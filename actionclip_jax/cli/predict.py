@@ -3,14 +3,15 @@
 import argparse
 import json
 import pathlib
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rich.cells
 
-from actionclip_jax import config
-from actionclip_jax.cli import checkpoints, labels, terminal, timelines
+from actionclip_jax import config, paths
+from actionclip_jax.cli import checkpoints, interrupts, labels, terminal, timelines
 
 TOP = 5  # labels shown
 
@@ -64,6 +65,9 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
+    files = {"--labels-file": options.labels_file, "--templates": options.templates}
+    written = {"--json": options.json, "--sheet": options.sheet}
+    paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax import predict
     from actionclip_jax.data import find
 
@@ -72,7 +76,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
-        terminal.check_output(options.json)
+        terminal.check_output(options.json, "--json")
     asked = labels.read(options)
     found, passed_over = find.find_videos(options.videos)
     videos = [item for item in found if not isinstance(item, ValueError)]
@@ -89,7 +93,8 @@ def execute(options: argparse.Namespace) -> int:
         attention=options.attention,
         interpolate_positions=options.interpolate_positions,
     )
-    with terminal.progress_bar(2 if options.timeline else len(videos)) as progress:
+    bar = terminal.progress_bar(2 if options.timeline else len(videos))
+    with interrupts.handled_by(signal.default_int_handler), bar as progress:
         done = []
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked, progress)
         try:

@@ -4,8 +4,8 @@ import argparse
 import pathlib
 from typing import Any
 
-from actionclip_jax import config
-from actionclip_jax.cli import source, terminal
+from actionclip_jax import config, paths
+from actionclip_jax.cli import interrupts, source, terminal
 
 
 def add(commands: Any) -> None:
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     source.add_options(parser)
-    parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="directory to write")
+    parser.add_argument("out", metavar="OUT", help="directory to write")
     parser.add_argument(
         "--storage",
         choices=config.STORAGES,
@@ -46,29 +46,38 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Prepares with a progress bar, and sums up."""
-    from actionclip_jax.data import find, prepare, workers
+    paths.check({**source.paths_of(options), "OUT": options.out})
+    from actionclip_jax.data import prepare, summary, workers
 
+    out = paths.expand_home(options.out)
     names = config.to_dict(config.RecordConfig())
     settings = config.RecordConfig(**{name: getattr(options, name) for name in names})
     config.check_data(settings)
-    check_out(find.expand_home(options.out), find.expand_home(options.path))
+    check_out(out, paths.expand_home(options.path))
     clips = source.open_table(options)
-    with terminal.progress_bar(len(clips)) as progress:
+    for line in summary.notices(clips.origin):
+        terminal.say(line)
+    with interrupts.stoppable() as check, terminal.progress_bar(len(clips)) as progress:
         task = progress.add_task("preparing", total=len(clips))
+
+        def advance(count: int) -> None:
+            check()
+            progress.advance(task, count)
+
         outcome = prepare.prepare(
             clips,
-            options.out,
+            out,
             settings,
             processes=options.workers or workers.count_cores(),
             overwrite=options.overwrite,
             retry_bad=options.retry_bad,
-            progress=lambda count: progress.advance(task, count),
+            progress=advance,
         )
     if outcome.kept_shards:
         terminal.say(f"{outcome.kept_shards} shards were finished before and kept")
-    terminal.say(f"wrote {options.out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
+    terminal.say(f"wrote {out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
     if outcome.bad:
-        terminal.say(f"{outcome.bad} clips could not be used: {options.out / 'bad_clips.jsonl'} says why")
+        terminal.say(f"{outcome.bad} clips could not be used: {out / 'bad_clips.jsonl'} says why")
         terminal.say("once they are repaired: the same command with --retry-bad")
         return terminal.EXIT_FAILED
     return 0

@@ -55,6 +55,12 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")
 
 
+def paths_of(options: argparse.Namespace, flag: str = "SOURCE") -> dict[str, str | None]:
+    """The options that name files or directories, as they are called; None for those not given."""
+    given = {"--videos": options.videos, "--labels": options.labels, "--base-classes": options.base_classes}
+    return {flag: options.path, **{name: value or None for name, value in given.items()}}
+
+
 def read_options(options: argparse.Namespace) -> config.SourceConfig:
     """The data set the options ask for."""
     names = config.to_dict(config.SourceConfig())

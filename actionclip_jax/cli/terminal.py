@@ -14,6 +14,8 @@ import rich.console
 import rich.markup
 import rich.progress
 
+from actionclip_jax.cli import interrupts
+
 CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
 ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)  # progress and messages
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -21,7 +23,7 @@ EXIT_FAILED = 1  # something of the work asked for could not be done
 EXIT_USAGE = 2  # nothing was done: wrong arguments or unusable input
 EXIT_STUCK = 3  # a run stopped where somebody has to look; starting it again would not help
 EXIT_STOPPED = 75  # a run was asked to stop and saved its state; the same command goes on (sysexits.h: EX_TEMPFAIL)
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
+EXIT_INTERRUPTED = interrupts.EXIT_CODE  # by Ctrl-C
 
 
 def tell(message: str) -> None:
@@ -64,11 +66,12 @@ def progress_bar(total: int, *columns: str) -> rich.progress.Progress:
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[Any]:
-    """A function that shows how far a task is, with a line of numbers."""
-    with progress_bar(2, "{task.fields[line]}") as bar:
+    """A function that shows how far a task is, with a line of numbers. Between its calls Ctrl-C does not come."""
+    with interrupts.stoppable() as check, progress_bar(2, "{task.fields[line]}") as bar:
         tasks: dict[str, Any] = {}
 
         def progress(task: str, done: int, total: int, line: str) -> None:
+            check()
             if task not in tasks:
                 tasks[task] = bar.add_task(task, total=total, line=line)
             bar.update(tasks[task], completed=done, total=total, line=line, visible=done < total)
@@ -130,14 +133,21 @@ def set_up_jax() -> None:
 
 
 def check_picture(path: pathlib.Path, option: str) -> None:
-    """Raises ValueError or OSError for a picture that cannot be written there."""
+    """Raises ValueError for a picture that cannot be written there."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"{option} {path}: expected a name ending in .png")
-    check_output(path)
+    check_output(path, option)
 
 
-def check_output(path: pathlib.Path) -> None:
-    """Raises OSError for a file that cannot be written, before hours of work rather than after."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab"):
-        pass
+def check_output(path: pathlib.Path, option: str) -> None:
+    """Raises ValueError for a file that cannot be written, before hours of work rather than after; leaves none."""
+    new = not os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option} {path}: cannot be written ({error.strerror}): give another name") from None
+    finally:
+        if new:
+            path.unlink(missing_ok=True)

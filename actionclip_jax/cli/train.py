@@ -5,6 +5,7 @@ import signal
 import time
 from typing import Any
 
+from actionclip_jax import paths
 from actionclip_jax.cli import processes, terminal
 
 
@@ -32,13 +33,14 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, trains with a progress line, and sums up."""
     began = time.perf_counter()
+    paths.check({"--config": options.config, "--workdir": options.workdir, "--init-from": options.init_from})
     import jax
 
     from actionclip_jax import config_file, run_config, train
 
     overrides = list(options.settings)
     for name in ("workdir", "init_from"):
-        if value := getattr(options, name):
+        if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
     run: run_config.TrainConfig = config_file.load(options.config, overrides)
     terminal.set_up_jax()

@@ -7,7 +7,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import errors as hub
 
-from actionclip_jax import text, textfile
+from actionclip_jax import paths, text, textfile
 from actionclip_jax.convert import errors
 
 HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that name
@@ -52,12 +52,7 @@ def locate(name: str) -> pathlib.Path:
         raise errors.CheckpointError(
             f"{name}: is an address: only local files, directories and hub names owner/name are read; download it first"
         )
-    try:
-        path = pathlib.Path(name).expanduser()
-    except RuntimeError:
-        raise errors.CheckpointError(
-            f"{name}: this machine knows no such user; give ./{name} if the name begins so"
-        ) from None
+    path = paths.expand_home(name)
     if path.is_file():
         return path
     if path.is_dir():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import transformers
 
-from actionclip_jax import checkpoint, config, text
+from actionclip_jax import checkpoint, config, paths, text
 from actionclip_jax.convert import errors, files, formats, locate, mapping
 from actionclip_jax.models import action_clip
 
@@ -66,7 +66,7 @@ def import_weights(
         say(f"kept aside (no computation uses them): {', '.join(sorted(found.unused))}")
     dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
     provenance = {
-        "source": pathlib.Path(source.name).expanduser().resolve().name if is_here(source.name) else source.name,
+        "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
         "sha256": source.sha256(),
         "format": found.format,
         "dtypes": dtypes,
@@ -82,7 +82,7 @@ def import_weights(
 
 def is_here(name: str) -> bool:
     """Whether the name is that of a file or directory, not of a hub repository."""
-    return pathlib.Path(name).expanduser().exists()
+    return paths.expand_home(name).exists()
 
 
 def resize_image(weights: checkpoint.Weights, size: int) -> checkpoint.Weights:
@@ -105,7 +105,7 @@ def export(
     Returns:
         What had to be said: dtypes, parts left out.
     """
-    path, model = pathlib.Path(destination).expanduser(), weights.model
+    path, model = paths.expand_home(destination), weights.model
     check_destination(path, target, overwrite)
     said = []
     if towers_only and model.temporal.head != "meanP":

@@ -6,6 +6,7 @@ import pathlib
 import unicodedata
 from collections.abc import Sequence
 
+from actionclip_jax import paths
 from actionclip_jax.data import video
 
 # What systems leave in people's folders, in lower case; hidden names (.DS_Store, ._a.mp4) are left out anyway.
@@ -45,7 +46,7 @@ def find_videos(
         if not item:
             raise ValueError(f"VIDEO {number + 1} is empty: expected a file, a directory or a glob")
         try:
-            below = _expand(expand_home(item))
+            below = _expand(paths.expand_home(item))
         except (OSError, ValueError) as error:  # a name that is too long, a pattern that means nothing
             found[item] = video.VideoError(item, getattr(error, "strerror", None) or str(error))
             continue
@@ -97,17 +98,6 @@ def describe_passed_over(paths: Sequence[pathlib.Path], videos: int) -> str:
     return f"{len(paths)} of {len(paths) + videos} files passed over by their suffix: {names}"
 
 
-def expand_home(path: str | os.PathLike) -> pathlib.Path:
-    """`~/a` and `~user/a` below the home directories there are; other names that begin with `~` are names."""
-    path = pathlib.Path(path)
-    if path.parts[:1] != ("~",) and os.path.exists(path):  # noqa: PTH110 - names may be too long to be asked for
-        return path
-    try:
-        return path.expanduser()
-    except RuntimeError:  # no such user
-        return path
-
-
 def find_spelling(path: pathlib.Path) -> pathlib.Path:
     """The path as the disk spells it where that differs in Unicode's normal form only (macOS takes letters apart)."""
     if str(path).isascii() or os.path.exists(path) or path == path.parent:  # noqa: PTH110
@@ -146,6 +136,6 @@ def _expand(path: pathlib.Path) -> Found:
 
 def _explain(item: str) -> video.VideoError:
     """Why an input gives no video."""
-    if find_spelling(expand_home(item)).is_dir():
+    if find_spelling(paths.expand_home(item)).is_dir():
         return video.VideoError(item, "a directory without a file that is a video by its suffix")
     return video.VideoError(item, "no video matches" if set(WILDCARDS) & set(item) else "no such file")

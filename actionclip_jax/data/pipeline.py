@@ -6,6 +6,7 @@ import hashlib
 import math
 import pathlib
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,13 +23,14 @@ CHUNK_CLIPS = 16  # at most so many clips travel from a worker at once: the less
 class Batches(Iterator[dict[str, np.ndarray]]):
     """An iterator over this host's rows of the batches, which knows its position and can be closed.
 
+    It is closed with the last batch, by leaving its `with`, when nobody holds it any more and when the program ends.
     Memory: at most `read_ahead` + 2 batches of this host, and four chunks (of 16 clips at most) for each worker.
     """
 
     def __init__(self, make: Any, fingerprint: dict[str, Any], report: bad_clips.Report, length: int | None) -> None:
         self._make = make
-        self._iterator: Any = None
-        self._first: concurrent.futures.Future | None = None  # the batch that `start` is making
+        self._stream: Stream | None = None
+        self._close: Callable[[], None] = lambda: None
         self._fingerprint = fingerprint
         self.bad = report
         self.length = length  # batches there are; None: without end
@@ -39,19 +41,22 @@ class Batches(Iterator[dict[str, np.ndarray]]):
             self.close()
             raise StopIteration
         self.start()
-        batch = self._first.result() if self._first else next(self._iterator)
-        self._first = None
+        batch = next(self._stream)
         self.position += 1
         self.bad.add(batch.pop("bad"))
         return batch
 
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def start(self) -> None:
         """Starts the workers and makes the next batch, all of it beside what the caller does meanwhile."""
-        if self._iterator is None:
-            self._iterator = iter(self._make(self.position))
-            thread = concurrent.futures.ThreadPoolExecutor(1)
-            self._first = thread.submit(next, self._iterator)
-            thread.shutdown(wait=False)
+        if self._stream is None:
+            self._stream = Stream(self._make(self.position))
+            self._close = weakref.finalize(self, self._stream.close)
 
     def state(self) -> dict[str, Any]:
         """What to save with a checkpoint; JSON."""
@@ -71,11 +76,35 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
     def close(self) -> None:
         """Stops the workers; the iterator starts them again when it is used."""
-        if self._first:
-            concurrent.futures.wait([self._first])  # Grain cannot be closed while it makes a batch
+        self._close()
+        self._stream = None
+
+
+class Stream(Iterator[dict[str, Any]]):
+    """Batches of a Grain pipeline, of which the first is made at once."""
+
+    def __init__(self, pipeline: grain.IterDataset) -> None:
+        self._iterator: Any = iter(pipeline)
+        thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.first: concurrent.futures.Future | None = thread.submit(self._start)
+        thread.shutdown(wait=False)
+
+    def _start(self) -> dict[str, Any]:
+        with workers.deaf_to_interrupts():
+            return next(self._iterator)
+
+    def __next__(self) -> dict[str, Any]:
+        batch = self.first.result() if self.first else next(self._iterator)
+        self.first = None
+        return batch
+
+    def close(self) -> None:
+        """Stops the workers."""
+        if self.first:
+            concurrent.futures.wait([self.first])  # Grain cannot be closed while it makes a batch
         if hasattr(self._iterator, "close"):
             self._iterator.close()
-        self._iterator = self._first = None
+        self._iterator = self.first = None  # at the end of the program Grain's own destructors would come too late
 
 
 def train_batches(

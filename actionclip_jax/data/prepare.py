@@ -14,8 +14,8 @@ from typing import Any
 import filelock
 from array_record.python import array_record_module
 
-from actionclip_jax import config
-from actionclip_jax.data import encode, find, records, table, workers
+from actionclip_jax import config, paths
+from actionclip_jax.data import encode, records, table, workers
 
 MADE_BY = "dataset.json"  # a directory that holds it was made here
 NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
@@ -51,7 +51,8 @@ def prepare(
         OSError: the disk is full, say; the same call goes on from there.
     """
     config.check_data(settings)
-    directory = find.expand_home(directory)
+    paths.check_directory("OUT", directory)
+    directory = paths.expand_home(directory)
     plan = describe(clips, settings)
     check_directory(directory, plan, overwrite)
     directory.mkdir(parents=True, exist_ok=True)

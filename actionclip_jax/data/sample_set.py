@@ -16,7 +16,7 @@ from typing import Any
 
 import filelock
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, paths, textfile
 from actionclip_jax.data import prepare, synthetic, workers
 
 SPLITS = ("train", "test", "unseen", "stills")
@@ -60,7 +60,7 @@ def make_sample_set(
         ValueError: impossible settings, a directory of something else or made with others, or a worker was killed.
     """
     _check_settings(settings)
-    directory = pathlib.Path(directory).expanduser()
+    directory = paths.expand_home(directory)
     plan = {"version": VERSION, **config.to_dict(settings)}
     if _is_made(directory / MADE_BY, plan):
         return

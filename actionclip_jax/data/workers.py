@@ -1,6 +1,7 @@
 """Worker processes that never outlive the process they work for."""
 
 import collections
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -32,6 +33,16 @@ def set_up_worker() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within it, by this thread, do not hear Ctrl-C, not even before `set_up_worker`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # other threads of this process hear it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def outlast_sigterm() -> None:
@@ -66,7 +77,8 @@ def map_ahead(
     """Finished futures of `function(item)` in the order of the items, at most `ahead` items in work or waiting."""
     queue: collections.deque = collections.deque()
     for item in items:
-        queue.append(pool.submit(function, item))
+        with deaf_to_interrupts():
+            queue.append(pool.submit(function, item))
         if len(queue) >= ahead:
             yield queue.popleft()
     yield from queue

@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 
-from actionclip_jax import config
-from actionclip_jax.data import find, label_files, labels, records, subsets, table
+from actionclip_jax import config, paths
+from actionclip_jax.data import label_files, labels, records, subsets, table
 from actionclip_jax.data.sources import (
     auto,
     charades,
@@ -28,7 +28,6 @@ from actionclip_jax.data.sources import (
 )
 
 SourceError = problems.SourceError
-PATHS = ("path", "videos", "labels", "base_classes")  # settings in which ~ is the home directory
 LABEL_FILES = {"labels": "--labels", "base_classes": "--base-classes"}
 FRAME_TEMPLATE = re.compile(r"[^{}]*\{(:0?\d?\dd?|:d)?\}[^{}]*")  # of all that str.format knows, a number of a width
 KINDS = {
@@ -62,8 +61,8 @@ def open_source(source: config.SourceConfig, check_files: bool = True) -> table.
         SourceError: everything wrong with the settings, the list or the files.
         ValueError: a subset that cannot be had.
     """
-    paths = {name: str(find.expand_home(value)) for name in PATHS if (value := getattr(source, name))}
-    source = dataclasses.replace(source, **paths)
+    given = {name: str(paths.expand_home(value)) for name in config.SOURCE_PATHS if (value := getattr(source, name))}
+    source = dataclasses.replace(source, **given)
     found = problems.Problems(f"the data set {source.path!r}")
     _check_choices(source, found)
     found.check()

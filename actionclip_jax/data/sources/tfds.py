@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, paths, textfile
 from actionclip_jax.data import label_files, pictures, table, video
 from actionclip_jax.data.sources import listing, problems, splits
 
@@ -94,7 +94,7 @@ def find_directory(source: config.SourceConfig, found: problems.Problems) -> pat
     """The folder of the newest version; an error unless exactly one prepared data set is meant."""
     directory = pathlib.Path(source.path)
     if not directory.is_dir():
-        root = pathlib.Path(source.videos or "~/tensorflow_datasets").expanduser()
+        root = paths.expand_home(source.videos or "~/tensorflow_datasets")
         directory = root / source.path.replace(":", "/")
         if not directory.is_dir():
             found.fail(
