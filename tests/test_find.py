@@ -144,7 +144,7 @@ def test_an_empty_input_is_an_error_that_says_which(directory, capsys):
     touch("a.mp4")
     with pytest.raises(ValueError, match="VIDEO 2 is empty"):
         find.find_videos(["a.mp4", ""])
-    assert predict(directory, "") == 2 and "VIDEO 1 is empty" in capsys.readouterr().err
+    assert predict(directory, "") == 2 and "VIDEO is empty: expected a path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("timeline", [[], ["--timeline"]])
