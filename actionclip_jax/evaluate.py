@@ -176,6 +176,8 @@ def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) 
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=check_files)
     if settings.seen:
         protocols.check_seen(trials, settings.seen)
+    labels = sorted({label for trial in trials for label in trial.clips.labels})
+    text.check_distinct(text.default_tokenizer(), labels)
     if settings.features:
         _, found = features.load(settings.features)
         for trial in trials:

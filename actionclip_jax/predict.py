@@ -283,6 +283,8 @@ def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """The labels stripped, or a ValueError naming everything wrong with them."""
     if isinstance(labels, str):
         raise ValueError(f"labels are the single text {labels!r}: expected a list of texts")
+    if not isinstance(labels, Iterable) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"labels are {labels!r}: expected a list of texts")
     stripped = tuple(label.strip() for label in labels)
     found = ["there are none"] if not stripped else []
     found += [f"too long: {textfile.shorten(label)}" for label in stripped if len(label) > textfile.LONGEST_LABEL][:5]

@@ -75,26 +75,31 @@ def read_numbered_lines(path: pathlib.Path) -> list[tuple[int, str]]:
 def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
     """The rows of a table that are not empty, each with the number of its last line; cells are stripped.
 
-    Cells are separated by commas; by tabs in a .tsv file; or by the tabs or semicolons of a first line without commas.
+    Cells are separated by commas; by tabs in a .tsv file; by the tabs or semicolons of a first line without commas; or
+    as a first line `sep=;` says, which Excel writes.
     """
     text = read_plain_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_separator(path, text), strict=True)
+    told = re.match(r"sep=(.)[\r\n]+", text)
+    separator = told[1] if told else find_separator(path, text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+    return rows[bool(told) :]
 
 
 def normalise_heading(cell: str) -> str:
-    """`Start Time`, `start-time` and `start (time)` -> `start_time`: headings are compared like this."""
+    """`Start Time`, `StartTime` and `start (time)` -> `start_time`: headings are compared like this."""
+    cell = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", cell)
     return re.sub(r"[\s\-_()\[\].]+", "_", cell.strip().lower()).strip("_")
 
 
 def find_separator(path: pathlib.Path, text: str) -> str:
     """What separates the cells of a table."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
     first = next(iter(text.lstrip().splitlines()), "")
+    if path.suffix.lower() == ".tsv" and "\t" in first:
+        return "\t"
     return next((mark for mark in SEPARATORS if mark in first), ",")
 
 

@@ -231,6 +231,14 @@ def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
         tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
 
 
+def test_a_dry_run_refuses_labels_that_are_the_same_text(tmp_path, capsys):
+    for place in ("rock & roll/a.mp4", "rock &amp; roll/b.mp4"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+    assert cli.main(["evaluate", "none", "--data", str(tmp_path), "--dry-run"]) == 2
+    assert "'rock & roll' and 'rock &amp; roll' are the same text" in capsys.readouterr().err
+
+
 def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp_path):
     settings, _ = whole
     other = save_model(tmp_path / "other", seed=1)

@@ -116,6 +116,13 @@ def test_files_of_a_list_are_found_whatever_their_unicode_normal_form(listed, th
     assert clips.origin["repaired"] == 0
 
 
+def test_class_folders_beside_the_list_of_classes_are_folders(tmp_path):
+    touch(tmp_path, "YoYo/a.avi", "Archery/b.avi")
+    (tmp_path / "classInd.txt").write_text("1 Archery\n2 YoYo\n")
+    clips = read(tmp_path)
+    assert (clips.origin["kind"], clips.labels) == ("folders", ("archery", "yo yo"))
+
+
 def test_a_home_directory_that_is_none_is_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path / "~backup", "run/a.mp4")

@@ -31,6 +31,22 @@ def read(tmp_path, name, content):
         ("l.txt", "0: run\n1: jump rope\n2: swim\n", 0),
         ("l.txt", "1. run\n2. jump rope\n3. swim\n", 1),
         ("l.txt", "1 | run\n2 | jump rope\n3 | swim\n", 1),
+        ("l.txt", "(1) run\n(2) jump rope\n(3) swim\n", 1),
+        ("l.txt", "#1 run\n#2 jump rope\n#3 swim\n", 1),
+        ("l.txt", "0 -> run\n1 -> jump rope\n2 -> swim\n", 0),
+        ("l.txt", "run: 0\njump rope: 1\nswim: 2\n", 0),
+        ("l.txt", "run\t0\njump rope\t1\nswim\t2\n", 0),
+        ("l.txt", "id name\n0 run\n1 jump rope\n2 swim\n", 0),
+        ("l.csv", "0 run\n1 jump rope\n2 swim\n", 0),
+        ("l.csv", "id,name\n0.0,run\n1.0,jump rope\n2.0,swim\n", 0),
+        ("l.csv", "sep=;\nid;name\n0;run\n1;jump rope\n2;swim\n", 0),
+        ("l.csv", 'id, name\n0, "run"\n1, "jump rope"\n2, "swim"\n', 0),
+        ("l.csv", "ClassId,ClassName\n0,run\n1,jump rope\n2,swim\n", 0),
+        ("l.tsv", "id,name\n0,run\n1,jump rope\n2,swim\n", 0),
+        ("l.json", '{"label": {"0": "run", "1": "jump rope", "2": "swim"}}', 0),
+        ("l.json", '{"id2label": {"0": "run", "1": "jump rope", "2": "swim"}}', 0),
+        ("l.json", '[{"name": "run"}, {"name": "jump rope"}, {"name": "swim"}]', None),
+        ("l.json", '[{"id": 0, "label": "run"}, {"id": 1, "label": "jump rope"}, {"id": 2, "label": "swim"}]', 0),
         ("l.txt", "1) run\n2) jump rope\n3) swim\n", 1),
         ("l.txt", "1_run\n2_jump rope\n3_swim\n", 1),
         ("l.txt", "run 0\njump rope 1\nswim 2\n", 0),
@@ -76,8 +92,8 @@ def test_numbers_that_are_part_of_names_stay(content, names, tmp_path):
     assert (classes.names, classes.first, classes.notes) == (names, None, ())
 
 
-def test_what_was_made_of_a_line_is_said_unless_it_is_usual(tmp_path):
-    assert read(tmp_path, "l.txt", "1 run\n2 swim\n").notes == ()
+def test_what_was_made_of_a_line_is_said(tmp_path):
+    assert read(tmp_path, "l.txt", "run\nswim\n").notes == ()
     [note] = read(tmp_path, "l.txt", "1. run\n2. swim\n").notes
     assert note.endswith("l.txt: reads '1. run' as the number 1 and the name 'run', and all its lines alike")
     [note] = read(tmp_path, "l.csv", "id,name,colour\n0,run,red\n").notes
@@ -107,9 +123,19 @@ def test_a_file_may_give_other_words_for_names(name, content, tmp_path):
         ("l.txt", "5 run\n6 swim\n", "2 numbers from 5 to 6: expected 0, 1, 2"),
         ("l.txt", '"run",\n"swim",\n', "its lines are in quotes or end in commas"),
         ("l.txt", "run,\nswim,\n", "its lines are in quotes or end in commas"),
-        ("l.txt", "# classes\nrun\n", "a comment is no label, '# classes'"),
+        ("l.txt", "# classes\nrun\n", "are no part of a label, '# classes'"),
         ("l.txt", "run, jump rope, swim\n", "its only line holds commas, 'run, jump rope, swim'"),
-        ("l.txt", "run\tto run\nswim\tto swim\n", "tabs in a line, 'run\\tto run'"),
+        ("l.txt", "run\tto run\nswim\tto swim\n", "are no part of a label, 'run\\tto run'"),
+        ("l.txt", "#classes\nrun\n", "are no part of a label, '#classes'"),
+        ("l.txt", "run # fast\nswim\n", "are no part of a label, 'run # fast'"),
+        ("l.txt", "- run\n- swim\n", "are no part of a label, '- run'"),
+        ("l.txt", "names:\nrun\n", "are no part of a label, 'names:'"),
+        ("l.txt", "0\trun\tlaufen\n1\tswim\tschwimmen\n", "tabs in a line"),
+        ("l.txt", "0 run 12\n1 swim 7\n", "numbers on both sides of the names, '0 run 12'"),
+        ("l.csv", "id|name\n0|run\n", "are no part of a label, 'id|name'"),
+        ("l.txt", "v0.mp4 0\nv1.mp4 1\n", "is a list of clips, such as 'v0.mp4', not of labels"),
+        ("l.csv", "path,label\nv0.mp4,0\n", "is a list of clips by its headings, path, label"),
+        ("l.txt", "1 point\n2 point\n", "is given twice (are the numbers part of the names?"),
         ("l.csv", "run,jump rope,swim\n", "which of its 3 columns holds the names"),
         ("l.csv", "id,name\n0,run\n1,jump, rope\n", "the first row has 2 cells, but line 3 has 3"),
         ("l.csv", "run,to run\nswim,to swim\n", "which of its 2 columns holds the names"),

@@ -86,6 +86,34 @@ def test_numbers_before_names_are_stripped_without_a_label_file_if_they_count_up
     assert read_as(clips) == folders and clips.labels == tuple(NAMES)
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("1st base", "2nd base", "3rd base"),
+        ("1D waves", "2D drawing"),
+        ("0.5x speed", "1.0x speed"),
+        ("1 person walking", "2 people walking"),
+        ("1-on-1 game", "2-on-2 game"),
+    ],
+)
+def test_numbers_that_are_words_stay_in_the_names(folders, tmp_path):
+    assert make(tmp_path, folders).labels == folders
+
+
+@pytest.mark.parametrize("spell", ["{}_{}", "{}. {}", "({}) {}", "{} - {}"])
+def test_numbers_that_are_left_out_without_a_label_file_are_to_be_checked(spell, tmp_path):
+    clips = make(tmp_path, [spell.format(1, "archery"), spell.format(2, "bowling")])
+    assert clips.labels == ("archery", "bowling")
+    assert sum("(its number is left out)" in line for line in summary.notices(clips.origin)) == 2
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.txt"])
+def test_a_label_file_among_numbered_folders_is_found(name, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / name).write_text("archery\nbowling\n")
+    assert read_as(make(tmp_path, ["0", "1"])) == {"0": "archery", "1": "bowling"}
+
+
 def test_numbers_that_do_not_count_up_are_part_of_the_names(tmp_path):
     clips = make(tmp_path, ["100m_run", "200m_run", "360"])
     assert clips.labels == ("100m run", "200m run", "360")

@@ -99,6 +99,49 @@ def test_rows_that_do_not_fit_the_header_are_malformed(row, tmp_path):
     assert f"malformed lines: 1\n    line 2: {row}" in error_of(tmp_path, f"path,label,start,end\n{row}\n")
 
 
+def test_a_column_without_a_heading_counts_unless_it_says_nothing(tmp_path):
+    assert "    ''\n" in error_of(tmp_path, "path,label,\nv.mp4,run,train\nw.mp4,walk,test\n")
+    assert len(read(tmp_path, "path,label,\nv.mp4,run,\nw.mp4,walk,\n")) == 2
+    assert len(read(tmp_path, ",path,label\n0,v.mp4,run\n1,w.mp4,walk\n")) == 2
+
+
+def test_headings_may_be_camel_case(tmp_path):
+    assert read(tmp_path, "VideoPath,ClassName,StartTime,EndTime\nv.mp4,run,1,2\n").starts.tolist() == [1.0]
+
+
+def test_a_column_to_leave_out_has_to_be_there(tmp_path):
+    assert "columns to leave out that the list does not have: 1\n    nope" in error_of(
+        tmp_path, "path,label\nv.mp4,run\n", ignore_columns="nope"
+    )
+
+
+def test_a_list_is_not_its_own_label_file(tmp_path):
+    for name, content in (("labels.csv", "path,label\nv.mp4,0\nw.mp4,1\n"), ("labels.txt", "v.mp4 0\nw.mp4 1\n")):
+        assert "labels that are numbers, without a label file" in error_of(tmp_path, content, name)
+        (tmp_path / name).unlink()
+    write(tmp_path / "val_labels.csv", "path,label\nv.mp4,0\n")
+    assert "val_labels.csv: is a list of clips" in error_of(tmp_path, "v.mp4,0\nw.mp4,1\n")
+
+
+@pytest.mark.parametrize("labels", [("0,2", "1,3"), ("run;jump", "walk"), ("run|jump", "walk"), ('"[0, 2]"', "1")])
+def test_several_labels_in_a_cell_are_refused(labels, tmp_path):
+    quoted = [label if label[0] == '"' else f'"{label}"' for label in labels]
+    told = error_of(tmp_path, "path,label\nv.mp4,{}\nw.mp4,{}\n".format(*quoted))
+    assert "clips with several labels" in told
+
+
+@pytest.mark.parametrize("line", ["{} 0 1.5 run fast", "{} run 0.0 1.0", "{} 12 run"])
+def test_numbers_beside_the_labels_of_a_text_list_are_refused(line, tmp_path):
+    told = error_of(tmp_path, f"{line.format('v.mp4')}\n{line.format('w.mp4')}\n", "list.txt", kind="csv")
+    assert "lines with numbers beside the label" in told
+
+
+def test_the_same_clip_with_a_start_of_0_and_without_is_one_clip(tmp_path):
+    assert "clips listed twice, and not alike" in error_of(
+        tmp_path, "path,label,start,end\nv.mp4,run,0,\nv.mp4,walk,,\n"
+    )
+
+
 def test_two_segments_of_one_file_are_two_clips(tmp_path):
     clips = read(tmp_path, "path,label,start_time,end_time\nv.mp4,running,2.0,3.0\nv.mp4,walking,3.0,5.0\n")
     assert clips.ids.tolist() == ["v.mp4@2.0-3.0", "v.mp4@3.0-5.0"] and clips.labels == ("running", "walking")

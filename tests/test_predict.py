@@ -299,6 +299,25 @@ def test_the_command_explains_mistakes_without_a_traceback(arguments, message, d
     assert message in error.replace("\n", " ") and "Traceback" not in error
 
 
+@pytest.mark.parametrize("labels", [["archery", 1], {0: "archery"}, 5, [None]])
+def test_labels_that_are_no_texts_are_refused(labels, model):
+    with pytest.raises(ValueError, match="expected a list of texts"):
+        model.predict("a.mp4", labels)
+
+
+@pytest.mark.parametrize("labels", ["['archery', 'surfing']", '["archery", "surfing"]', "'archery','surfing'"])
+def test_labels_of_a_program_are_refused(labels, directory, clip_file, capsys):
+    assert run_command("predict", directory, clip_file, "--labels", labels) == 2
+    assert "expected texts without brackets and quotes: archery, surfing" in capsys.readouterr().err
+
+
+def test_texts_of_a_label_file_are_read_as_they_are(directory, clip_file, tmp_path):
+    (tmp_path / "l.csv").write_text("name,text\nc1,TaiChi\nc2,YoYo\n")
+    file = tmp_path / "out.json"
+    assert run_command("predict", directory, clip_file, "--labels-file", tmp_path / "l.csv", "--json", file) == 0
+    assert json.loads(file.read_text())["texts"] == ["TaiChi", "YoYo"]
+
+
 def test_labels_come_from_text_and_csv_files(tmp_path):
     def read(name, content):
         (tmp_path / name).write_bytes(content.encode())

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import re
 
 from actionclip_jax.cli import terminal
 
@@ -29,9 +30,7 @@ def read(options: argparse.Namespace) -> tuple[str, ...]:
     from actionclip_jax import predict
     from actionclip_jax.data import labels as names
 
-    labels = predict.checked_labels(
-        _read_file(options.labels_file) if options.labels_file else _read_list(options.labels)
-    )
+    labels = predict.checked_labels(_read_file(options) if options.labels_file else _read_list(options.labels))
     if options.split_names and (line := names.describe_splitting(labels)):
         terminal.say(line)
     if len(labels) == 1:
@@ -39,19 +38,24 @@ def read(options: argparse.Namespace) -> tuple[str, ...]:
     return labels
 
 
-def _read_file(path: pathlib.Path) -> tuple[str, ...]:
+def _read_file(options: argparse.Namespace) -> tuple[str, ...]:
     from actionclip_jax.data import label_files
 
+    path = options.labels_file
     try:
         classes = label_files.read(path)
     except OSError as error:
         raise ValueError(f"--labels-file {path}: {error.strerror}; expected {label_files.KNOWN}") from None
     for note in classes.notes:
         terminal.say(note)
+    if classes.texts:
+        options.split_names = False  # these are the words the prompts are to say
     return classes.texts or classes.names
 
 
 def _read_list(labels: str) -> list[str]:
     if "," not in labels and pathlib.Path(labels).is_file():
         raise ValueError(f"--labels {labels}: is a file: expected texts, or --labels-file {labels}")
+    if re.match(r"""\s*\[?["']""", labels):
+        raise ValueError(f"--labels {labels}: expected texts without brackets and quotes: archery, surfing")
     return labels.split(",")

@@ -10,7 +10,16 @@ from actionclip_jax import paths
 from actionclip_jax.data import video
 
 # What systems leave in people's folders, in lower case; hidden names (.DS_Store, ._a.mp4) are left out anyway.
-LITTER = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db")
+LITTER = (
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "thumbs.db",
+    "ehthumbs.db",
+)
 LITTER += ("desktop.ini", "icon\r")
 WILDCARDS = "*?["
 

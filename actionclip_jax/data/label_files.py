@@ -8,18 +8,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actionclip_jax import textfile
+from actionclip_jax.data import video
 
-NUMBER = re.compile(r"\d{1,9}")
+NUMBER = re.compile(r"(\d{1,9})(?:\.0*)?")  # tables with gaps in a column turn 3 into 3.0
 # headings by which columns are known, spelt as `textfile.normalise_heading` does
 NAME = ("name", "label", "class", "class_name", "label_name", "category", "action")
 NAME += ("names", "labels", "classes", "categories", "actions")
 ID = ("id", "index", "idx", "number", "class_id", "label_id", "class_index", "label_index", "class_idx", "label_idx")
 TEXT = ("text",)
-NUMBERED = re.compile(r"c?(\d{1,9})(?:\s*[,;:.)|_\-]\s*|\s+)(\S.*)")  # Charades numbers c000, c001 ...
-NUMBERED_BEHIND = re.compile(r"(.*\S)(?:\s*[,;:]\s*|\s+)(\d{1,9})")
+PATH = (
+    "path",
+    "video",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "video_path",
+    "youtube_id",
+)  # of lists
+# a number, perhaps in brackets, before a name (Charades numbers c000, c001 ...), and behind it
+NUMBERED = re.compile(r"[(\[#]?c?(\d{1,9})[)\]]?(?:\s*(?:->|=>?|[,;:.)|_\-])\s*|\s+)(\S.*)")
+NUMBERED_BEHIND = re.compile(r"(.*?\S)(?:\s*(?:[,;:|]|->|=>?)\s*|\s+)(\d{1,9})")
 QUOTED = re.compile(r"""(["']).*\1,?|.*\S,""")  # lines that were part of a program
+OTHER_TEXT = re.compile(r"(#|//|[-*\u2022]\s).*|.*\s#\s.*|.*[|\t].*|\S+:")  # comments, bullets, tables, YAML
 KNOWN = "one name a line, `number name`, a CSV or TSV with the columns id,name, or JSON"
 FORMS = "[name, ...], {name: number}, {number: name}, {name: text} or [{id, name}, ...]"
+WRAPPERS = ("id2label", "label2id", "labels", "label", "classes", "class_names", "names")  # a JSON object's only name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +93,8 @@ def read_names(path: pathlib.Path) -> list[str]:
 
 def _find_problems(found: _Columns) -> list[str]:
     problems = [] if found.names else ["holds no label"]
+    if films := [name for name in found.names if pathlib.PurePath(name).suffix.lower() in video.SUFFIXES]:
+        problems.append(f"is a list of clips, such as {textfile.shorten(films[0])}, not of labels")
     for what, texts in (("name", found.names), ("text", found.texts)):
         if empty := [row + 1 for row, text in enumerate(texts) if not text]:
             problems.append(f"the {what} is empty at position {', '.join(map(str, empty[:5]))}")
@@ -85,7 +102,8 @@ def _find_problems(found: _Columns) -> list[str]:
         problems += [f"more than {textfile.LONGEST_LABEL} characters: {textfile.shorten(text)}" for text in long[:5]]
     for what, values in (("the name", found.names), ("the number", found.numbers)):
         twice = [value for value, count in collections.Counter(values).items() if count > 1]
-        problems += [f"{what} {value!r} is given twice" for value in twice[:5]]
+        hint = " (are the numbers part of the names? Then: a CSV with the one column name)" if found.numbers else ""
+        problems += [f"{what} {value!r} is given twice{hint}" for value in twice[:5]]
     if found.numbers and not count_up(found.numbers):
         first, last = min(found.numbers), max(found.numbers)
         problems.append(
@@ -102,10 +120,13 @@ def count_up(numbers: Sequence[int]) -> bool:
 
 def _read_json(path: pathlib.Path) -> _Columns:
     content = textfile.read_json(path)
-    if isinstance(content, list) and all(isinstance(item, dict) for item in content):
-        pairs = [(item.get("id"), item.get("name")) for item in content]
-        if all(_is_number(number) and isinstance(name, str) for number, name in pairs):
-            return _Columns([_tidy(name) for _, name in pairs], [int(number) for number, _ in pairs])
+    if isinstance(content, dict) and len(content) == 1 and next(iter(content)) in WRAPPERS:
+        [inner] = content.values()
+        content = inner if isinstance(inner, dict | list) else content
+    if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
+        names, numbers = (_field_of_all(content, headings) for headings in (NAME, ID))
+        if names and all(isinstance(name, str) for name in names) and all(map(_is_number, numbers)):
+            return _Columns(list(map(_tidy, names)), list(map(int, numbers)))
     elif isinstance(content, list) and all(isinstance(name, str) for name in content):
         return _Columns([_tidy(name) for name in content])
     elif isinstance(content, dict):
@@ -121,8 +142,14 @@ def _read_json(path: pathlib.Path) -> _Columns:
     raise ValueError(f"{path}: expected JSON of the form {FORMS}")
 
 
+def _field_of_all(items: list[dict[str, Any]], headings: Sequence[str]) -> list[Any]:
+    """What all items have under one of the headings; [] where there is none."""
+    heading = next((heading for heading in headings if all(heading in item for item in items)), None)
+    return [item[heading] for item in items] if heading else []
+
+
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, str) and bool(NUMBER.fullmatch(str(value)))
+    return type(value) in (int, str) and str(value).isdecimal() and len(str(value)) < 10
 
 
 def _tidy(text: str) -> str:
@@ -136,16 +163,23 @@ def _read_table(path: pathlib.Path) -> _Columns:
     header = [textfile.normalise_heading(cell) for cell in rows[0][1]]
     if wrong := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(header)]:
         raise ValueError(f"{path}: the first row has {len(header)} cells, but {'; '.join(wrong[:5])}")
+    if any(cell in PATH for cell in header):
+        raise ValueError(f"{path}: is a list of clips by its headings, {', '.join(rows[0][1])}; expected {KNOWN}")
     headed = any(cell in (*NAME, *ID, *TEXT) for cell in header)
+    if len(header) == 1 and not headed:
+        return _from_lines(path, [row[0] for _, row in rows])
     cells = [row for _, row in rows[headed:]]
     columns = [[_tidy(row[column]) for row in cells] for column in range(len(header))]
     places = _headed_columns(path, header, columns) if headed else _bare_columns(path, columns)
-    unused = [rows[0][1][column] for column in range(len(header)) if column not in places.values()]
+    unused = [
+        rows[0][1][column] or "without a heading" for column in range(len(header)) if column not in places.values()
+    ]
     picked = {field: columns[column] for field, column in places.items()}
     if "id" in picked and not all(map(NUMBER.fullmatch, picked["id"])):
         raise ValueError(f"{path}: not every {rows[0][1][places['id']] if headed else 'id'} is a number")
     notes = [f"the columns {', '.join(unused)} are not used"] if unused else []
-    return _Columns(picked["name"], list(map(int, picked.get("id", []))), picked.get("text", []), notes)
+    numbers = [int(NUMBER.fullmatch(cell)[1]) for cell in picked.get("id", [])]
+    return _Columns(picked["name"], numbers, picked.get("text", []), notes)
 
 
 def _headed_columns(path: pathlib.Path, header: list[str], columns: list[list[str]]) -> dict[str, int]:
@@ -170,8 +204,6 @@ def _headed_columns(path: pathlib.Path, header: list[str], columns: list[list[st
 
 def _bare_columns(path: pathlib.Path, columns: list[list[str]]) -> dict[str, int]:
     """Where name and id stand in a table without headings."""
-    if len(columns) == 1:
-        return {"name": 0}
     numbers = [all(map(NUMBER.fullmatch, column)) for column in columns]
     if len(columns) == 2 and sum(numbers) == 1:
         return {"id": numbers.index(True), "name": numbers.index(False)}
@@ -185,36 +217,51 @@ def _read_lines(path: pathlib.Path) -> _Columns:
     if not raw:
         return _Columns([])
     headings = [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", raw[0])]
-    if len(headings) > 1 and any(heading in NAME for heading in headings):
+    if len(headings) > 1 and any(heading in (*NAME, *PATH) for heading in headings):
         return _read_table(path)
-    if headings[0] in NAME:
-        return _Columns([_tidy(line) for line in raw[1:]], notes=[f"its first line {raw[0]!r} is taken for a heading"])
+    words = [textfile.normalise_heading(word) for word in raw[0].split()]
+    if headings[0] in NAME or (len(words) == 2 and words[0] in ID and words[1] in NAME):
+        found = _from_lines(path, raw[1:])
+        return dataclasses.replace(found, notes=[*found.notes, f"its first line {raw[0]!r} is taken for a heading"])
+    return _from_lines(path, raw)
+
+
+def _from_lines(path: pathlib.Path, raw: Sequence[str]) -> _Columns:
+    """A name a line, or all with a number before or behind it."""
     lines = [_tidy(line) for line in raw]
-    if wrong := _describe_other_text(raw):
+    before, behind = ([pattern.fullmatch(line) for line in lines] for pattern in (NUMBERED, NUMBERED_BEHIND))
+    if lines and all(before):
+        found = _numbered([match[1] for match in before], [match[2] for match in before], lines[0])
+    elif len(lines) > 1 and all(behind) and _tell_apart([match[2] for match in behind], [match[1] for match in behind]):
+        found = _numbered([match[2] for match in behind], [match[1] for match in behind], lines[0])
+    else:
+        found = _Columns(lines)
+    if wrong := _describe_other_text(raw, found):
         raise ValueError(f"{path}: {wrong}; expected {KNOWN}")
-    if all(before := [NUMBERED.fullmatch(line) for line in lines]):
-        return _numbered([match[1] for match in before], [match[2] for match in before], lines[0])
-    if len(lines) > 1 and all(behind := [NUMBERED_BEHIND.fullmatch(line) for line in lines]):
-        numbers, names = [match[2] for match in behind], [match[1] for match in behind]
-        if count_up(list(map(int, numbers))) and len(set(names)) == len(names):
-            return _numbered(numbers, names, lines[0])
-    return _Columns(lines)
+    return found
 
 
-def _describe_other_text(lines: list[str]) -> str | None:
+def _tell_apart(numbers: list[str], names: list[str]) -> bool:
+    """Whether numbers behind names are those of classes, and no part of the names."""
+    return count_up(list(map(int, numbers))) and len(set(names)) == len(names)
+
+
+def _describe_other_text(raw: Sequence[str], found: _Columns) -> str | None:
     """What a text is that holds no label a line."""
-    if len(lines) > 1 and all(map(QUOTED.fullmatch, lines)):
+    if len(raw) > 1 and all(map(QUOTED.fullmatch, raw)):
         return "its lines are in quotes or end in commas"
-    if len(lines) == 1 and "," in lines[0]:
-        return f"its only line holds commas, {textfile.shorten(lines[0])}"
-    if marked := [line for line in lines if line.startswith("# ")]:
-        return f"a comment is no label, {textfile.shorten(marked[0])}"
-    if tabs := [line for line in lines if "\t" in line and not NUMBERED.fullmatch(line)]:
+    if len(raw) == 1 and "," in raw[0] and not found.numbers:
+        return f"its only line holds commas, {textfile.shorten(raw[0])}"
+    if found.numbers and len(raw) > 1 and all(map(NUMBERED_BEHIND.fullmatch, found.names)):
+        return f"numbers on both sides of the names, {textfile.shorten(raw[0])}"
+    rest = [name if found.numbers else line for line, name in zip(raw, found.names, strict=True)]
+    if other := [line for line in rest if OTHER_TEXT.fullmatch(line)]:
+        return f"comments, bullets, tabs or the like are no part of a label, {textfile.shorten(other[0])}"
+    if tabs := [line for line in raw if line.count("\t") > bool(found.numbers)]:
         return f"tabs in a line, {textfile.shorten(tabs[0])}"
     return None
 
 
 def _numbered(numbers: list[str], names: list[str], line: str) -> _Columns:
-    usual = line.removeprefix("c") == f"{numbers[0]} {names[0]}"
     note = f"reads {line!r} as the number {int(numbers[0])} and the name {names[0]!r}, and all its lines alike"
-    return _Columns(names, list(map(int, numbers)), notes=[] if usual else [note])
+    return _Columns(names, list(map(int, numbers)), notes=[note])

@@ -20,6 +20,7 @@ from actionclip_jax.data.sources import (
     kinetics,
     labelling,
     lists,
+    matching,
     problems,
     sample,
     something,
@@ -109,6 +110,9 @@ def _check_use(source: config.SourceConfig, kind: str, found: problems.Problems)
 def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems, check_files: bool) -> table.ClipTable:
     listed = KINDS[kind](source, found)
     chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
+    if not (listed.known or chosen) and matching.are_numbers(listed):
+        folder = listed.files[0].parent if listed.files else listed.videos
+        listed.known = classes.find_beside(folder, found, but=listed.files) if folder else None
     labelled = labelling.label_clips(listed, chosen, source.split_names, found)
     clips = collect.collect(listed, labelled, found, check_files=check_files, skip_missing=source.skip_missing)
     label_files = [some.file for some in (listed.known, chosen) if some is not None]

@@ -10,7 +10,6 @@ from actionclip_jax.data.sources import kinetics, listing, lists, problems, tfds
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
     ("records", "dataset.json"),
     ("tfds", "features.json"),
-    ("ucf101", "classInd.txt"),
     ("ucf101", "trainlist0?.txt"),
     ("ucf101", "testlist0?.txt"),
     ("hmdb51", "*_test_split?.txt"),

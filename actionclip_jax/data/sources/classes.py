@@ -1,6 +1,7 @@
 """The label file of a data set."""
 
 import pathlib
+from collections.abc import Collection
 
 from actionclip_jax.data import label_files
 from actionclip_jax.data.sources import problems
@@ -15,10 +16,12 @@ def read_classes(path: pathlib.Path, found: problems.Problems) -> label_files.Cl
     return found.read(label_files.read, path)
 
 
-def find_beside(folder: pathlib.Path, found: problems.Problems) -> label_files.Classes | None:
-    """The classes of the label file in a folder, if there is just one."""
+def find_beside(
+    folder: pathlib.Path, found: problems.Problems, but: Collection[pathlib.Path] = ()
+) -> label_files.Classes | None:
+    """The classes of the label file in a folder, if there is just one `but` for these files."""
     for pattern in BESIDE:
-        files = sorted(folder.glob(pattern))
+        files = sorted(set(folder.glob(pattern)) - set(but))
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
             found.add(

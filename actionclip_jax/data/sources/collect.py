@@ -83,7 +83,7 @@ def _drop_repeated(present: list[tuple[listing.Entry, str]], counts: dict[str, A
     kept: dict[Any, tuple[listing.Entry, str]] = {}
     repeated = []
     for entry, path in present:
-        said = (os.path.normpath(path), entry.start, entry.end, entry.frames, entry.labels, entry.id)
+        said = (os.path.normpath(path), entry.start or 0.0, entry.end, entry.frames, entry.labels, entry.id)
         if kept.setdefault(said, (entry, path))[0] is not entry:
             repeated.append(entry)
     counts |= {
@@ -96,7 +96,11 @@ def _drop_repeated(present: list[tuple[listing.Entry, str]], counts: dict[str, A
 def _describe_missing(entry: listing.Entry, root: pathlib.Path) -> str:
     place = entry.places[0]
     example = place if entry.where == place else f"{entry.where}: {place}"  # folders have no line to name
-    return f"{example} (a link to nothing)" if os.path.islink(root / place) else example  # noqa: PTH114
+    if os.path.islink(root / place):  # noqa: PTH114
+        return f"{example} (a link to nothing)"
+    if "://" in place:
+        return f"{example} (an address: only files are read)"
+    return f"{example} (a path of Windows: folders are separated by / here)" if "\\" in place else example
 
 
 def _name_clip(entry: listing.Entry) -> str:
@@ -127,7 +131,7 @@ def _check_repetition(
 ) -> None:
     seen: dict[Any, str] = {}
     for name, (entry, path) in zip(ids, present, strict=True):
-        clip = (os.path.normpath(path), entry.start, entry.end)
+        clip = (os.path.normpath(path), entry.start or 0.0, entry.end)
         if not repeats and clip in seen:
             found.add("clips listed twice, and not alike", f"{entry.where}: {entry.places[0]}, as {seen[clip]}")
         elif name in seen:

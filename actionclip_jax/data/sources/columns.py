@@ -1,7 +1,7 @@
 """The columns of a list: every heading is known, or refused by name."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from actionclip_jax import textfile
 from actionclip_jax.data.sources import problems
@@ -20,23 +20,27 @@ HEADINGS = {  # of each field, spelt as `textfile.normalise_heading` does
 UNIT = re.compile(r"^(time_)|(_(time|timestamp|s|secs?|seconds?))$")  # start_time, time_start, start_sec are starts
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 ADVICE = "(rename them, or leave them out with ignore_columns, --ignore-columns)"
+NO_TIME = "is no time: expected seconds, mm:ss or hh:mm:ss.s"
 FRAME = re.compile(r"(\d{1,9})(?:\.0*)?")  # 20.0 as lists.NUMBER
 
 
 def split_names(ignored: str) -> set[str]:
     """The headings that `ignore_columns` names."""
-    return {textfile.normalise_heading(name) for name in ignored.split(",")}
+    return {textfile.normalise_heading(name) for name in ignored.split(",") if name.strip()}
 
 
-def find_fields(header: list[str], ignored: Collection[str], found: problems.Problems) -> dict[str, int] | None:
-    """Where each field stands; None where the row is no header. Raises SourceError for headings that are not known."""
+def find_fields(
+    rows: Sequence[Sequence[str]], ignored: Collection[str], found: problems.Problems
+) -> dict[str, int] | None:
+    """Where each field stands in rows; None where the first is no header. Raises SourceError for unknown headings."""
+    header = rows[0]
     fields = [_field(cell) for cell in header]
     if "path" not in fields and "label" not in fields:
         return None
     places: dict[str, int] = {}
     unknown: list[str] = []
     for place, (cell, field) in enumerate(zip(header, fields, strict=True)):
-        if textfile.normalise_heading(cell) in ignored:
+        if textfile.normalise_heading(cell) in ignored or (not cell and _says_nothing(rows[1:], place)):
             continue
         if field is None:
             unknown.append(cell)
@@ -45,10 +49,12 @@ def find_fields(header: list[str], ignored: Collection[str], found: problems.Pro
         else:
             places[field] = place
     if unknown:
-        kind = f"columns that are not known {ADVICE}"
-        for cell in unknown:
-            found.add(kind, repr(cell))
-        found.add(kind, f"known are {'; '.join(', '.join(names) for names in HEADINGS.values())}")
+        known = "; ".join(", ".join(names) for names in HEADINGS.values())
+        for cell in unknown[:-1]:
+            found.add(f"columns that are not known {ADVICE}", repr(cell))
+        found.add(f"columns that are not known {ADVICE}", f"{unknown[-1]!r}\n    known are {known}")
+    if strange := ignored - set(map(textfile.normalise_heading, header)):
+        found.add("columns to leave out that the list does not have", ", ".join(sorted(strange)))
     for field in ("path", "label"):
         if field not in places:
             found.add("columns that are missing", f"{field}: expected one of {', '.join(HEADINGS[field])}")
@@ -58,6 +64,12 @@ def find_fields(header: list[str], ignored: Collection[str], found: problems.Pro
             found.add(f"seconds and frame numbers in one list {ADVICE}", both)
     found.check()
     return places
+
+
+def _says_nothing(rows: Sequence[Sequence[str]], place: int) -> bool:
+    """Whether a column without a heading is empty, or numbers the rows as pandas does."""
+    cells = [row[place] for row in rows if place < len(row)]
+    return not any(cells) or cells == [str(number) for number in range(len(cells))]
 
 
 def _field(heading: str) -> str | None:
@@ -75,11 +87,14 @@ def read_seconds(text: str) -> float | None:
     if clock := CLOCK.fullmatch(text):
         hours, minutes, seconds = int(clock[1] or 0), int(clock[2]), float(clock[3])
         if seconds >= 60 or (clock[1] and minutes >= 60):
-            raise ValueError(f"{text} is no time")
+            raise ValueError(f"{text} {NO_TIME}")
         return 3600 * hours + 60 * minutes + seconds
-    if "_" in text:  # which Python would take for a grouping of digits
-        raise ValueError(f"{text} is no time")
-    return float(text)
+    try:
+        if "_" not in text:  # which Python would take for a grouping of digits
+            return float(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text} {NO_TIME}")
 
 
 def read_frame(text: str) -> float | None:

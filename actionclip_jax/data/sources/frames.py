@@ -4,7 +4,7 @@ import pathlib
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import readers
-from actionclip_jax.data.sources import classes, listing, problems
+from actionclip_jax.data.sources import listing, problems
 
 
 def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
@@ -17,6 +17,5 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
             entries.append(listing.Entry(f"line {line}", (place.rstrip("/"),), (int(label),), frames=int(count)))
         else:
             found.add("malformed lines (expected: folder frames label)", f"line {line}: {text}")
-    known = None if source.labels else classes.find_beside(path.parent, found)
     reader = readers.FrameFolders(source.frame_template, source.first_frame)
-    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], reader, known)
+    return listing.Listing(entries, pathlib.Path(source.videos or path.parent), [path], reader)

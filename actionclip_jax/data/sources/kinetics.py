@@ -17,14 +17,14 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     if not path.is_file():
         path = splits.find_list(source, splits.spelt((".csv", ".json")), found)
     rows = list(_read_json(path, found) if path.suffix.lower() == ".json" else _read_csv(path, source, found))
-    splits_there = {splits.split_of(split) for _, _, split in rows if split}
-    wanted = splits.split_of(source.split)
+    splits_there = {splits.split_of(split.lower()) for _, _, split in rows if split}
+    wanted = splits.split_of(source.split.lower())
     if (splits_there and wanted not in splits_there) if wanted else len(splits_there) > 1:
         splits.reject(source, f"one of {', '.join(sorted(splits_there))}, which {path} holds", found)
     entries = [
         listing.Entry(where, _places(name, label), (label,) if label else (), id=name)
         for where, (label, name), split in rows
-        if not (wanted and split) or splits.split_of(split) == wanted
+        if not (wanted and split) or splits.split_of(split.lower()) == wanted
     ]
     videos, labels = pathlib.Path(source.videos or path.parent), {label for _, (label, _), _ in rows if label}
     return listing.Listing(entries, videos, [path], readers.VideoFiles(), other_labels=labels)

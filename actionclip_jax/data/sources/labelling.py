@@ -97,8 +97,10 @@ def _texts(words: label_files.Classes, split_names: bool, found: problems.Proble
     for name in words.names:
         text = labels.split_name(name)
         if spelt.setdefault(text, name) != name:
+            same = spelt[text].casefold() == name.casefold()
+            advice = "reword one" if same else "turn split_names off, --no-split-names"
             found.add(
-                "classes that become equal once their names are split (turn split_names off, --no-split-names)",
+                f"classes that become equal once their names are split ({advice})",
                 f"{spelt[text]!r} and {name!r} -> {text!r}",
             )
     return labels.as_texts(words.names, split_names)

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import readers, video
-from actionclip_jax.data.sources import classes, columns, listing, problems, splits
+from actionclip_jax.data.sources import columns, listing, problems, splits
 
 AFTER_VIDEO = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, video.SUFFIXES))}))\s+(\S.*)", re.IGNORECASE)
 NUMBER = re.compile(r"(-?\d+)(?:\.0*)?")  # tables with gaps in a column turn 3 into 3.0
+SEVERAL = re.compile(r"\[.*\]|.*[;|].*|\d+(\s*[,/]\s*\d+)+")  # labels in one cell: [0, 2], run;jump, 0,2
+NUMBERS_BESIDE = re.compile(r"[\d.]+\s+\S.*|.*\S\s+[\d.]+")
 WITHOUT_HEADER = {"path": 0, "label": 1}
 Rows = Sequence[tuple[int, list[str]]]
 
@@ -20,10 +22,10 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     rows = found.read(textfile.read_rows, path) if path.suffix.lower() in (".csv", ".tsv") else []
     fields = None
     if rows and not holds_lines(rows):
-        fields = columns.find_fields(rows[0][1], columns.split_names(source.ignore_columns), found)
+        fields = columns.find_fields([row for _, row in rows], columns.split_names(source.ignore_columns), found)
         entries = list(_read_table(source, rows, fields, found))
     else:
-        entries = list(_read_lines(path, found))
+        entries = _read_lines(path, found)
     if not (fields and "split" in fields) and source.split:
         found.add(problems.UNUSED, f"split is {source.split!r}: {path} has no column split")
     if not entries and not found.examples:
@@ -31,10 +33,9 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
             "lists without a clip",
             f"{path}: holds no line with a clip; expected path,label, or in a text file path label",
         )
-    known = None
+    _check_several(entries, found)
     numbers = [NUMBER.fullmatch(entry.labels[0]) for entry in entries]
     if entries and all(numbers):
-        known = None if source.labels else classes.find_beside(path.parent, found)
         for entry, number in zip(entries, numbers, strict=True):
             if not listing.is_number(number[1]):
                 found.fail("labels that are no numbers of classes", f"{entry.where}: {entry.labels[0]}")
@@ -45,7 +46,15 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     if fields and "split" in fields and not all(numbers):
         others = {row[fields["label"]] for _, row in rows[1:] if len(row) == len(rows[0][1])}
     videos = pathlib.Path(source.videos or path.parent)
-    return listing.Listing(entries, videos, [path], reader, known, other_labels=others)
+    return listing.Listing(entries, videos, [path], reader, other_labels=others)
+
+
+def _check_several(entries: Sequence[listing.Entry], found: problems.Problems) -> None:
+    for entry in entries:
+        if SEVERAL.fullmatch(entry.labels[0]):
+            found.add(
+                "clips with several labels (only Charades' own lists have them)", f"{entry.where}: {entry.labels[0]}"
+            )
 
 
 def holds_lines(rows: Rows) -> bool:
@@ -114,7 +123,18 @@ def _check_first_rows(path: pathlib.Path, rows: list[list[str]], found: problems
         )
 
 
-def _read_lines(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.Entry]:
+def _read_lines(path: pathlib.Path, found: problems.Problems) -> list[listing.Entry]:
+    entries = list(_split_lines(path, found))
+    texts = [entry.labels[0] for entry in entries]
+    if texts and all(map(NUMBERS_BESIDE.fullmatch, texts)):
+        found.fail(
+            "lines with numbers beside the label (a CSV with headings, path,label,start,end say, tells what they are)",
+            f"{entries[0].where}: {entries[0].places[0]} {texts[0]}",
+        )
+    return entries
+
+
+def _split_lines(path: pathlib.Path, found: problems.Problems) -> Iterator[listing.Entry]:
     for line, text in found.read(textfile.read_numbered_lines, path):
         place, _, label = text.rpartition(" ")
         if not listing.is_number(label) and (match := AFTER_VIDEO.fullmatch(text)):

@@ -11,7 +11,9 @@ from actionclip_jax.data.sources import listing, problems
 NUMBER = re.compile(r"c?(\d{1,9})")  # a class called by its number, as Charades has c000
 BEFORE = re.compile(r"[(\[]?c?(\d{1,9})[)\]]?[\W_]*")  # a number before a name ...
 BEHIND = re.compile(r"[\W_]*[(\[]?(\d{1,9})[)\]]?$")  # ... and behind it
-BEGINS = re.compile(r"\d+[_\-.)]")  # as no text does
+COUNTED = re.compile(r"[(\[]?c?(\d{1,9})(?:_+|[.)\]]\s*|\s+-\s+)(?=[^\W\d])")  # as no text begins: 1_a, 1. a, (1) a
+BEGINS = re.compile(r"\d+[_\-.)]")  # as few texts do: 1-on-1
+NUMERIC = re.compile(r"c?-?\d+([.,]\d+)*")
 SHOWN = 10  # lines of two lists side by side
 
 
@@ -23,18 +25,24 @@ class Match:
     doubt: str = ""  # why somebody should look at it
 
 
+def are_numbers(listed: listing.Listing) -> bool:
+    """Whether all labels are numbers, which a label file has to give names."""
+    used = {label for entry in listed.entries for label in entry.labels}
+    return bool(used) and all(isinstance(label, int) or NUMBER.fullmatch(label) for label in used)
+
+
 def name_classes(used: Sequence[listing.Label], found: problems.Problems) -> label_files.Classes:
     """The classes of a source without a label file: its own names, sorted, or in the order of the numbers before them.
 
     Numbers alone are no names.
     """
     names = sorted({label for label in used if isinstance(label, str)})
-    if len(names) < len(set(used)) or (names and all(map(NUMBER.fullmatch, names))):
+    if len(names) < len(set(used)) or (names and all(map(NUMERIC.fullmatch, names))):
         found.fail(
             "labels that are numbers, without a label file beside them (name it with labels, --labels)",
             f"{found.what}: {', '.join(map(str, used[:SHOWN]))}",
         )
-    numbered = {int(match[1]): name[match.end() :] for name in names if (match := BEFORE.match(name))}
+    numbered = {int(match[1]): name[match.end() :] for name in names if (match := COUNTED.match(name))}
     words = [word for _, word in sorted(numbered.items())]
     counted = len(words) == len(names) > 1 and label_files.count_up(list(numbered))
     if counted and all(words) and len(set(words)) == len(words):
@@ -63,7 +71,7 @@ def match(
 
 def _doubt(name: str) -> str:
     """Why a name may not be meant as a text for the model."""
-    return "a number" if NUMBER.fullmatch(name) else "begins with a number" if BEGINS.match(name) else ""
+    return "a number" if NUMERIC.fullmatch(name) else "begins with a number" if BEGINS.match(name) else ""
 
 
 def _match_numbers(
@@ -93,7 +101,7 @@ def _match_without_number(name: str, known: label_files.Classes) -> dict[listing
         if index is not None:
             contradicts = known.first is not None and int(found[1]) != index + known.first
             doubt = f"its number is not {index + known.first}, the label file's" if contradicts else ""
-            return {name: Match(index, doubt)}
+            return {name: Match(index, doubt if known.file else "its number is left out")}
     return {}
 
 
