@@ -12,6 +12,7 @@ ADVICE = {
     "s3": "mount the bucket, with mount-s3 for instance, or copy it first",
     "hf": "a model of the Hugging Face hub is called owner/name",
 }
+MODELS = ("MODEL", "SOURCE", "--from", "--init-from", "init_from")  # what may name one
 
 Path = str | os.PathLike
 
@@ -26,7 +27,9 @@ def problem(name: str, value: Path) -> str | None:
         return None
     kind, rest = text[: text.index(":")], text[scheme.end() :]
     shown = text if "://" in text else f"{kind}://{rest}"
-    advice = ADVICE.get(kind.lower(), "copy it here first; a model of the Hugging Face hub is called owner/name")
+    advice = ADVICE.get(kind.lower(), "copy it here first")
+    if name in MODELS and "hub" not in advice:
+        advice += "; a model of the Hugging Face hub is called owner/name"
     return f"{name} is {shown!r}: expected a path on this machine; {advice}"
 
 

@@ -21,6 +21,7 @@ from actionclip_jax.data import labels
         ("run100m", "run100m"),
         ("pull-up", "pull-up"),
         ("caféLatte", "café latte"),
+        ("cafÃ©Latte", "café latte"),
         ("Pushing [something] from Left", "Pushing [something] from Left"),
         ("backflip (human)", "backflip (human)"),
     ],

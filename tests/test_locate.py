@@ -154,6 +154,12 @@ def test_addresses_are_refused_with_what_is_read(name, asked):
     assert not asked
 
 
+def test_a_video_in_the_place_of_the_model_is_called_one(tmp_path, capsys):
+    (tmp_path / "v.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 99)
+    assert cli.main(["predict", str(tmp_path / "v.mp4"), str(tmp_path), "--labels", "run, swim"]) == 2
+    assert "v.mp4: is a video (MP4 or MOV), not a checkpoint" in capsys.readouterr().err
+
+
 def test_a_home_that_is_not_there_is_no_directory(asked):
     assert "no such file or directory" in refusal("~no-such-user/model")
     assert not asked

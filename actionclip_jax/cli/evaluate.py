@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         default="outputs/evaluation",
         help="(default: %(default)s)",
     )
-    add("--class-lists", nargs="+", type=pathlib.Path, default=[], metavar="FILE", help="of the protocol k600")
+    add("--class-lists", nargs="+", type=terminal.path, default=[], metavar="FILE", help="of the protocol k600")
     group = parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing")
     group.add_argument("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
     numbers = {"nargs": "+", "metavar": "N", "type": terminal.positive}
@@ -57,10 +57,12 @@ def add(commands: Any) -> None:
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
     add("--prob-average", choices=("templates", "embeddings"), default="templates", help="(default: templates)")
     add("--scores", choices=("softmax", "sigmoid"), default="softmax", help="of similarities (default: softmax)")
-    add("--seen-classes", type=pathlib.Path, metavar="FILE", help="measure once more without these classes")
+    add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
     add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
     add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
-    add("--features", type=pathlib.Path, metavar="DIR", help="use saved features: other labels or protocols in seconds")
+    add(
+        "--features", type=terminal.path, metavar="DIR", help="use saved features: other labels or protocols in seconds"
+    )
     add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
     add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
     add(

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import pathlib
 from typing import Any
 
 from actionclip_jax import config, paths
@@ -22,12 +21,12 @@ def add(commands: Any) -> None:
     parser.set_defaults(execute=execute)
     source.add_options(parser)
     number = {"type": terminal.positive, "metavar": "N"}
-    parser.add_argument("--sheet", type=pathlib.Path, metavar="FILE.png", help="draw augmented samples")
+    parser.add_argument("--sheet", type=terminal.path, metavar="FILE.png", help="draw augmented samples")
     parser.add_argument("--samples", default=8, help="clips on the sheet (default: 8)", **number)
     parser.add_argument("--frames", default=sample.frames, help="frames of a clip (default: 8)", **number)
     parser.add_argument("--size", default=sample.size, help="pixels of a side (default: 224)", **number)
     parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=True, help="(default: yes)")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the findings here")
+    parser.add_argument("--json", type=terminal.path, metavar="FILE", help="write the findings here")
     parser.add_argument("--verify", action="store_true", help="compare every shard with its SHA-256")
 
 

@@ -13,7 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')
     group.add_argument(
         "--labels-file",
-        type=pathlib.Path,
+        type=terminal.path,
         metavar="FILE",
         help="the same: one a line, `number name`, CSV or TSV with a column `name`, or JSON",
     )

@@ -44,9 +44,11 @@ def add(commands: Any) -> None:
         type=terminal.positive,
         help=f"labels shown for each video (default: {TOP}; drawn over time: {timelines.TOP})",
     )
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all probabilities here (- for stdout)")
     parser.add_argument(
-        "--sheet", type=pathlib.Path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
+        "--json", type=terminal.path, metavar="FILE", help="write all probabilities here (- for stdout)"
+    )
+    parser.add_argument(
+        "--sheet", type=terminal.path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
     )
     timelines.add_options(parser)
     parser.add_argument("--batch-size", type=terminal.positive, default=8, help="clips computed at once (default: 8)")
@@ -69,8 +71,11 @@ def execute(options: argparse.Namespace) -> int:
     written = {"--json": options.json, "--sheet": options.sheet}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax import predict
+    from actionclip_jax.convert import contents
     from actionclip_jax.data import find
 
+    if (model_file := paths.expand_home(options.model)).is_file():
+        contents.check(model_file)  # before anything is said of VIDEO, which may stand in its place
     terminal.set_up_jax()
     timelines.check(options)
     if options.sheet:

@@ -84,6 +84,13 @@ def cache_directory() -> pathlib.Path:
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "actionclip-jax"
 
 
+def path(value: str) -> pathlib.Path:
+    """A path that is not empty, which `pathlib` takes for the current directory."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("it is empty: expected a path")
+    return pathlib.Path(value)
+
+
 def positive(value: str) -> int:
     """A whole number from 1 on."""
     if not value.isdecimal() or int(value) < 1:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+import ftfy
 import numpy as np
 
 # Before a capital that begins a word: after a small letter, a digit (Salsa2Step, but not 3DPrinting) or an acronym.
@@ -21,6 +22,8 @@ def split_name(name: str) -> str:
     """`ApplyEyeMakeup`, `brush_hair` -> small words; names that hold a space already stay exactly as they are."""
     if " " in name:
         return name
+    if not name.isascii():
+        name = ftfy.fix_text(name)  # as the tokenizer does, which could not once the letters are small
     return " ".join(WORD_START.sub(" ", name.replace("_", " ")).lower().split())
 
 
