@@ -56,11 +56,12 @@ def notices(origin: dict[str, Any]) -> Iterator[str]:
     """What whoever uses a data set should look at: how its labels were read, and what was left out of it."""
     read = origin.get("labels_read", {})
     yield from read.get("label_files", ())
+    doubtful = read.get("doubtful", {})
     pairs = {label: text for label, text in read.get("pairs", {}).items() if label.lower() != text}
     if pairs:
         yield f"labels, and the texts the model reads for them ({read['count']} in all):"
-        yield from (f"  {label} -> {text}" for label, text in pairs.items())
-    for label, text in read.get("doubtful", {}).items():
+        yield from (f"  {label} -> {text}" for label, text in pairs.items() if label not in doubtful)
+    for label, text in doubtful.items():
         yield f"please check the label {label!r}: it is read as {text}"
     for name, what in (("missing", "are not there"), ("repeated", "repeat others")):
         if count := origin.get(name):

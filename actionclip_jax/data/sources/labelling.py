@@ -59,12 +59,11 @@ def _describe_pairs(
     """Which text a label of the source became: the first pairs by the number of the class, and all doubtful ones."""
     there = [(label, index) for label, index in indices.items() if index is not None]
     pairs = {str(label): texts[index] for label, index in sorted(there, key=lambda pair: pair[1])}
+    doubts = {str(label): match.doubt for label, match in matches.items()}
     return {
         "count": len(pairs),
         "pairs": dict(itertools.islice(pairs.items(), SHOWN)),
-        "doubtful": {
-            str(label): f"{pairs[str(label)]} ({match.doubt})" for label, match in matches.items() if match.doubt
-        },
+        "doubtful": {label: f"{text} ({doubts[label]})" for label, text in pairs.items() if doubts.get(label)},
     }
 
 
