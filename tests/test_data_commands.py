@@ -89,6 +89,15 @@ def test_bad_videos_make_the_exit_code_one_and_are_named(folders, tmp_path, caps
     assert (tmp_path / "sheet-3.png").exists(), "12 clips a page"
 
 
+def test_prepare_and_whoever_reads_the_shards_say_which_videos_have_notes(folders, tmp_path, capsys):
+    videos.cut(videos.write(folders / "YoYo" / "half.mp4", 90, mux={"movflags": "faststart"}))
+    assert run("prepare", folders, tmp_path / "out", "--workers", 1) == 0
+    expected = "1 of 23 videos have notes: YoYo/half.mp4: truncated: "
+    assert expected in " ".join(capsys.readouterr().err.split())
+    assert run("inspect", tmp_path / "out") == 0
+    assert expected in " ".join(capsys.readouterr().out.split())
+
+
 def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
     run("prepare", folders, tmp_path / "out", "--workers", 1)
     shard = tmp_path / "out" / "shards" / "00000.array_record"

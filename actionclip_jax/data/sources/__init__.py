@@ -127,10 +127,11 @@ def _open_records(source: config.SourceConfig, found: problems.Problems) -> tabl
     renamed = labelling.rename_classes(stored, chosen, source.split_names, found)
     found.check()
     places = np.array([*renamed.indices.values(), -1], np.int32)  # the last stands for "no label"
+    noted = {name: value for name, value in clips.origin.items() if name == "noted"}  # not by the list, but here
     return dataclasses.replace(
         clips,
         label_ids=places[clips.label_ids],
         labels=renamed.texts,
         names=renamed.names if chosen else clips.names,
-        origin={"prepared": clips.origin, "split_names": was_split},
+        origin={"prepared": clips.origin, "split_names": was_split, **noted},
     )
