@@ -177,19 +177,19 @@ def test_edit_lists_hide_frames_without_being_called_damage(skipped, millisecond
 
 
 @pytest.mark.parametrize(
-    ("suffix", "arguments", "noted"),
+    ("suffix", "arguments", "note"),
     [
-        (".mp4", {"mux": {"movflags": "faststart"}}, True),
-        (".avi", {"codec": "mpeg4"}, True),
-        (".ts", {}, False),  # says neither how many frames there are nor how long it is
+        (".mp4", {"mux": {"movflags": "faststart"}}, "truncated: {} of 120 frames decode; those were used"),
+        (".avi", {"codec": "mpeg4"}, "truncated: {} of 120 frames decode; those were used"),
+        # says neither how many frames there are nor how long it is: only the last packet tells, being cut
+        (".ts", {}, "damaged (a picture is incomplete): what decodes, {} frames; those were used"),
     ],
 )
-def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, noted, tmp_path):
+def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, note, tmp_path):
     path = videos.cut(videos.write(tmp_path / f"video{suffix}", frames=120, **arguments))
     frames = assert_equals_full_decode(path)
     assert 40 < frames.length < 80
-    expected = f"truncated: {frames.length} of 120 frames decode; those were used" if noted else None
-    assert frames.note == expected
+    assert frames.note == note.format(frames.length)
 
 
 CUT = {  # name: (suffix, arguments of videos.write); headers that say how long it is, not how many frames there are
@@ -250,6 +250,27 @@ def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path
     assert frames.length == len(images) and f"{len(images)} of 120 frames decode" in frames.note
     assert frames.note.startswith("damaged (")
     np.testing.assert_array_equal(np.stack(frames.images), np.stack(images))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments"), [(".mkv", {}), (".flv", {}), (".mpg", {"codec": "mpeg2video"}), (".ts", {})]
+)
+def test_a_hole_in_a_file_that_counts_no_frames_is_noted_where_pictures_depend_on_it(suffix, arguments, tmp_path):
+    path = videos.write(tmp_path / f"video{suffix}", **arguments)
+    data, size = path.read_bytes(), path.stat().st_size // 188
+    start, stop = 188 * int(0.45 * size), 188 * int(0.6 * size)
+    for content in (data[:start] + bytes(stop - start) + data[stop:], data[:start] + data[stop:]):
+        path.write_bytes(content)
+        frames = video.read_frames(path, np.arange, keep)
+        assert 20 < frames.length < 40 and frames.note.startswith("damaged (")
+        grid = stream.Grid(path, 0.5, keep)
+        assert len(list(grid)) and grid.note == frames.note
+
+
+def test_files_joined_end_to_end_are_not_called_damaged(tmp_path):
+    path = videos.write(tmp_path / "video.ts")
+    path.write_bytes(2 * path.read_bytes())
+    assert video.read_frames(path, np.arange, keep).note is None
 
 
 def change_codec(path):

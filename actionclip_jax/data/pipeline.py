@@ -124,8 +124,8 @@ def train_batches(
 
     A batch is {"video": uint8 [B, T, S, S, 3], "label": int32 [B] or, multi-label, uint8 [B, C], "clip": int32 [B]}
     with B = batch_size / hosts; "clip" is the row of the table. A clip that fails to decode is replaced by another one
-    of its epoch and written to the file `report`; too many of them raise `bad_clips.TooManyBadClips`. What is wrong with
-    videos that could be used is written to `clip_log.notes_file(report)`.
+    of its epoch and written to the file `report`; too many of them raise `bad_clips.TooManyBadClips`. What is wrong
+    with videos that could be used is written to `clip_log.notes_file(report)`.
     """
     config.check_data(sample, augmentation, loader)
     rows = check(data, loader, host)

@@ -289,6 +289,8 @@ def _decode_wanted(
                 is_start = frame.pict_type == av.video.frame.PictureType.I
                 if number == stop or frame.pts != index.pts[number] or (number == start and not is_start):
                     return False
+                if frame.is_corrupt:
+                    return False
                 wanted.add(number, frame)
                 number += 1
             if packet is None and number <= last:
@@ -314,20 +316,29 @@ def _decode_all(
 def decode_past_damage(
     packets: Iterator[av.Packet], stream: av.VideoStream, faults: list[str]
 ) -> Iterator[av.VideoFrame]:
-    """Every frame that decodes, in the order they are shown; what the damage was is added to `faults`."""
-    packets = itertools.chain(packets, [None])  # None drains the decoder
+    """Every frame that decodes, in the order they are shown; what the damage was is added to `faults`.
+
+    A decoder patches what it lacks from other pictures, and marks the first such picture.
+    """
+    tally = video_index.Tally()
+    packets = itertools.chain(tally.count(packets), [None])  # None drains the decoder
     while True:
         try:
             packet = next(packets)
             frames = stream.codec_context.decode(packet)
         except StopIteration:
+            if tally.broken and not tally.goes_back:  # where time starts anew, whole files were joined
+                faults.append("data is missing")
             return
         except av.error.FFmpegError as error:
             faults.append(error.strerror)
             if not stream.codec_context.is_open:  # the decoder refuses the video as a whole
                 return
             continue
-        yield from frames
+        for frame in frames:
+            if frame.is_corrupt:
+                faults.append("a picture is incomplete")
+            yield frame
 
 
 def _seconds(container: av.container.InputContainer, stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
@@ -395,7 +406,8 @@ def describe_loss(
     if cut is not None:
         return f"truncated: ends at {cut[0]:.1f} of {cut[1]:.1f} s; {decoded} frames decode and were used"
     if fault is not None:
-        return f"damaged ({fault}): {decoded} of {packets} frames decode; those were used"
+        of_all = f"{decoded} of {packets} frames decode" if decoded < packets else f"what decodes, {decoded} frames"
+        return f"damaged ({fault}): {of_all}; those were used"
     return None
 
 

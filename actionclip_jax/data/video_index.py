@@ -54,13 +54,17 @@ class Tally:
     hidden: int = 0  # of these, decoded but never shown
     last: int = -1  # when the last one is decoded, in the stream's time base ...
     gap: int = 1  # ... and the longest time between two
+    goes_back: bool = False  # whether such a time is before the last
+    broken: int = 0  # packets that lack parts
 
     def count(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The same packets."""
         for packet in packets:
             self.read += 1
             self.hidden += packet.is_discard
+            self.broken += packet.is_corrupt
             if (time := packet.dts) is not None:
+                self.goes_back |= self.read > 1 and time < self.last
                 self.gap, self.last = max(self.gap, time - self.last), time
             yield packet
 
@@ -93,20 +97,19 @@ def read_packets(container: av.container.InputContainer, stream: av.VideoStream)
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
     """Reads the file once without decoding it. One that breaks off, or has too many packets, is indexed up to there."""
-    packets, kept, room, faults, tally = [], [], _KEPT_BYTES, 0, Tally()
+    packets, kept, room, tally = [], [], _KEPT_BYTES, Tally()
     try:
         for packet in tally.count(itertools.islice(read_packets(container, stream), MAX_FRAMES + 1)):
             packets.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
-            faults += packet.is_corrupt
             room -= packet.size
             if room >= 0:
                 kept.append(packet)
             else:
                 kept.clear()
     except av.error.FFmpegError:
-        faults += 1
+        tally.broken += 1
     shown, declared = tally.shown, tally.declared(container, stream)
-    groups = _find_closed_groups(packets) if not faults and _is_simple(container, stream, packets) else []
+    groups = _find_closed_groups(packets) if not tally.broken and _is_simple(container, stream, packets) else []
     if not groups:
         nothing = np.empty(0, np.int64)
         return Index(nothing, nothing, shown, declared, exact=False, kept=None)
