@@ -237,6 +237,38 @@ def test_a_whole_video_is_not_called_truncated(suffix, arguments, tmp_path):
         assert video.read_frames(path, choose(0), keep).note is None
 
 
+def hold_last(packets):
+    """The last of them stays for five seconds."""
+    packets = sorted(packets, key=lambda packet: packet.dts)
+    for packet in packets:
+        packet.duration = round(0.04 / packet.time_base)
+    max(packets, key=lambda packet: packet.pts).duration = round(5 / packet.time_base)
+    return packets
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments", "told"),  # whether the file tells of its last picture how long it stays
+    [
+        (".mkv", {"options": {"bf": "0"}}, True),
+        (".webm", {"codec": "libvpx"}, True),
+        (".mp4", {"options": {"bf": "0"}}, True),
+        (".flv", {"options": {"bf": "0"}}, False),
+        (".wmv", {"codec": "msmpeg4v3"}, False),
+    ],
+)
+def test_a_video_whose_last_picture_is_held_is_not_called_truncated(suffix, arguments, told, tmp_path):
+    path = videos.write(tmp_path / f"video{suffix}", frames=25, edit_packets=hold_last, **arguments)
+    frames, grid = video.read_frames(path, np.arange, keep), stream.Grid(path, 0.5, keep)
+    cells = [count for _, count in grid]
+    assert frames.length == 25 and frames.note is None and grid.note is None
+    assert grid.length == pytest.approx(5.96 if told else 1, abs=0.01) and sum(cells) == (12 if told else 2)
+    if suffix != ".mp4":
+        data = path.read_bytes()
+        for rest in (b"", bytes(len(data) * 4 // 10)):  # the second is a download that knew its size
+            path.write_bytes(data[: len(data) - len(data) * 4 // 10] + rest)
+            assert video.read_frames(path, np.arange, keep).note.startswith("truncated: ")
+
+
 def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path):
     path = videos.write(tmp_path / "video.mp4", frames=120, mux={"movflags": "faststart"})
     data = bytearray(path.read_bytes())

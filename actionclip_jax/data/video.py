@@ -383,7 +383,7 @@ def describe(
     fault: str | None,
 ) -> str | None:
     """What is wrong with a file, or doubtful, whose frames have these times [N]; `fault` is the first damage met."""
-    gap = float(np.diff(seconds).max(initial=0))
+    gap = max(float(np.diff(seconds).max(initial=0)), index.hold * float(stream.time_base))
     cut = video_index.find_cut(container, stream, float(seconds[0]), float(seconds[-1]), gap)
     loss = describe_loss(index.packets, index.declared, len(seconds), cut, fault)
     return join_notes(loss, streams.describe_choice(container, stream))
