@@ -69,6 +69,11 @@ def notices(origin: dict[str, Any]) -> Iterator[str]:
     if passed := origin.get("passed_over"):
         examples = ", ".join(passed["first"]) + (" ..." if passed["count"] > len(passed["first"]) else "")
         yield f"{passed['count']} of {passed['of']} files passed over by their suffix: {examples}"
+    if count := origin.get("larger_folders"):
+        examples = ", ".join(origin["first_larger_folders"])
+        yield f"{count} folders hold more frames than their list says, which are not used: {examples}"
+    if count := origin.get("named_by_video"):
+        yield f"{count} clips are files named by the video's id alone: they are taken to be cut already"
     if noted := origin.get("noted"):
         yield clip_log.describe_notes(noted["notes"], noted["clips"], "the lists of its shards")
     if nested := origin.get("nested_classes"):

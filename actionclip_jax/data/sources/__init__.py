@@ -113,7 +113,8 @@ def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems,
     clips = collect.collect(listed, labelled, found, check_files=check_files, skip_missing=source.skip_missing)
     label_files = [some.file for some in (listed.known, chosen) if some is not None]
     hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in (*listed.files, *label_files)}
-    return dataclasses.replace(clips, origin={"files": hashes, **clips.origin})
+    bare = kinetics.count_bare_names(clips) if kind == "kinetics" else {}
+    return dataclasses.replace(clips, origin={"files": hashes, **clips.origin, **bare})
 
 
 def _open_records(source: config.SourceConfig, found: problems.Problems) -> table.ClipTable:
