@@ -28,7 +28,7 @@ from actionclip_jax import (
     text,
 )
 from actionclip_jax.convert import run as convert_run
-from actionclip_jax.data import clip_log, subsets
+from actionclip_jax.data import clip_log, records, subsets
 
 UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
 
@@ -229,13 +229,17 @@ def clip_features(
 
 
 def read_notes(trials: Sequence[protocols.Trial], settings: Settings, say: Say) -> dict[str, str]:
-    """What is wrong with videos that were encoded nevertheless, by clip; it is said."""
+    """What is wrong with videos that were encoded nevertheless, by clip; it is said, but for notes of prepared shards.
+
+    Those are said with the data set.
+    """
     directory = settings.features.parent if settings.features else settings.out
     ids = {clip for trial in trials for clip in trial.clips.ids.tolist()}
     notes = {clip: note for clip, note in clip_log.read_notes(directory, "evaluation").items() if clip in ids}
     if notes:
         say(clip_log.describe_notes(notes, len(ids), str(directory / "notes_evaluation.jsonl")))
-    return notes
+    prepared = {clip: note for trial in trials for clip, note in records.read_notes(trial.clips).items() if clip in ids}
+    return prepared | notes
 
 
 def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:

@@ -9,7 +9,8 @@ import pytest
 import videos
 from PIL import Image
 
-from actionclip_jax import cli
+from actionclip_jax import cli, config, evaluate, protocols
+from actionclip_jax.data import sources
 
 
 def run(*arguments):
@@ -96,6 +97,10 @@ def test_prepare_and_whoever_reads_the_shards_say_which_videos_have_notes(folder
     assert expected in " ".join(capsys.readouterr().err.split())
     assert run("inspect", tmp_path / "out") == 0
     assert expected in " ".join(capsys.readouterr().out.split())
+    clips = sources.open_source(config.SourceConfig(path=str(tmp_path / "out")))
+    settings = evaluate.Settings(out=tmp_path / "report")
+    noted = evaluate.read_notes([protocols.Trial("all", clips)], settings, print)
+    assert list(noted) == ["YoYo/half.mp4"], "so that the report counts it"
 
 
 def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):

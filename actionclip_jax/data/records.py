@@ -118,6 +118,11 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
     )
 
 
+def read_notes(clips: table.ClipTable) -> dict[str, str]:
+    """What was wrong with videos from which clips were prepared nevertheless, by clip."""
+    return clips.origin.get("noted", {}).get("notes", {})
+
+
 def find_damage(directory: str | pathlib.Path) -> list[str]:
     """A sentence for every shard that is not what was written."""
     directory, found = pathlib.Path(directory), []
