@@ -28,7 +28,7 @@ from actionclip_jax import (
     text,
 )
 from actionclip_jax.convert import run as convert_run
-from actionclip_jax.data import subsets
+from actionclip_jax.data import clip_log, records, subsets
 
 UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
 
@@ -147,12 +147,13 @@ def evaluate(
     model = load_model(name, settings, say)
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
     found, sample = clip_features(model, trials, settings, say, progress)
+    noted = read_notes(trials, settings, say)
     scores, unseen = (score_trials(some, classes, found, settings) for some in (trials, left))
     measured = [report.Measured(trial.name, *pair) for trial, *pair in zip(trials, scores, unseen, strict=True)]
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
         "model": describe_model(name, model),
-        "data": describe_data(trials, source),
+        "data": {**describe_data(trials, source), "noted": len(noted)},
         "settings": describe_settings(settings, sample, source),
         "devices": f"{jax.device_count()} of {jax.process_count()} processes, {jax.devices()[0].device_kind}",
     }
@@ -213,7 +214,8 @@ def clip_features(
     store = features.Store(directory, made_from, clips.ids, replace=not settings.save_features)
     report_file = run_setup.bad_clips_file(settings.out, "evaluation")
     if not store.read():
-        report_file.unlink(missing_ok=True)
+        for file in (report_file, clip_log.notes_file(report_file)):
+            file.unlink(missing_ok=True)
     encoder = features.Encoder(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
@@ -226,6 +228,20 @@ def clip_features(
 
     with jax.set_mesh(model.mesh):
         return encoder(model.params, count, store), {**config.to_dict(sample), "dtype": model.compute.dtype}
+
+
+def read_notes(trials: Sequence[protocols.Trial], settings: Settings, say: Say) -> dict[str, str]:
+    """What is wrong with videos that were encoded nevertheless, by clip; it is said, but for notes of prepared shards.
+
+    Those are said with the data set.
+    """
+    directory = settings.features.parent if settings.features else settings.out
+    ids = {clip for trial in trials for clip in trial.clips.ids.tolist()}
+    notes = {clip: note for clip, note in clip_log.read_notes(directory, "evaluation").items() if clip in ids}
+    if notes:
+        say(clip_log.describe_notes(notes, len(ids), str(directory / "notes_evaluation.jsonl")))
+    prepared = {clip: note for trial in trials for clip, note in records.read_notes(trial.clips).items() if clip in ids}
+    return prepared | notes
 
 
 def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:

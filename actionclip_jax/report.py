@@ -246,6 +246,7 @@ def what_was_done(content: dict[str, Any]) -> dict[str, Any]:
         or f"{data['kind']}, clips `{data['clip_ids_sha256'][:16]}`",
         "clips of the list whose file is missing": data["missing"],
         "clips that cannot be decoded, over all trials": undecodable,
+        "clips with notes (truncated, damaged ...)": data.get("noted", 0),
         "frames, views": f"{settings['frames']}, {settings['views']}",
         "templates": f"{settings['templates']} ({len(settings['template_texts'])})",
         "class names split into words": "yes" if settings["split_names"] else "no",

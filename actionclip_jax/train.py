@@ -33,7 +33,7 @@ from actionclip_jax import (
     training,
     watchdog,
 )
-from actionclip_jax.data import bad_clips
+from actionclip_jax.data import bad_clips, clip_log
 from actionclip_jax.models import action_clip
 
 Say = Callable[[str], None]
@@ -365,11 +365,20 @@ class Trainer:
         if self.evaluators and not self.scores:
             self.evaluate(step)
         model = self.export()
+        self.tell_notes()
         if jax.process_index() == 0:
             curves = self.workdir / "curves.png"
             charts.training_curves(curves, self.log.rows(), self.clock.seconds)
             self.say(f"wrote {model} and {curves}")
         return model
+
+    def tell_notes(self) -> None:
+        """Says of each data set how many of its videos something is wrong with, although they were used."""
+        sizes = {"train": self.clips, **{name: len(one.clips) for name, one in self.evaluators.items()}}
+        for part, clips in sizes.items():
+            if notes := clip_log.read_notes(self.workdir, part):
+                where = self.workdir / f"notes_{part}.jsonl"
+                self.say(f"{part}: {clip_log.describe_notes(notes, clips, str(where))}")
 
     def export(self) -> pathlib.Path:
         """Writes the model directory, whose weights are gathered on this host one by one."""

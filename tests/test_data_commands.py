@@ -9,7 +9,8 @@ import pytest
 import videos
 from PIL import Image
 
-from actionclip_jax import cli
+from actionclip_jax import cli, config, evaluate, protocols
+from actionclip_jax.data import sources
 
 
 def run(*arguments):
@@ -87,6 +88,19 @@ def test_bad_videos_make_the_exit_code_one_and_are_named(folders, tmp_path, caps
     printed = capsys.readouterr().err
     assert "cannot be decoded: YoYo/empty.mp4: the file is empty" in printed
     assert (tmp_path / "sheet-3.png").exists(), "12 clips a page"
+
+
+def test_prepare_and_whoever_reads_the_shards_say_which_videos_have_notes(folders, tmp_path, capsys):
+    videos.cut(videos.write(folders / "YoYo" / "half.mp4", 90, mux={"movflags": "faststart"}))
+    assert run("prepare", folders, tmp_path / "out", "--workers", 1) == 0
+    expected = "1 of 23 videos have notes: YoYo/half.mp4: truncated: "
+    assert expected in " ".join(capsys.readouterr().err.split())
+    assert run("inspect", tmp_path / "out") == 0
+    assert expected in " ".join(capsys.readouterr().out.split())
+    clips = sources.open_source(config.SourceConfig(path=str(tmp_path / "out")))
+    settings = evaluate.Settings(out=tmp_path / "report")
+    noted = evaluate.read_notes([protocols.Trial("all", clips)], settings, print)
+    assert list(noted) == ["YoYo/half.mp4"], "so that the report counts it"
 
 
 def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):

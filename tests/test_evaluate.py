@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+import videos
 
 from actionclip_jax import (
     checkpoint,
@@ -345,6 +346,40 @@ def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample
     (named,) = [json.loads(line) for line in (out / "bad_clips_evaluation.jsonl").read_text().splitlines()]
     assert named["id"] == "third class/bad.mp4"
     assert "2 of 3" in capsys.readouterr().out and not (out / evaluate.UNFINISHED).exists()
+
+
+def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_reads_saved_features(
+    model, sample, tmp_path, capsys, monkeypatch
+):
+    for index, path in enumerate(sample_set.examples(sample, "test", 12)):
+        (tmp_path / "videos" / f"class {index % 2}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "videos" / f"class {index % 2}" / f"{index}.mp4")
+    videos.cut(videos.write(tmp_path / "videos" / "class 0" / "0.mp4", frames=90, mux={"movflags": "faststart"}))
+    out = tmp_path / "out"
+    command = ["evaluate", model, "--data", str(tmp_path / "videos"), "--templates", "none", "--workers", "0"]
+    usual = [*command, "--out", str(out), "--save-features", "--batch-size", "8"]
+    monkeypatch.setattr(features, "PART_CLIPS", 1)
+    add = features.Store.add
+
+    def stop_after_one(store, number, part):
+        if number == 1:
+            raise ValueError("stopped")
+        return add(store, number, part)
+
+    monkeypatch.setattr(features.Store, "add", stop_after_one)
+    assert cli.main(usual) == 2
+    monkeypatch.setattr(features.Store, "add", add)
+    capsys.readouterr()
+    for arguments in (usual, [*command, "--out", str(tmp_path / "again"), "--features", str(out / "features")]):
+        assert cli.main(arguments) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert "1 of 12 videos have notes: class 0/0.mp4: truncated: " in told and "notes_evaluation.jsonl" in told
+        report_file = pathlib.Path(arguments[arguments.index("--out") + 1]) / "report.json"
+        assert json.loads(report_file.read_text())["data"]["noted"] == 1
+        assert "| clips with notes (truncated, damaged ...) | 1 |" in report_file.with_suffix(".md").read_text()
+    (named,) = [json.loads(line) for line in (out / "notes_evaluation.jsonl").read_text().splitlines()]
+    assert named["id"] == "class 0/0.mp4" and named["note"].startswith("truncated: ")
+    assert not (out / "bad_clips_evaluation.jsonl").exists()
 
 
 def test_labels_that_become_equal_are_refused(model, sample, tmp_path):

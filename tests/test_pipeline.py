@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ import clip_sets
 import hypothesis
 import numpy as np
 import pytest
+import videos
 from hypothesis import strategies
 
 from actionclip_jax import config
-from actionclip_jax.data import bad_clips, clips, order, pipeline, readers, sampling, table, video
+from actionclip_jax.data import bad_clips, clip_log, clips, order, pipeline, readers, sampling, table, video
 
 SAMPLE = config.SampleConfig(frames=4, size=32)
 AUGMENT = config.AugmentConfig()
@@ -241,6 +243,23 @@ def test_a_report_goes_on_after_a_restart_without_naming_a_clip_twice(tmp_path):
     again = bad_clips.Report(path, 10)
     again.add([(1, "b", "b.mp4", "empty")])
     assert again.reasons == {"b": "empty"} and len(path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_videos_that_are_used_is_named_once(workers, video_directory, tmp_path):
+    shutil.copytree(video_directory, tmp_path / "videos")
+    good = clip_sets.make_table(clip_sets.make_clips(tmp_path / "videos"))
+    videos.cut(videos.write(pathlib.Path(good[4].path), frames=90, mux={"movflags": "faststart"}))
+    loader = dataclasses.replace(LOADER, workers=workers)
+    tested = pipeline.eval_batches(good, SAMPLE, loader, report=tmp_path / "bad_clips_test.jsonl")
+    trained = pipeline.train_batches(good, SAMPLE, AUGMENT, loader, report=tmp_path / "bad_clips_train.jsonl")
+    list(tested)
+    take(trained, 6)
+    for part, batches in (("test", tested), ("train", trained)):
+        (entry,) = map(json.loads, (tmp_path / f"notes_{part}.jsonl").read_text().splitlines())
+        assert entry["id"] == good[4].id and entry["note"].startswith("truncated: ")
+        assert batches.notes.entries == {entry["id"]: entry} and not batches.bad.count
+    assert clip_log.read_notes(tmp_path, "test") == {entry["id"]: entry["note"]}
 
 
 def test_one_bad_clip_in_each_of_many_epochs_is_not_too_many():

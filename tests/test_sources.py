@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import labels, readers, records, sources, table
+from actionclip_jax.data import labels, readers, records, sources, summary, table
 from actionclip_jax.data.sources import classes, problems
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -449,6 +449,23 @@ def test_frame_folders_that_do_not_fit_their_list_are_told(tmp_path):
     assert "files missing" in message
 
 
+@pytest.mark.parametrize(
+    ("files", "first_frame", "told"),
+    [
+        (range(1, 11), 1, "a/img_00006.jpg"),
+        (range(10), 1, "a/img_00000.jpg"),  # numbered from 0
+        (range(1, 6), 1, None),
+        (range(5), 0, None),
+    ],
+)
+def test_frame_folders_that_hold_more_than_their_list_says_are_told(files, first_frame, told, tmp_path):
+    touch(tmp_path, *(f"a/img_{number:05d}.jpg" for number in files))
+    listed = write(tmp_path / "val.txt", "a 5 0\n")
+    clips = read(listed, labels=str(write(tmp_path / "names.txt", "run\n")), first_frame=first_frame)
+    lines = [line for line in summary.notices(clips.origin) if "folders hold more frames than their list" in line]
+    assert lines == ([f"1 folders hold more frames than their list says, which are not used: {told}"] if told else [])
+
+
 def test_several_label_files_beside_a_list_are_ambiguous(tmp_path):
     touch(tmp_path, "a/img_00001.jpg")
     for name in ("one_labels.csv", "two_labels.csv"):
@@ -577,12 +594,15 @@ def test_kinetics_is_read_as_csv_whatever_its_files_are_called(tmp_path):
         ("11111111111_000005_000015", ("run",)),
     ]
     assert [pathlib.Path(path).suffix for path in clips.paths] == [".mp4", ".mkv", ".webm", ".mp4"]
+    told = "2 clips are files named by the video's id alone: they are taken to be cut already"
+    assert told in list(summary.notices(clips.origin))
 
 
 def test_kinetics_ids_that_lost_their_dash_are_repaired(tmp_path):
     touch(tmp_path, "run/-bcdefghijk_000001_000011.mp4")
     listed = write(tmp_path / "val.csv", "label,youtube_id,time_start,time_end,split\nrun,bcdefghijk,1,11,val\n")
-    assert read(listed).origin["repaired"] == 1
+    origin = read(listed).origin
+    assert origin["repaired"] == 1 and not [line for line in summary.notices(origin) if "alone" in line]
 
 
 def test_kinetics_test_lists_have_no_labels(tmp_path):

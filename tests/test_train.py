@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import videos
 
 from actionclip_jax import (
     checkpoint,
@@ -581,11 +582,16 @@ def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, t
     first.write_bytes(b"no video")
     second = sorted((directory / "videos" / "test").iterdir())[0]
     second.write_bytes(b"")
+    third = sorted((directory / "videos" / "test").iterdir())[1]
+    videos.cut(videos.write(third, frames=90, mux={"movflags": "faststart"}))
     changes = {f"data.{part}.path": str(directory) for part in ("train", "test", "zero_shot")}
-    outcome = train.train(make_run(tests=True, **changes, **{"data.loader.max_bad_fraction": 0.1}))
+    said = []
+    run = make_run(tests=True, **changes, **{"data.loader.max_bad_fraction": 0.1})
+    outcome = train.train(run, say=said.append)
     workdir = pathlib.Path(make_run().workdir)
     assert first.name in (workdir / "bad_clips_train.jsonl").read_text()
     assert second.name in (workdir / "bad_clips_test.jsonl").read_text()
+    assert [line for line in said if line.startswith("test: 1 of 48 videos have notes: ") and third.name in line]
     assert (outcome.scores["test"].clips, outcome.scores["test"].scored) == (48, 47)
 
 

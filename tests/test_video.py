@@ -1,9 +1,11 @@
 import functools
+import io
 import math
 import os
 import pathlib
 import pickle
 import struct
+import zipfile
 
 import av
 import cv2
@@ -177,19 +179,19 @@ def test_edit_lists_hide_frames_without_being_called_damage(skipped, millisecond
 
 
 @pytest.mark.parametrize(
-    ("suffix", "arguments", "noted"),
+    ("suffix", "arguments", "note"),
     [
-        (".mp4", {"mux": {"movflags": "faststart"}}, True),
-        (".avi", {"codec": "mpeg4"}, True),
-        (".ts", {}, False),  # says neither how many frames there are nor how long it is
+        (".mp4", {"mux": {"movflags": "faststart"}}, "truncated: {} of 120 frames decode; those were used"),
+        (".avi", {"codec": "mpeg4"}, "truncated: {} of 120 frames decode; those were used"),
+        # says neither how many frames there are nor how long it is: only the last packet tells, being cut
+        (".ts", {}, "damaged (a picture is incomplete): what decodes, {} frames; those were used"),
     ],
 )
-def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, noted, tmp_path):
+def test_a_truncated_video_gives_the_frames_that_decode_and_says_so(suffix, arguments, note, tmp_path):
     path = videos.cut(videos.write(tmp_path / f"video{suffix}", frames=120, **arguments))
     frames = assert_equals_full_decode(path)
     assert 40 < frames.length < 80
-    expected = f"truncated: {frames.length} of 120 frames decode; those were used" if noted else None
-    assert frames.note == expected
+    assert frames.note == note.format(frames.length)
 
 
 CUT = {  # name: (suffix, arguments of videos.write); headers that say how long it is, not how many frames there are
@@ -237,6 +239,38 @@ def test_a_whole_video_is_not_called_truncated(suffix, arguments, tmp_path):
         assert video.read_frames(path, choose(0), keep).note is None
 
 
+def hold_last(packets):
+    """The last of them stays for five seconds."""
+    packets = sorted(packets, key=lambda packet: packet.dts)
+    for packet in packets:
+        packet.duration = round(0.04 / packet.time_base)
+    max(packets, key=lambda packet: packet.pts).duration = round(5 / packet.time_base)
+    return packets
+
+
+@pytest.mark.parametrize(
+    ("suffix", "arguments", "told"),  # whether the file tells of its last picture how long it stays
+    [
+        (".mkv", {"options": {"bf": "0"}}, True),
+        (".webm", {"codec": "libvpx"}, True),
+        (".mp4", {"options": {"bf": "0"}}, True),
+        (".flv", {"options": {"bf": "0"}}, False),
+        (".wmv", {"codec": "msmpeg4v3"}, False),
+    ],
+)
+def test_a_video_whose_last_picture_is_held_is_not_called_truncated(suffix, arguments, told, tmp_path):
+    path = videos.write(tmp_path / f"video{suffix}", frames=25, edit_packets=hold_last, **arguments)
+    frames, grid = video.read_frames(path, np.arange, keep), stream.Grid(path, 0.5, keep)
+    cells = [count for _, count in grid]
+    assert frames.length == 25 and frames.note is None and grid.note is None
+    assert grid.length == pytest.approx(5.96 if told else 1, abs=0.01) and sum(cells) == (12 if told else 2)
+    if suffix != ".mp4":
+        data = path.read_bytes()
+        for rest in (b"", bytes(len(data) * 4 // 10)):  # the second is a download that knew its size
+            path.write_bytes(data[: len(data) - len(data) * 4 // 10] + rest)
+            assert video.read_frames(path, np.arange, keep).note.startswith("truncated: ")
+
+
 def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path):
     path = videos.write(tmp_path / "video.mp4", frames=120, mux={"movflags": "faststart"})
     data = bytearray(path.read_bytes())
@@ -250,6 +284,27 @@ def test_damage_among_the_wanted_frames_changes_the_choice_and_is_noted(tmp_path
     assert frames.length == len(images) and f"{len(images)} of 120 frames decode" in frames.note
     assert frames.note.startswith("damaged (")
     np.testing.assert_array_equal(np.stack(frames.images), np.stack(images))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mkv", "libx264"), (".flv", "libx264"), (".mpg", "mpeg2video"), (".ts", "libx264")]
+)
+def test_a_hole_in_a_file_that_counts_no_frames_is_noted_where_pictures_depend_on_it(suffix, codec, tmp_path):
+    path = videos.write(tmp_path / f"video{suffix}", codec=codec, gop=250)
+    data, size = path.read_bytes(), path.stat().st_size // 188
+    start, stop = 188 * int(0.45 * size), 188 * int(0.6 * size)
+    for content in (data[:start] + bytes(stop - start) + data[stop:], data[:start] + data[stop:]):
+        path.write_bytes(content)
+        frames = video.read_frames(path, np.arange, keep)
+        assert 10 < frames.length < 40 and frames.note.startswith(("damaged (", "truncated: "))
+        grid = stream.Grid(path, 0.5, keep)
+        assert len(list(grid)) and grid.note == frames.note
+
+
+def test_files_joined_end_to_end_are_not_called_damaged(tmp_path):
+    path = videos.write(tmp_path / "video.ts")
+    path.write_bytes(2 * path.read_bytes())
+    assert video.read_frames(path, np.arange, keep).note is None
 
 
 def change_codec(path):
@@ -522,10 +577,52 @@ def test_a_part_of_a_video_holds_the_frames_from_its_start_on_and_before_its_end
 
 
 @pytest.mark.parametrize("name", ["h264 GOP 12", "mpeg4 in avi, B-frames"])
-def test_a_part_without_frames_is_an_error_that_says_how_long_the_video_is(name, tmp_path):
+@pytest.mark.parametrize(
+    ("start", "end", "unit", "told"),
+    [
+        (5.0, 7.0, "seconds", "from 5 s to 7 s: the last one is at 1.56 s"),
+        (5.0, math.inf, "seconds", "from 5 s to the end: the last one is at 1.56 s"),
+        (0.41, 0.43, "seconds", "from 0.41 s to 0.43 s: the nearest are at 0.40 and 0.44 s"),
+        (40, math.inf, "frames", "from 40 to the end: the last one is at 39"),
+    ],
+)
+def test_a_part_without_frames_is_an_error_that_says_where_there_are_some(name, start, end, unit, told, tmp_path):
     path = write_stream(name, tmp_path)
-    with pytest.raises(video.VideoError, match=r"has no frame from 5 s to 7 s: the last one is at 1.56 s"):
-        video.read_frames(video.Source(path, start=5.0, end=7.0), np.arange, keep)
+    with pytest.raises(video.VideoError) as error:
+        video.read_frames(video.Source(path, start=start, end=end, unit=unit), np.arange, keep)
+    assert error.value.reason == f"has no frame {told}"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "unit", "note"),
+    [
+        (1, 50, "seconds", "the part asked for ends at 50 s, the video at 1.6 s"),
+        (0, 250, "seconds", "the part asked for ends at 250 s, the video at 1.6 s"),
+        (0, 2.5, "seconds", None),  # a list of whole seconds
+        (1, math.inf, "seconds", None),
+        (10, 50, "frames", "the part asked for ends at frame 50, the video at frame 40"),
+        (10, 40, "frames", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["h264 GOP 12", "mpeg4 in avi, B-frames", "h264 with sound"])
+def test_a_part_that_ends_long_after_the_video_is_noted(name, start, end, unit, note, tmp_path):
+    path = write_stream(name, tmp_path)
+    assert video.read_frames(video.Source(path, start=start, end=end, unit=unit), np.arange, keep).note == note
+
+
+def test_documents_and_archives_that_hold_jpegs_are_no_videos(tmp_path):
+    data = io.BytesIO()
+    Image.fromarray(videos.draw_frame(3)).save(data, "JPEG")
+    series, path = 4 * data.getvalue(), tmp_path / "video.mp4"
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.jpg", data.getvalue())
+    for content in (b"%PDF-1.4\n1 0 obj\n" + series, (tmp_path / "some.zip").read_bytes(), b"\n" * 512 + series):
+        path.write_bytes(content)
+        with pytest.raises(video.VideoError, match="cannot be opened as a video"):
+            video.read_frames(path, np.arange, keep)
+    path.write_bytes(series)
+    assert video.read_frames(path, np.arange, videos.read_number).images == [3] * 4
 
 
 @pytest.mark.parametrize("rotation", [None, 90])

@@ -202,6 +202,8 @@ def interpolate(options: argparse.Namespace) -> int:
     with terminal.progress_line() as progress:
         interpolation.sweep(first, model, sets, shares, settings, terminal.say, progress)
     terminal.say(f"wrote {settings.out / 'interpolation.json'} and interpolation.png")
+    if noted := sorted(settings.out.glob("notes_*.jsonl")):
+        terminal.say(f"some videos have notes (truncated, damaged ...): {', '.join(file.name for file in noted)}")
     if bad := sorted(settings.out.glob("bad_clips_*.jsonl")):
         terminal.tell(f"[bold red]some clips could not be decoded:[/] {', '.join(file.name for file in bad)}")
         return terminal.EXIT_FAILED

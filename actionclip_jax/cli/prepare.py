@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Prepares with a progress bar, and sums up."""
     paths.check({**source.paths_of(options), "OUT": options.out})
-    from actionclip_jax.data import prepare, summary, workers
+    from actionclip_jax.data import clip_log, prepare, summary, workers
 
     out = paths.expand_home(options.out)
     names = config.to_dict(config.RecordConfig())
@@ -76,6 +76,8 @@ def execute(options: argparse.Namespace) -> int:
     if outcome.kept_shards:
         terminal.say(f"{outcome.kept_shards} shards were finished before and kept")
     terminal.say(f"wrote {out}: {outcome.clips} clips, {outcome.bytes / 1e6:.1f} MB")
+    if outcome.notes:
+        terminal.say(clip_log.describe_notes(outcome.notes, outcome.clips, f'"note" in {out / "shards" / "*.json"}'))
     if outcome.bad:
         terminal.say(f"{outcome.bad} clips could not be used: {out / 'bad_clips.jsonl'} says why")
         terminal.say("once they are repaired: the same command with --retry-bad")

@@ -1,12 +1,10 @@
 """Keeps account of clips that cannot be decoded."""
 
-import contextlib
-import json
 import math
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax import textfile
+from actionclip_jax.data import clip_log
 
 
 class TooManyBadClips(ValueError):
@@ -33,7 +31,7 @@ class Report:
         self.limit = limit
         self.count = 0  # samples that had to be replaced or masked so far
         self.reasons: dict[str, str] = {}  # of every bad clip, by its id
-        self._written = self._read()
+        self._log = clip_log.ClipLog(path)
         self._epoch = 0
         self._in_epoch: set[str] = set()
 
@@ -45,25 +43,9 @@ class Report:
                 self._epoch, self._in_epoch = epoch, set()
             self._in_epoch.add(clip)
             self.reasons[clip] = reason
-            if clip not in self._written:
-                self._written.add(clip)
-                self._write({"id": clip, "path": path, "reason": reason})
+            self._log.add({"id": clip, "path": path, "reason": reason})
             if len(self._in_epoch) > self.limit:
                 raise TooManyBadClips(self._describe())
-
-    def _read(self) -> set[str]:
-        known = set()
-        for line in textfile.read_text(self.path).split("\n") if self.path and self.path.exists() else ():
-            with contextlib.suppress(ValueError):  # the last line, of a run that was killed or empty
-                known.add(json.loads(line)["id"])
-        return known
-
-    def _write(self, entry: dict[str, str]) -> None:
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
     def _describe(self) -> str:
         examples = [f"  {clip}: {reason}" for clip, reason in list(self.reasons.items())[:5]]

@@ -15,8 +15,9 @@ import numpy as np
 from absl import flags
 
 from actionclip_jax import config
-from actionclip_jax.data import bad_clips, order, samples, table, workers
+from actionclip_jax.data import bad_clips, clip_log, order, samples, table, workers
 
+LISTS = ("bad", "notes")  # of a sample: what is no array
 CHUNK_CLIPS = 16  # at most so many clips travel from a worker at once: the less, the sooner and the less memory
 
 
@@ -33,6 +34,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         self._close: Callable[[], None] = lambda: None
         self._fingerprint = fingerprint
         self.bad = report
+        self.notes = clip_log.ClipLog(report.path and clip_log.notes_file(report.path))
         self.length = length  # batches there are; None: without end
         self.position = 0  # number of the next batch
 
@@ -43,6 +45,8 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         self.start()
         batch = next(self._stream)
         self.position += 1
+        for entry in batch.pop("notes"):
+            self.notes.add(entry)
         self.bad.add(batch.pop("bad"))
         return batch
 
@@ -120,7 +124,8 @@ def train_batches(
 
     A batch is {"video": uint8 [B, T, S, S, 3], "label": int32 [B] or, multi-label, uint8 [B, C], "clip": int32 [B]}
     with B = batch_size / hosts; "clip" is the row of the table. A clip that fails to decode is replaced by another one
-    of its epoch and written to the file `report`; too many of them raise `bad_clips.TooManyBadClips`.
+    of its epoch and written to the file `report`; too many of them raise `bad_clips.TooManyBadClips`. What is wrong
+    with videos that could be used is written to `clip_log.notes_file(report)`.
     """
     config.check_data(sample, augmentation, loader)
     rows = check(data, loader, host)
@@ -210,5 +215,5 @@ def start_worker(index: int, count: int) -> None:
 
 def join(arrays: Callable[[list], np.ndarray], parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Samples or stacks of samples -> one stack, by `np.stack` or `np.concatenate`."""
-    joined = {name: arrays([part[name] for part in parts]) for name in parts[0] if name != "bad"}
-    return {**joined, "bad": [entry for part in parts for entry in part["bad"]]}
+    joined = {name: arrays([part[name] for part in parts]) for name in parts[0] if name not in LISTS}
+    return {**joined, **{name: [entry for part in parts for entry in part[name]] for name in LISTS}}

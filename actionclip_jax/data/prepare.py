@@ -27,6 +27,7 @@ class Outcome:
 
     clips: int
     bad: int
+    notes: dict[str, str]  # what is wrong with clips that could be used, by their ids
     bytes: int
     kept_shards: int  # found finished from an earlier run
 
@@ -71,7 +72,9 @@ def prepare(
             "a worker process was killed, often for lack of memory: try fewer workers; "
             "the same command goes on where it stopped"
         ) from None
-    return Outcome(sum(len(shard["clips"]) for shard in lists), len(bad), sum(shard["bytes"] for shard in lists), kept)
+    entries = [clip for shard in lists for clip in shard["clips"]]
+    notes = {clip["id"]: clip["note"] for clip in entries if "note" in clip}
+    return Outcome(len(entries), len(bad), notes, sum(shard["bytes"] for shard in lists), kept)
 
 
 def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str, Any]:

@@ -91,13 +91,14 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
     dataset = read_dataset(directory)
     if not dataset["complete"]:
         raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
-    clips, damaged = [], []
+    clips, damaged, notes = [], [], {}
     for number in range(dataset["shards"]):
         try:
             listed = read_list(directory, number)["clips"]
         except ValueError as error:
             damaged.append(f"  {error}")
             continue
+        notes |= {clip["id"]: clip["note"] for clip in listed if "note" in clip}
         clips += [
             table.Clip(clip["id"], f"{number:05d}:{clip['record']}", tuple(clip["labels"]), frames=clip["frames"])
             for clip in listed
@@ -113,8 +114,13 @@ def open_records(path: str | pathlib.Path) -> table.ClipTable:
         Records(str(directory)),
         names=dataset["names"],
         multi_label=dataset["multi_label"],
-        origin=dataset["origin"],
+        origin={**dataset["origin"], **({"noted": {"clips": len(clips), "notes": notes}} if notes else {})},
     )
+
+
+def read_notes(clips: table.ClipTable) -> dict[str, str]:
+    """What was wrong with videos from which clips were prepared nevertheless, by clip."""
+    return clips.origin.get("noted", {}).get("notes", {})
 
 
 def find_damage(directory: str | pathlib.Path) -> list[str]:

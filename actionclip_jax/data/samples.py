@@ -50,14 +50,20 @@ class TrainingSamples:
             rng = self.epochs.rng(sample)
             choose = functools.partial(sampling.random_in_segments, frames=self.sample.frames, rng=rng)
             try:
-                images = self.data.reader.read(clip, choose, np.asarray, short_side).images
-                if len({image.shape for image in images}) > 1:
+                frames = self.data.reader.read(clip, choose, np.asarray, short_side)
+                if len({image.shape for image in frames.images}) > 1:
                     raise video.VideoError(clip.path, "the size of the picture changes")
             except video.VideoError as error:
                 bad.append((sample // len(self.data), clip.id, error.path, error.reason))
                 continue
-            images, labels = self.augmenter(images, clip.labels, rng)
-            return {"video": images, "label": target(self.data, labels), "clip": np.int32(row), "bad": bad}
+            images, labels = self.augmenter(frames.images, clip.labels, rng)
+            return {
+                "video": images,
+                "label": target(self.data, labels),
+                "clip": np.int32(row),
+                "bad": bad,
+                "notes": name_note(clip, frames.note),
+            }
         _, clip, _, reason = bad[-1]
         raise bad_clips.TooManyBadClips(f"{MAX_ATTEMPTS} clips in a row cannot be decoded; the last: {clip}: {reason}")
 
@@ -82,14 +88,15 @@ class TestSamples:
 
     def __call__(self, row: int) -> dict[str, Any]:
         """The sample of that number."""
-        sample, bad = self.sample, []
+        sample, bad, notes = self.sample, [], []
         count = (sample.views_time, sample.views_space)
         clip = self.data[row] if row < len(self.data) else None
         images = None
         if clip:
             read = functools.partial(self.data.reader.read, clip)
             try:
-                images = clips.read_clips(read, size=sample.size, frames=sample.frames, views=count).clips
+                result = clips.read_clips(read, size=sample.size, frames=sample.frames, views=count)
+                images, notes = result.clips, name_note(clip, result.note)
             except video.VideoError as error:
                 bad.append((0, clip.id, error.path, error.reason))
         return {
@@ -98,7 +105,13 @@ class TestSamples:
             "clip": np.int32(row if clip else -1),
             "mask": np.bool_(images is not None),
             "bad": bad,
+            "notes": notes,
         }
+
+
+def name_note(clip: table.Clip, note: str | None) -> list[dict[str, str]]:
+    """What is wrong with a clip that could be used nevertheless, if anything, as a list to be joined with others'."""
+    return [{"id": clip.id, "path": clip.path, "note": note}] if note else []
 
 
 def target(data: table.ClipTable, labels: tuple[int, ...]) -> np.ndarray:

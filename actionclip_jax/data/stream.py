@@ -11,6 +11,7 @@ import numpy as np
 from actionclip_jax.data import streams, upright, video, video_index
 
 LONGEST = 10**7  # cells: 58 days of two frames a second; a damaged time would make memory grow without end
+HELD = 0.25  # seconds by which the last frame has to stay longer than any other, and headers may be wrong
 ROUNDING = 1e-6  # seconds: times are sums and products of fractions
 
 
@@ -57,14 +58,24 @@ class Grid:
                 shown, last, decoded = frame, seconds, decoded + 1
             if shown is None:
                 raise video.no_frame_decodes(self.path, faults[0] if faults else None)
-            # Nothing says how long the last frame is on display: as long as the others are on average.
-            self.length = first + ((last - first) * decoded / (decoded - 1) if decoded > 1 else step)
+            hold = tally.hold * float(stream.time_base)
+            self.length = self._find_end(first, last, decoded, gap, hold, step)
             if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
             declared = tally.declared(container, stream)
-            cut = video_index.find_cut(container, stream, first, last, gap)
+            cut = video_index.find_cut(container, stream, first, last, max(gap, hold))
             loss = video.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
             self.note = video.join_notes(loss, streams.describe_choice(container, stream))
+
+    def _find_end(self, first: float, last: float, decoded: int, gap: float, hold: float, step: float) -> float:
+        """When the last frame goes: it is on display as long as the others are on average, or is held.
+
+        That is believed where the header agrees: a damaged time would make memory grow without end.
+        """
+        end, latest = last + hold, min((self.promised or 0.0) + HELD, LONGEST * self.spacing)
+        if hold > gap + HELD and end < latest:
+            return end
+        return first + ((last - first) * decoded / (decoded - 1) if decoded > 1 else step)
 
     def _cells_before(self, seconds: float) -> int:
         """Cells whose middle is before a time."""

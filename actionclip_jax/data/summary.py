@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import table
+from actionclip_jax.data import clip_log, table
 
 STATISTICS = {"least": np.min, "most": np.max, "all": np.sum}
-NOTICED = ("labels_read", "passed_over", "nested_classes")  # of a table's origin, what `notices` tells
+NOTICED = ("labels_read", "passed_over", "nested_classes", "noted")  # of a table's origin, what `notices` tells
 SHOWN = 10  # classes printed at each end
 
 
@@ -70,6 +70,13 @@ def notices(origin: dict[str, Any]) -> Iterator[str]:
     if passed := origin.get("passed_over"):
         examples = ", ".join(passed["first"]) + (" ..." if passed["count"] > len(passed["first"]) else "")
         yield f"{passed['count']} of {passed['of']} files passed over by their suffix: {examples}"
+    if count := origin.get("larger_folders"):
+        examples = ", ".join(origin["first_larger_folders"])
+        yield f"{count} folders hold more frames than their list says, which are not used: {examples}"
+    if count := origin.get("named_by_video"):
+        yield f"{count} clips are files named by the video's id alone: they are taken to be cut already"
+    if noted := origin.get("noted"):
+        yield clip_log.describe_notes(noted["notes"], noted["clips"], "the lists of its shards")
     if nested := origin.get("nested_classes"):
         examples = "; ".join(nested["first"])
         yield f"{nested['count']} class folders hold folders of videos ({examples}): {nested['advice']}"

@@ -24,6 +24,8 @@ SUFFIXES += (".trp", ".ts", ".vob", ".vro", ".webm", ".wmv", ".xvid", ".y4m")
 # What may be asked of the machine by a file whose header can say anything: beyond it the file is refused.
 MAX_PIXELS = 8192 * 4320  # of a frame: the largest 8K format; a decoder holds up to 16 at 1.5 bytes a pixel
 MAX_RATIO = 100  # of the sides: a line of 65,535 pixels would become gigabytes when its short side is made 224
+LATE = 1.0  # seconds by which a list's times may be behind the end of a video: some are whole seconds
+JPEG = b"\xff\xd8"  # how one begins, or a series of them; FFmpeg finds them in documents and archives too
 MAX_DECODED = 1 << 41  # pixels decoded to reach the frames asked for: ten hours of 1080p at 30 a second, all of it
 # By what they hold, whatever a file is called. Left out is what opens further files (concat, hls, dash, imf), asks the
 # network (sdp, rtsp), or makes pictures of anything (tty, lavfi, rawvideo).
@@ -137,7 +139,7 @@ def _read_frames(source: Source, choose: Callable[[int], np.ndarray], transform:
             seconds += video_index.find_delay(container, stream, int(index.pts[0]))
             wanted = _Wanted(source, seconds, choose, transform)
             if _decode_groups(source, stream, index, wanted):
-                return wanted.frames(seconds, describe(container, stream, index, seconds, None))
+                return wanted.frames(seconds, describe(source, container, stream, index, seconds, None))
         _check_work(source, stream, index.packets)
     return _read_sequentially(source, index, choose, transform)
 
@@ -159,7 +161,7 @@ def _read_sequentially(
                 raise no_frame_decodes(source.path, fault)
             seconds = _seconds(container, stream, times)
             if wanted.window == _find_window(source, seconds):
-                return wanted.frames(seconds, describe(container, stream, index, seconds, fault))
+                return wanted.frames(seconds, describe(source, container, stream, index, seconds, fault))
 
 
 def _find_window(source: Source, seconds: np.ndarray) -> tuple[int, int]:
@@ -168,10 +170,32 @@ def _find_window(source: Source, seconds: np.ndarray) -> tuple[int, int]:
     places = np.arange(len(seconds)) if source.unit == "frames" else seconds
     first, stop = np.searchsorted(places, (source.start - rounding, source.end - rounding)).tolist()
     if first == stop:
-        mark = " s" if source.unit == "seconds" else ""
-        part, last = f"{source.start:g}{mark} to {source.end:g}{mark}", f"{places[-1].round(2):g}{mark}"
-        raise VideoError(source.path, f"has no frame from {part}: the last one is at {last}")
+        raise VideoError(source.path, _describe_gap(source, places, first))
     return first, stop
+
+
+def _describe_gap(source: Source, places: np.ndarray, number: int) -> str:
+    """That no frame of these `places` is in the part asked for, and which are near: it lies before that `number`."""
+    mark = " s" if source.unit == "seconds" else ""
+    end = "the end" if source.end == math.inf else f"{source.end:g}{mark}"
+    near = [f"{place:.2f}" if mark else f"{place:g}" for place in places[max(0, number - 1) : number + 1]]
+    told = {0: "the first one is", len(places): "the last one is"}.get(number, "the nearest are")
+    return f"has no frame from {source.start:g}{mark} to {end}: {told} at {' and '.join(near)}{mark}"
+
+
+def _describe_end(
+    source: Source, container: av.container.InputContainer, seconds: np.ndarray, gap: float
+) -> str | None:
+    """That the part asked for goes on behind the video's end, whose frames [N] have these times."""
+    if source.unit == "frames":
+        length, late, mark = len(seconds), source.end > len(seconds), "frame "
+    else:
+        length = max(float(seconds[-1]) + gap, (container.duration or 0) / av.time_base)
+        late, mark = source.end > length + LATE, ""
+    if source.end == math.inf or not late:
+        return None
+    unit = "" if mark else " s"
+    return f"the part asked for ends at {mark}{source.end:g}{unit}, the video at {mark}{round(length, 1):g}{unit}"
 
 
 class _Wanted:
@@ -215,6 +239,8 @@ def open_stream(source: Source) -> Iterator[tuple[av.container.InputContainer, a
     file = _find_file(source.path)
     with contextlib.ExitStack() as stack:
         container = stack.enter_context(_open(source.path, file))
+        if container.format.name == "mjpeg" and not _begins_with(file, JPEG):
+            raise VideoError(source.path, "cannot be opened as a video (it holds JPEGs, but does not begin with one)")
         if not any(not stream.disposition & streams.COVER for stream in container.streams.video):
             raise VideoError(source.path, "has no video stream")
         stream = streams.choose(container)
@@ -241,6 +267,11 @@ def _open(path: str | os.PathLike, file: str) -> av.container.InputContainer:
         raise VideoError(path, f"cannot be opened as a video ({reason})") from error
     except OSError as error:  # no permission, a disk that fails, a name too long
         raise VideoError(path, error.strerror or str(error)) from error
+
+
+def _begins_with(file: str, mark: bytes) -> bool:
+    with pathlib.Path(file).open("rb") as opened:
+        return opened.read(len(mark)) == mark
 
 
 def _find_file(path: str | os.PathLike) -> str:
@@ -289,6 +320,8 @@ def _decode_wanted(
                 is_start = frame.pict_type == av.video.frame.PictureType.I
                 if number == stop or frame.pts != index.pts[number] or (number == start and not is_start):
                     return False
+                if frame.is_corrupt:
+                    return False
                 wanted.add(number, frame)
                 number += 1
             if packet is None and number <= last:
@@ -314,20 +347,29 @@ def _decode_all(
 def decode_past_damage(
     packets: Iterator[av.Packet], stream: av.VideoStream, faults: list[str]
 ) -> Iterator[av.VideoFrame]:
-    """Every frame that decodes, in the order they are shown; what the damage was is added to `faults`."""
-    packets = itertools.chain(packets, [None])  # None drains the decoder
+    """Every frame that decodes, in the order they are shown; what the damage was is added to `faults`.
+
+    A decoder patches what it lacks from other pictures, and marks the first such picture.
+    """
+    tally = video_index.Tally()
+    packets = itertools.chain(tally.count(packets), [None])  # None drains the decoder
     while True:
         try:
             packet = next(packets)
             frames = stream.codec_context.decode(packet)
         except StopIteration:
+            if tally.broken and not tally.goes_back:  # where time starts anew, whole files were joined
+                faults.append("data is missing")
             return
         except av.error.FFmpegError as error:
             faults.append(error.strerror)
             if not stream.codec_context.is_open:  # the decoder refuses the video as a whole
                 return
             continue
-        yield from frames
+        for frame in frames:
+            if frame.is_corrupt:
+                faults.append("a picture is incomplete")
+            yield frame
 
 
 def _seconds(container: av.container.InputContainer, stream: av.VideoStream, times: list[int | None]) -> np.ndarray:
@@ -365,6 +407,7 @@ def frame_rate(stream: av.VideoStream) -> float:
 
 
 def describe(
+    source: Source,
     container: av.container.InputContainer,
     stream: av.VideoStream,
     index: video_index.Index,
@@ -372,10 +415,10 @@ def describe(
     fault: str | None,
 ) -> str | None:
     """What is wrong with a file, or doubtful, whose frames have these times [N]; `fault` is the first damage met."""
-    gap = float(np.diff(seconds).max(initial=0))
+    gap = max(float(np.diff(seconds).max(initial=0)), index.hold * float(stream.time_base))
     cut = video_index.find_cut(container, stream, float(seconds[0]), float(seconds[-1]), gap)
     loss = describe_loss(index.packets, index.declared, len(seconds), cut, fault)
-    return join_notes(loss, streams.describe_choice(container, stream))
+    return join_notes(loss, _describe_end(source, container, seconds, gap), streams.describe_choice(container, stream))
 
 
 def join_notes(*notes: str | None) -> str | None:
@@ -395,7 +438,8 @@ def describe_loss(
     if cut is not None:
         return f"truncated: ends at {cut[0]:.1f} of {cut[1]:.1f} s; {decoded} frames decode and were used"
     if fault is not None:
-        return f"damaged ({fault}): {decoded} of {packets} frames decode; those were used"
+        of_all = f"{decoded} of {packets} frames decode" if decoded < packets else f"what decodes, {decoded} frames"
+        return f"damaged ({fault}): {of_all}; those were used"
     return None
 
 

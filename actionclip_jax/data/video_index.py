@@ -26,6 +26,8 @@ _KEPT_BYTES = (
 _TELL_DURATION = ("matroska", "flv", "asf", "mov", "mxf")
 _TOLERANCE = 0.25  # seconds by which headers may be wrong
 _ASF_FILE_PROPERTIES = uuid.UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
+# where a header says how many bytes the file has: behind what, so many bytes on, in which form
+_SIZES = {"flv": (b"\0\x08filesize\0", 0, ">d"), "asf": (_ASF_FILE_PROPERTIES, 24, "<Q")}
 _AVI_GUESS = 3  # frames by which FFmpeg may guess that the first is late: AVI says when frames are decoded, not shown
 _ROUNDING = 2e-6  # seconds: a file's start is told in microseconds
 
@@ -42,6 +44,7 @@ class Index:
     groups: np.ndarray  # [G + 1] int64: the first frame of each closed group, then N; empty unless exact
     packets: int  # packets that should decode to a shown frame
     declared: int  # frames that the file's header or sample table promises; at most 0 where it does not say
+    hold: int  # how long the last one stays, in the stream's time base; 0 where it does not say
     exact: bool  # whether a full decode is expected to show exactly the frames `pts`
     kept: list[av.Packet] | None  # all packets in decode order, unless they are too large to hold
 
@@ -54,13 +57,21 @@ class Tally:
     hidden: int = 0  # of these, decoded but never shown
     last: int = -1  # when the last one is decoded, in the stream's time base ...
     gap: int = 1  # ... and the longest time between two
+    goes_back: bool = False  # whether such a time is before the last
+    broken: int = 0  # packets that lack parts
+    latest: int = -(1 << 63)  # when the last one is shown ...
+    hold: int = 0  # ... and for how long; 0 where the file does not say
 
     def count(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The same packets."""
         for packet in packets:
             self.read += 1
             self.hidden += packet.is_discard
+            self.broken += packet.is_corrupt
+            if packet.pts is not None and packet.pts > self.latest:
+                self.latest, self.hold = packet.pts, packet.duration or 0
             if (time := packet.dts) is not None:
+                self.goes_back |= self.read > 1 and time < self.last
                 self.gap, self.last = max(self.gap, time - self.last), time
             yield packet
 
@@ -93,26 +104,25 @@ def read_packets(container: av.container.InputContainer, stream: av.VideoStream)
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream) -> Index:
     """Reads the file once without decoding it. One that breaks off, or has too many packets, is indexed up to there."""
-    packets, kept, room, faults, tally = [], [], _KEPT_BYTES, 0, Tally()
+    packets, kept, room, tally = [], [], _KEPT_BYTES, Tally()
     try:
         for packet in tally.count(itertools.islice(read_packets(container, stream), MAX_FRAMES + 1)):
             packets.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
-            faults += packet.is_corrupt
             room -= packet.size
             if room >= 0:
                 kept.append(packet)
             else:
                 kept.clear()
     except av.error.FFmpegError:
-        faults += 1
+        tally.broken += 1
     shown, declared = tally.shown, tally.declared(container, stream)
-    groups = _find_closed_groups(packets) if not faults and _is_simple(container, stream, packets) else []
+    groups = _find_closed_groups(packets) if not tally.broken and _is_simple(container, stream, packets) else []
     if not groups:
         nothing = np.empty(0, np.int64)
-        return Index(nothing, nothing, shown, declared, exact=False, kept=None)
+        return Index(nothing, nothing, shown, declared, tally.hold, exact=False, kept=None)
     pts = np.sort(np.array([pts for pts, *_ in packets], np.int64))
     bounds = np.array([*groups, len(packets)], np.int64)
-    return Index(pts, bounds, shown, declared, exact=True, kept=kept if room >= 0 else None)
+    return Index(pts, bounds, shown, declared, tally.hold, exact=True, kept=kept if room >= 0 else None)
 
 
 def find_delay(container: av.container.InputContainer, stream: av.VideoStream, first: int | None) -> float:
@@ -133,8 +143,8 @@ def find_cut(
 ) -> tuple[float, float] | None:
     """(when it ends, when it should) in seconds where a file breaks off before the end that its header promises.
 
-    `first` and `last` are when these frames are shown and `gap` the longest that any but the last is. Only where the
-    header counts no frames; sound may go on longer than the picture.
+    `first` and `last` are when these frames are shown and `gap` the longest that any is, as far as the file says it of
+    the last. Only where the header counts no frames; sound may go on longer than the picture.
     """
     kind = container.format.name.split(",")[0]
     if stream.frames > 0 or kind not in _TELL_DURATION or first == last:  # a single picture may stay for all the time
@@ -149,6 +159,8 @@ def find_cut(
         promised -= first
     if tag is None and end < promised:
         end = max(end, _find_last_packet(container) + _TOLERANCE)
+    if end < promised and _has_declared_size(container):  # does not say how long its last picture stays
+        return None
     return (last + gap, promised) if end < promised else None
 
 
@@ -168,6 +180,21 @@ def _read_asf_duration(container: av.container.InputContainer) -> float:
         return 0.0
     duration, _, preroll = struct.unpack("<QQQ", properties[48:72])  # behind size, id, file size, date, packets
     return max(0.0, duration / 1e7 - preroll / 1e3)
+
+
+def _has_declared_size(container: av.container.InputContainer) -> bool:
+    """Whether an FLV or ASF file is as long as its header says, and no download that is still zeros at its end."""
+    if container.format.name not in _SIZES:
+        return False
+    marker, skipped, form = _SIZES[container.format.name]
+    path = pathlib.Path(container.name)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        _, _, field = file.read(1 << 16).partition(marker)
+        file.seek(max(0, size - 16))
+        ends_in_zeros = not any(file.read())
+    field = field[skipped : skipped + 8]
+    return not ends_in_zeros and len(field) == 8 and struct.unpack(form, field)[0] == size
 
 
 def _find_last_packet(container: av.container.InputContainer) -> float:

@@ -117,7 +117,8 @@ def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems,
     clips = collect.collect(listed, labelled, found, check_files=check_files, skip_missing=source.skip_missing)
     label_files = [some.file for some in (listed.known, chosen) if some is not None]
     hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in (*listed.files, *label_files)}
-    return dataclasses.replace(clips, origin={"files": hashes, **clips.origin})
+    bare = kinetics.count_bare_names(clips) if kind == "kinetics" else {}
+    return dataclasses.replace(clips, origin={"files": hashes, **clips.origin, **bare})
 
 
 def _open_records(source: config.SourceConfig, found: problems.Problems) -> table.ClipTable:
@@ -131,10 +132,11 @@ def _open_records(source: config.SourceConfig, found: problems.Problems) -> tabl
     renamed = labelling.rename_classes(stored, chosen, source.split_names, found)
     found.check()
     places = np.array([*renamed.indices.values(), -1], np.int32)  # the last stands for "no label"
+    noted = {name: value for name, value in clips.origin.items() if name == "noted"}  # not by the list, but here
     return dataclasses.replace(
         clips,
         label_ids=places[clips.label_ids],
         labels=renamed.texts,
         names=renamed.names if chosen else clips.names,
-        origin={"prepared": clips.origin, "split_names": was_split},
+        origin={"prepared": clips.origin, "split_names": was_split, **noted},
     )

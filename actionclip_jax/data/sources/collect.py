@@ -29,6 +29,8 @@ def collect(
     _check_repetition(present, ids, listed.repeats, found)
     if isinstance(listed.reader, readers.FrameFolders):
         _check_frames(present, listed.reader, found, check_files)
+        if check_files and not found.examples:
+            counts |= _count_larger_folders(present, listed.reader)
     found.check()
     clips = [
         table.Clip(name, path, tuple(labels.indices[x] for x in entry.labels), entry.start, entry.end, entry.frames)
@@ -153,3 +155,15 @@ def _check_frames(
             found.add(f"folders of more than {video_index.MAX_FRAMES} frames", f"{entry.where}: {entry.places[0]}")
         elif check_files and not pathlib.Path(path, last).is_file():
             found.add("folders without their last frame", f"{entry.where}: {entry.places[0]}/{last}")
+
+
+def _count_larger_folders(present: list[tuple[listing.Entry, str]], reader: readers.FrameFolders) -> dict[str, Any]:
+    """How many folders hold a frame before the first or behind the last that their list says, and the first of them."""
+    larger = []
+    for entry, path in present:
+        for number in (reader.first - 1, reader.first + entry.frames):
+            name = reader.template.format(number)
+            if number >= 0 and pathlib.Path(path, name).is_file():
+                larger.append(f"{entry.places[0]}/{name}")
+                break
+    return {"larger_folders": len(larger), "first_larger_folders": larger[: problems.EXAMPLES]} if larger else {}

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterator
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import readers
+from actionclip_jax.data import readers, table
 from actionclip_jax.data.sources import columns, listing, problems, splits
 
 COLUMNS = ("youtube_id", "time_start", "time_end")
@@ -34,6 +34,14 @@ def _places(name: str, label: str) -> tuple[str, ...]:
     folders = dict.fromkeys((f"{label}/", f"{label.replace(' ', '_')}/", "")) if label else ("",)
     stems = (f"{name}.mp4", name, name.rsplit("_", 2)[0])  # the last is the video's id alone
     return tuple(f"{folder}{stem}" for stem in stems for folder in folders)
+
+
+def count_bare_names(clips: table.ClipTable) -> dict[str, int]:
+    """How many files are named by the video's id alone, as whole videos often are; they are not opened."""
+    names = (pathlib.PurePath(path).stem.lstrip("-") for path in clips.paths.tolist())
+    videos = (name.rsplit("_", 2)[0].lstrip("-") for name in clips.ids.tolist())
+    bare = sum(name == video for name, video in zip(names, videos, strict=True))
+    return {"named_by_video": bare} if bare else {}
 
 
 def _clip_name(video_id: str, start: str | float, end: str | float) -> str:
