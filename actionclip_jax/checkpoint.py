@@ -145,6 +145,7 @@ def load(directory: str | os.PathLike) -> Weights:
     model, unused = load_config(path), path / "unused.safetensors"
     params = load_params(path / "params", action_clip.param_shapes(model))
     check_digests(path, params)
+    check_finite(path, params)
     return Weights(
         model,
         params,
@@ -183,6 +184,16 @@ def check_digests(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> N
     changed = [name for name, array in params.items() if digest({name: array}) != saved.get(name)]
     if changed:
         raise ModelDirectoryError(f"{directory}: changed since it was written: {', '.join(changed)}")
+
+
+def check_finite(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
+    """Raises ModelDirectoryError if a parameter holds NaN or infinity, of which a model makes believable answers."""
+    counts = {name: array.size - np.count_nonzero(np.isfinite(array)) for name, array in params.items()}
+    if wrong := [f"{name} ({count} of {params[name].size})" for name, count in counts.items() if count]:
+        raise ModelDirectoryError(
+            f"{directory}: holds numbers that are not finite: {', '.join(wrong)}. The training diverged: take a model "
+            "saved before it did"
+        )
 
 
 def digest(params: Mapping[str, np.ndarray | jax.Array], *parts: str) -> str:

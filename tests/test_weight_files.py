@@ -1,0 +1,67 @@
+"""What is wrong inside weight files and model directories is refused by name, and no number is made of it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import tiny
+import torch
+import torch_reference
+
+from actionclip_jax import checkpoint, cli, text
+from actionclip_jax.convert import errors, files, run
+
+MODEL = tiny.model_config()
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A small model's tensors by OpenAI's names."""
+    return torch_reference.openai_state(MODEL)
+
+
+def refusal(name):
+    with pytest.raises(errors.CheckpointError) as caught:
+        run.read_any(name, activation="gelu")
+    return str(caught.value)
+
+
+def write_model(directory, params):
+    """A model directory with these parameters."""
+    checkpoint.save(directory, checkpoint.Weights(MODEL, params, text.default_tokenizer(), {}, {}))
+    return directory
+
+
+def test_weights_that_are_not_finite_are_refused_each_by_name(state, tmp_path, capsys):
+    proj = state["visual.proj"].clone()
+    proj[0, :3] = torch.tensor([float("nan"), float("inf"), -float("inf")])
+    wrong = {"visual.proj": proj, "logit_scale": torch.tensor(float("inf"))}
+    wrong["ln_final.bias"] = torch.full((128,), 1e300, dtype=torch.float64)  # infinite once it is float32
+    torch.save(state | wrong, tmp_path / "clip.pt")
+    assert cli.main(["convert", str(tmp_path / "clip.pt"), str(tmp_path / "model"), "--activation", "gelu"]) == 2
+    said = capsys.readouterr().err
+    for name, count in (("visual.proj", "3 of 8192"), ("logit_scale", "1 of 1"), ("ln_final.bias", "128 of 128")):
+        assert f"'{name}' holds numbers that are not finite ({count})" in said
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_that_are_not_finite_are_refused(dtype, state, tmp_path):
+    half = {name: tensor.to(dtype) for name, tensor in state.items()}
+    torch.save(half | {"visual.class_embedding": torch.full((128,), float("nan"), dtype=dtype)}, tmp_path / "clip.pt")
+    assert "'visual.class_embedding' holds numbers that are not finite (128 of 128)" in refusal(tmp_path / "clip.pt")
+
+
+def test_a_model_directory_that_is_not_finite_is_refused(tmp_path):
+    params = tiny.random_params(MODEL)
+    params["logit_scale"] = np.array(np.nan, np.float32)
+    write_model(tmp_path / "model", params)
+    with pytest.raises(checkpoint.ModelDirectoryError, match=r"not finite: logit_scale \(1 of 1\)"):
+        checkpoint.load(tmp_path / "model")
+
+
+def test_complex_weights_are_refused_as_they_would_lose_a_part(state, tmp_path):
+    torch.save(state | {"visual.proj": state["visual.proj"].to(torch.complex64)}, tmp_path / "clip.pt")
+    assert "'visual.proj' holds complex64 numbers, expected real floating point" in refusal(tmp_path / "clip.pt")
