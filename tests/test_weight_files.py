@@ -65,3 +65,45 @@ def test_a_model_directory_that_is_not_finite_is_refused(tmp_path):
 def test_complex_weights_are_refused_as_they_would_lose_a_part(state, tmp_path):
     torch.save(state | {"visual.proj": state["visual.proj"].to(torch.complex64)}, tmp_path / "clip.pt")
     assert "'visual.proj' holds complex64 numbers, expected real floating point" in refusal(tmp_path / "clip.pt")
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A directory with weights in two files and an index, by transformers' names."""
+    hugging = torch_reference.hugging_clip(MODEL)
+    hugging.save_pretrained(tmp_path, max_shard_size="26MB")
+    first, second = sorted(tmp_path.glob("model-*.safetensors"))
+    return first, second
+
+
+def test_a_tensor_in_two_shards_is_refused(shards):
+    first, second = shards
+    held = safetensors.torch.load_file(second)
+    name, stale = next(iter(safetensors.torch.load_file(first).items()))
+    safetensors.torch.save_file(held | {name: stale * 3}, second)
+    assert f"'{name}' is in {first.name} and {second.name}" in refusal(first.parent)
+
+
+def test_a_tensor_that_is_not_where_the_index_says_is_refused(shards):
+    first, second = shards
+    index = first.parent / "model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    moved = next(name for name, file in told["weight_map"].items() if file == first.name)
+    told["weight_map"] |= {moved: second.name, "lost.weight": first.name}
+    index.write_text(json.dumps(told))
+    said = refusal(first.parent)
+    assert f"'{moved}' is in {first.name}, the index says {second.name}" in said
+    assert f"'lost.weight' is in none of them, the index says {first.name}" in said
+
+
+def test_which_of_two_weight_files_is_read_is_said_and_kept(state, tmp_path):
+    files.write(tmp_path / "open_clip_model.safetensors", files.arrays(state))
+    torch.save({name: tensor * 2 for name, tensor in state.items()}, tmp_path / "open_clip_pytorch_model.bin")
+    told = []
+    weights = run.read_any(tmp_path, activation="gelu", say=told.append)
+    np.testing.assert_array_equal(weights.params["image/projection/kernel"], state["visual.proj"])
+    assert "note: reads open_clip_model.safetensors; open_clip_pytorch_model.bin beside it is not read" in told
+    assert weights.provenance["file"] == "open_clip_model.safetensors"
+    told.clear()
+    run.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu", say=told.append)
+    assert not any("beside it is not read" in line for line in told)  # the user chose

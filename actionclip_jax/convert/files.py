@@ -14,6 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from actionclip_jax import paths
 from actionclip_jax.convert import contents, errors, limits, locate, torchscript
 
 
@@ -26,6 +27,7 @@ class Source:
     tree: dict[str, Any]
     side: dict[str, Any] = dataclasses.field(default_factory=dict)  # the JSON files beside the weights
     passed_over: list[str] = dataclasses.field(default_factory=list)  # such files beside weights of another name
+    other_weights: list[str] = dataclasses.field(default_factory=list)  # weight files of a directory that are not read
     activation: str | None = None  # by the code of a TorchScript archive
 
     def sha256(self) -> str:
@@ -46,18 +48,11 @@ def read(name: str | os.PathLike) -> Source:
     """
     path = locate.locate(str(name))
     source, parts = Source(str(name), path, {}), locate.weight_parts(path)
-    for part in parts:
-        contents.check(part)
-        if part.suffix == ".safetensors":
-            source.tree |= read_safetensors(part)
-            continue
-        if zipfile.is_zipfile(part):
-            limits.check_archive(part)
-        if torchscript.is_archive(part):
-            source.tree |= torchscript.read(part)
-            source.activation = torchscript.read_activation(part)
-        else:
-            source.tree |= read_torch(part)
+    trees = {part.name: read_part(part, source) for part in parts}
+    if path.suffix == ".json":
+        check_index(path, trees)
+    for tree in trees.values():
+        source.tree |= tree
     tensors = (tensor for _, tensor in flatten(source.tree))
     limits.check_amount(path, tensors, sum(part.stat().st_size for part in parts))
     beside = [name for name in locate.SETTING_FILES if (path.parent / name).is_file()]
@@ -65,7 +60,40 @@ def read(name: str | os.PathLike) -> Source:
         source.side = {name: locate.read_json(path.parent / name) for name in beside}
     else:
         source.passed_over = beside
+    if path != paths.expand_home(str(name)):  # a directory or a repository: which of its files was not the user's word
+        others = {entry.name for entry in path.parent.iterdir() if locate.may_hold_weights(entry)}
+        source.other_weights = sorted(others - {path.name, *trees})
     return source
+
+
+def read_part(path: pathlib.Path, source: Source) -> dict[str, Any]:
+    """The tensors of one weight file, whose code may tell the source its activation."""
+    contents.check(path)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    if zipfile.is_zipfile(path):
+        limits.check_archive(path)
+    if torchscript.is_archive(path):
+        source.activation = torchscript.read_activation(path)
+        return torchscript.read(path)
+    return read_torch(path)
+
+
+def check_index(path: pathlib.Path, trees: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises CheckpointError unless each tensor is in one file, which is the one that the index at `path` names."""
+    holders: dict[str, list[str]] = {}
+    for file, tree in trees.items():
+        for name in tree:
+            holders.setdefault(name, []).append(file)
+    told = locate.read_json(path)["weight_map"]
+    found = [f"{name!r} is in {' and '.join(files)}" for name, files in sorted(holders.items()) if len(files) > 1]
+    found += [
+        f"{name!r} is in {' and '.join(holders.get(name, ['none of them']))}, the index says {file}"
+        for name, file in sorted(told.items())
+        if holders.get(name, []) != [file] and len(holders.get(name, [])) < 2
+    ]
+    if found:
+        raise errors.CheckpointError("\n  ".join([f"{path}: the index and its files do not fit together:", *found]))
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:

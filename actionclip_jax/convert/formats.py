@@ -97,6 +97,8 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     if source.passed_over:
         beside = ", ".join(source.passed_over)
         notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
+    if source.other_weights:
+        notes.append(f"reads {source.path.name}; {', '.join(source.other_weights)} beside it is not read")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
     return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)

@@ -127,6 +127,11 @@ def fetched(repository: str, name: str) -> pathlib.Path | None:
         return None
 
 
+def may_hold_weights(path: pathlib.Path) -> bool:
+    """Whether something in a directory has the name of a weight file, or of an index of several."""
+    return path.is_file() and (path.name in WEIGHT_FILES or path.suffix in (*TORCH_SUFFIXES, ".safetensors"))
+
+
 def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:
     """The files that together hold the weights: the file itself, or the shards of an index."""
     if path.suffix != ".json":

@@ -67,6 +67,7 @@ def import_weights(
     dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
     provenance = {
         "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
+        "file": source.path.name,
         "sha256": source.sha256(),
         "format": found.format,
         "dtypes": dtypes,
