@@ -1,6 +1,7 @@
 """Names that training frameworks changed: the model in them is found, and nothing else is taken for it."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,12 @@ WRAPPED = {
     "FSDP": lambda state: {
         name.replace("layers.", "layers._checkpoint_wrapped_module.", 1): tensor
         for name, tensor in named(state, "_fsdp_wrapped_module.").items()
+    },
+    "towers compiled each for itself": lambda state: {
+        re.sub(r"^(visual|vision_model|text_model)\.", r"\1._orig_mod.", name): tensor for name, tensor in state.items()
+    },
+    "blocks compiled each for itself": lambda state: {
+        re.sub(r"((resblocks|layers)\.\d+\.)", r"\1_orig_mod.", name): tensor for name, tensor in state.items()
     },
     "stochastic weight averaging": lambda state: named(state, "module.") | {"n_averaged": torch.tensor(9)},
     "moments by name": lambda state: {"model": state, "optimizer": {"exp_avg": state, "exp_avg_sq": state}},
@@ -146,6 +153,11 @@ def test_a_tensor_inside_and_outside_of_the_model_is_an_error(plain):
     twice = plain["openai"] | named(plain["openai"], "_orig_mod.")
     with pytest.raises(errors.CheckpointError, match="holds tensors twice"):
         recognise(twice)
+
+
+def test_a_model_by_both_kinds_of_names_is_refused(plain):
+    with pytest.raises(errors.CheckpointError, match="by OpenAI's names and by transformers'"):
+        recognise(plain["openai"] | plain["huggingface"])
 
 
 @pytest.mark.parametrize("head", ["meanP", "Conv_1D", "Transf"])

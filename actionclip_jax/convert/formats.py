@@ -65,15 +65,15 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     Raises:
         CheckpointError: no CLIP, the activation cannot be known, or a setting beside the weights that is not followed.
     """
-    flat = dict(files.flatten(source.tree))
-    hugging = any(wrappers.ANCHORS[1] in name for name in flat)
-    settings.check_kind(source, hugging)
+    flat = wrappers.without_transparent(source.name, dict(files.flatten(source.tree)))
+    settings.check_kind(source, any(wrappers.ANCHORS[1] in name for name in flat))
     unwrapped = wrappers.unwrap(source.name, flat)
+    hugging = unwrapped.anchor == wrappers.ANCHORS[1]
     kind = "huggingface" if hugging else openai_kind(source, unwrapped, activation)
     prefix, head_prefix = PLACES[kind]
     tensors = own_names(source, kind, unwrapped)
     names = HUGGINGFACE_NAMES if hugging else OPENAI_NAMES
-    model = towers_from_shapes(source.name, {role: prefix + name for role, name in names.items()}, tensors)
+    model = towers_from_shapes(source.name, kind, {role: prefix + name for role, name in names.items()}, tensors)
     told, notes = flavour(source, kind, activation, model)
     model = dataclasses.replace(model, **told)
     for tower in (model.image, model.text):
@@ -205,11 +205,14 @@ def heads_of_64(width: int) -> int:
     return 0 if width % 64 else width // 64
 
 
-# open_clip's ViT-H-14, g-14 and bigG-14; all other published towers have heads of 64 channels
-HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
+# open_clip's ViT-H-14, g-14 and bigG-14, also in transformers' format; all other published towers have heads of 64
+# channels, and the loaders of OpenAI's names know no others
+HEADS_OF_WIDTH = dict.fromkeys(("open_clip", "huggingface"), {1280: 16, 1408: 16, 1664: 16})
 
 
-def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ModelConfig:
+def towers_from_shapes(
+    where: str, kind: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]
+) -> config.ModelConfig:
     """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
     wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
     if missing := [name for name in wanted if name not in tensors]:
@@ -228,7 +231,7 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
             patch=patch,
             width=width,
             depth=count_layers(tensors, names["image_block"]),
-            heads=HEADS_OF_WIDTH.get(width, heads_of_64(width)),
+            heads=HEADS_OF_WIDTH.get(kind, {}).get(width, heads_of_64(width)),
         ),
         text=config.TextConfig(
             vocabulary=vocabulary,

@@ -26,18 +26,18 @@ class Unwrapped:
 
     tensors: dict[str, np.ndarray]
     prefix: str  # the names of the model's towers begin with it
+    anchor: str  # which of ANCHORS stands behind it
     left_out: list[str]  # parts of the file that are not the model
 
 
 def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
-    """Finds the model among a file's tensors, whose names join nested dictionaries by `/`.
+    """Finds the model among a file's tensors, whose names join nested dictionaries by `/`, without transparent parts.
 
     Where the file also holds an averaged copy of the model, the copy is left out.
 
     Raises:
         CheckpointError: no CLIP with a vision transformer, or several.
     """
-    tensors = without_transparent(where, tensors)
     other = {name: part for name in tensors if (part := find_part(NOT_THE_MODEL, name, "/"))}
     prefixes = find_prefixes([name for name in tensors if name not in other])
     candidates = [prefix for prefix in prefixes if not find_part(AVERAGED, prefix, "./")] or prefixes
@@ -56,7 +56,10 @@ def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
     copies = {name: find_part(AVERAGED, name.removeprefix(prefix), "./") for name in tensors.keys() - other.keys()}
     other |= {name: part for name, part in copies.items() if part}
     kept = {name: tensor for name, tensor in tensors.items() if name not in other}
-    return Unwrapped(kept, prefix, sorted(set(other.values())))
+    anchors = [anchor for anchor in ANCHORS if prefix + anchor in kept]
+    if len(anchors) > 1:
+        raise errors.CheckpointError(f"{where}: holds a model by OpenAI's names and by transformers': save one of them")
+    return Unwrapped(kept, prefix, anchors[0], sorted(set(other.values())))
 
 
 def without_transparent(where: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
