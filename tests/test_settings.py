@@ -180,6 +180,13 @@ def test_hugging_faces_constants_are_kept_and_proven(nested, hugging, tmp_path):
     assert (model.image.mean, model.image.std) == (HALF, (0.5, 0.25, 0.5))
 
 
+def test_constants_that_another_formats_file_alone_says_are_proven_too(hugging, tmp_path):
+    source = hugging()
+    told = {"model_cfg": {}, "preprocess_cfg": {"mean": HALF, "std": 0.5}}
+    (source / "open_clip_config.json").write_text(json.dumps(told))
+    assert save_and_verify(source, tmp_path / "model").image.mean == HALF
+
+
 def test_pixels_that_are_not_normalised_are_kept_so(hugging, tmp_path):
     size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     source = hugging(size | {"do_normalize": False, "image_mean": HALF})
