@@ -181,6 +181,25 @@ def test_pixels_that_the_mmaction2_port_prepares_otherwise_are_refused():
         recognise(tree, None)
 
 
+CAUSAL = torch.full((77, 77), float("-inf")).triu(1)
+CONTRADICTIONS = {
+    "attn_mask": (CAUSAL, torch.zeros(77, 77), "attn_mask is not the causal mask of 77 tokens"),
+    "transformer.attn_mask": (CAUSAL < 0, CAUSAL >= 0, "transformer.attn_mask is not the causal mask"),
+    "input_resolution": (torch.tensor(32), torch.tensor(336), "input_resolution is 336, the weights have 32"),
+    "context_length": (torch.tensor([77]), torch.tensor(64), "context_length is 64, the weights have 77"),
+    "vocab_size": (torch.tensor(49408), torch.tensor(3), "vocab_size is 3, the weights have 49408"),
+    "position_ids": (torch.arange(77)[None], torch.arange(76, -1, -1)[None], r"position_ids is \[76, 75, 74, 73, \.\.\."),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_tensors_that_no_computation_uses_may_not_contradict_the_weights(name, plain):
+    right, wrong, message = CONTRADICTIONS[name]
+    assert recognise(plain["openai"] | {name: right}).unused.keys() == {name}
+    with pytest.raises(errors.CheckpointError, match=message):
+        recognise(plain["openai"] | {name: wrong})
+
+
 def test_an_attribute_named_clip_alone_is_not_the_mmaction2_port(plain):
     with pytest.raises(errors.CheckpointError, match="--activation"):
         recognise({"state_dict": named(plain["openai"], "clip.")}, None)

@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, wrappers
-
-# tensors that belong to a format but to no computation: kept, so that a round trip gives them back
-UNUSED = re.compile(
-    r".*(input_resolution|context_length|vocab_size|position_ids|attn_mask|num_batches_tracked)"
-    r"|.*frame_position_embeddings\.weight"  # the source makes one for every head, and reads it in Transf alone
-    r"|state_dict/data_preprocessor\..*"
-)
+from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, unused, wrappers
 
 
 @dataclasses.dataclass
@@ -92,8 +85,8 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         raise errors.CheckpointError(
             f"{source.name}: the model's names begin with {unwrapped.prefix!r}, but not {', '.join(strays[:5])}"
         )
-    check_preprocessor(source.name, tensors)
-    unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
+    aside = {name: tensors.pop(name) for name in list(tensors) if name not in used and unused.NAMES.fullmatch(name)}
+    unused.check(source.name, model, aside)
     if source.passed_over:
         beside = ", ".join(source.passed_over)
         notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
@@ -101,16 +94,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         notes.append(f"reads {source.path.name}; {', '.join(source.other_weights)} beside it is not read")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
-    return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
-
-
-def check_preprocessor(where: str, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raises CheckpointError where MMEngine's constants of pixels, of 0..255, are not CLIP's."""
-    for name, usual in (("mean", config.CLIP_MEAN), ("std", config.CLIP_STD)):
-        told = tensors.get(f"state_dict/data_preprocessor.{name}", 255 * np.array(usual)).ravel()
-        if told.shape != (3,) or not np.allclose(told, 255 * np.array(usual), atol=0.1):
-            known = f"only CLIP's is supported, 255 times {usual}"
-            raise errors.CheckpointError(f"{where}: data_preprocessor.{name} is {told.tolist()}: {known}")
+    return Recognised(kind, config.checked(model), rows, tensors, aside, unwrapped.left_out, notes + said)
 
 
 # what stands before the towers' names and the head's in a format; whatever else does is taken off
