@@ -1,7 +1,7 @@
 """What is wrong inside weight files and model directories is refused by name, and no number is made of it."""
 
-import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -107,3 +107,58 @@ def test_which_of_two_weight_files_is_read_is_said_and_kept(state, tmp_path):
     told.clear()
     run.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu", say=told.append)
     assert not any("beside it is not read" in line for line in told)  # the user chose
+
+
+@pytest.fixture(scope="module")
+def model_directory(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "model", tiny.random_params(MODEL))
+
+
+def edit_config(directory, change):
+    """Changes what config.json says."""
+    described = json.loads((directory / "config.json").read_text())
+    change(described)
+    (directory / "config.json").write_text(json.dumps(described))
+
+
+EDITS = {
+    "activation": (lambda told: told["model"].update(activation="gelu"), "describes another model than was written"),
+    "mean": (lambda told: told["model"]["image"].update(mean=[0.5] * 3), "describes another model than was written"),
+    "no digests": (lambda told: told.pop("digests"), "has no digests of the weights: it is damaged"),
+    "older": (lambda told: told.pop("model_digest"), None),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_changed_configuration_of_a_model_directory_is_refused(edit, model_directory, tmp_path):
+    change, message = EDITS[edit]
+    shutil.copytree(model_directory, tmp_path / "model")
+    edit_config(tmp_path / "model", change)
+    if message is None:
+        assert checkpoint.load(tmp_path / "model").model == MODEL
+        return
+    with pytest.raises(checkpoint.ModelDirectoryError, match=message):
+        checkpoint.load(tmp_path / "model")
+
+
+def test_a_model_directory_without_provenance_says_so(model_directory, tmp_path):
+    shutil.copytree(model_directory, tmp_path / "model")
+    (tmp_path / "model" / "provenance.json").unlink()
+    with pytest.raises(checkpoint.ModelDirectoryError, match=r"model directory: provenance\.json is missing$"):
+        checkpoint.load(tmp_path / "model")
+
+
+def test_merges_without_a_vocabulary_are_said_not_to_be_read(tmp_path):
+    torch_reference.hugging_clip(MODEL).save_pretrained(tmp_path)
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    told = []
+    run.read_any(tmp_path, say=told.append)
+    assert any("merges.txt beside it is not read" in line and "CLIP's own tokenizer" in line for line in told)
+
+
+def test_a_config_of_other_names_than_the_weights_is_refused(state, tmp_path):
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    assert "config.json describes a model by transformers' names, and pytorch_model.bin has" in refusal(tmp_path)
+    (tmp_path / "pytorch_model.bin").rename(tmp_path / "open_clip_pytorch_model.bin")
+    run.read_any(tmp_path, activation="gelu")  # LAION keeps both kinds of weights in one directory

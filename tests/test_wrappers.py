@@ -155,6 +155,33 @@ def test_a_tensor_inside_and_outside_of_the_model_is_an_error(plain):
         recognise(twice)
 
 
+def test_single_values_outside_of_the_models_section_are_left_out_and_named(plain):
+    figures = {"val_acc": torch.tensor(0.9), "lr": torch.tensor([1e-4]), "metrics": {"f1": torch.tensor(0.5)}}
+    found = recognise({"model": plain["openai"], "best_fitness": torch.tensor(0.1), **figures})
+    assert_same(found, plain["openai"])
+    assert found.left_out == ["best_fitness", "lr", "metrics/f1", "val_acc"]
+    inside = recognise({"model": plain["openai"] | {"scale": torch.tensor(2.0)}})
+    assert "scale" in inside.tensors  # which to_params refuses: it may well be a weight
+
+
+def test_averaged_weights_in_a_list_are_said_to_be_left_out(plain):
+    found = recognise({"model": plain["openai"], "ema": {"shadow_params": list(plain["openai"].values())}})
+    assert_same(found, plain["openai"])
+    assert found.left_out == ["ema/shadow_params"]
+
+
+def test_weights_of_lora_say_what_to_do_first(plain):
+    low = "vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
+    for state in ({low: torch.zeros(4, 128)}, plain["huggingface"] | {low: torch.zeros(4, 128)}):
+        with pytest.raises(errors.CheckpointError, match=r"weights of LoRA.*merge them into the model first"):
+            recognise(named(state, "base_model.model."))
+
+
+def test_a_resnet_is_called_one(plain):
+    with pytest.raises(errors.CheckpointError, match="a CLIP with a ResNet: only vision transformers are read"):
+        recognise(plain["openai"] | {"visual.attnpool.positional_embedding": torch.zeros(50, 128)})
+
+
 def test_a_model_by_both_kinds_of_names_is_refused(plain):
     with pytest.raises(errors.CheckpointError, match="by OpenAI's names and by transformers'"):
         recognise(plain["openai"] | plain["huggingface"])
@@ -188,7 +215,11 @@ CONTRADICTIONS = {
     "input_resolution": (torch.tensor(32), torch.tensor(336), "input_resolution is 336, the weights have 32"),
     "context_length": (torch.tensor([77]), torch.tensor(64), "context_length is 64, the weights have 77"),
     "vocab_size": (torch.tensor(49408), torch.tensor(3), "vocab_size is 3, the weights have 49408"),
-    "position_ids": (torch.arange(77)[None], torch.arange(76, -1, -1)[None], r"position_ids is \[76, 75, 74, 73, \.\.\."),
+    "position_ids": (
+        torch.arange(77)[None],
+        torch.arange(76, -1, -1)[None],
+        r"position_ids is \[76, 75, 74, 73, \.\.\.",
+    ),
 }
 
 

@@ -40,6 +40,11 @@ class Source:
         return digest.hexdigest()
 
 
+@dataclasses.dataclass(frozen=True)
+class TensorList:
+    """Stands for a list of tensors, which no format has its model in: it is left out, and said to be."""
+
+
 def read(name: str | os.PathLike) -> Source:
     """Reads a weight file, a directory holding one, or a hub repository.
 
@@ -100,7 +105,9 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Tensors of a safetensors file; needs no PyTorch."""
     try:
         return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except AttributeError as error:  # a kind of number that NumPy has not
+        raise errors.CheckpointError(f"{path}: holds {error.name} numbers: save it in float16 or float32") from None
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise errors.CheckpointError(
             f"{path}: not a readable safetensors file, or cut short ({errors.first_line(error)})"
         ) from None
@@ -119,6 +126,8 @@ def read_torch(path: pathlib.Path) -> dict[str, Any]:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         if isinstance(loaded, Mapping):
             return arrays(loaded)
+    except errors.CheckpointError as error:
+        raise errors.CheckpointError(f"{path}: {error}") from None
     except pickle.UnpicklingError as error:
         errors.refuse(path, str(error))
     except Exception as error:  # of damaged files PyTorch raises anything, struct.error and AssertionError among it
@@ -137,6 +146,15 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np
             yield f"{prefix}{key}", value
 
 
+def tensor_lists(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The names of all lists of tensors in nested dicts, as `flatten` joins them."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from tensor_lists(value, f"{prefix}{key}/")
+        elif isinstance(value, TensorList):
+            yield f"{prefix}{key}"
+
+
 def arrays(value: Any, visited: Iterator[int] | None = None) -> Any:
     """Torch tensors anywhere inside dicts -> numpy arrays on the same memory, bfloat16 included."""
     import torch
@@ -145,12 +163,20 @@ def arrays(value: Any, visited: Iterator[int] | None = None) -> Any:
     next(visited)
     if isinstance(value, Mapping):
         return {str(key): arrays(item, visited) for key, item in value.items()}
+    if isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value):
+        return TensorList()
     if not isinstance(value, torch.Tensor):
         return value
     value = value.detach()
     if value.dtype == torch.bfloat16:
         return value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return value.numpy()
+    try:
+        return value.numpy()
+    except (TypeError, RuntimeError):  # 8 bit floating point, quantised, sparse, without a storage
+        raise errors.CheckpointError(
+            f"holds {str(value.dtype).removeprefix('torch.')} numbers, {str(value.layout).removeprefix('torch.')}: "
+            "save it in float16 or float32, not sparse"
+        ) from None
 
 
 def dtype(name: str) -> np.dtype:

@@ -87,6 +87,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         )
     aside = {name: tensors.pop(name) for name in list(tensors) if name not in used and unused.NAMES.fullmatch(name)}
     unused.check(source.name, model, aside)
+    left_out = sorted({*unwrapped.left_out, *files.tensor_lists(source.tree)})
     if source.passed_over:
         beside = ", ".join(source.passed_over)
         notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
@@ -94,7 +95,7 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         notes.append(f"reads {source.path.name}; {', '.join(source.other_weights)} beside it is not read")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
-    return Recognised(kind, config.checked(model), rows, tensors, aside, unwrapped.left_out, notes + said)
+    return Recognised(kind, config.checked(model), rows, tensors, aside, left_out, notes + said)
 
 
 # what stands before the towers' names and the head's in a format; whatever else does is taken off
@@ -191,18 +192,21 @@ def heads_of_64(width: int) -> int:
 
 # open_clip's ViT-H-14, g-14 and bigG-14, also in transformers' format; all other published towers have heads of 64
 # channels, and the loaders of OpenAI's names know no others
-HEADS_OF_WIDTH = dict.fromkeys(("open_clip", "huggingface"), {1280: 16, 1408: 16, 1664: 16})
+HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 
 
 def towers_from_shapes(
     where: str, kind: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]
 ) -> config.ModelConfig:
     """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
+    if any("visual.attnpool." in name or "visual.layer1." in name for name in tensors):
+        raise errors.CheckpointError(f"{where}: a CLIP with a ResNet: only vision transformers are read")
     wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
     if missing := [name for name in wanted if name not in tensors]:
         raise errors.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
     ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
     check_ranks(where, tensors, {names[role]: rank for role, rank in ranks.items()})
+    others = kind in ("open_clip", "huggingface")
     width, _, patch, _ = tensors[names["patch"]].shape
     grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
     vocabulary, text_width = tensors[names["token"]].shape
@@ -215,7 +219,7 @@ def towers_from_shapes(
             patch=patch,
             width=width,
             depth=count_layers(tensors, names["image_block"]),
-            heads=HEADS_OF_WIDTH.get(kind, {}).get(width, heads_of_64(width)),
+            heads=HEADS_OF_WIDTH[width] if others and width in HEADS_OF_WIDTH else heads_of_64(width),
         ),
         text=config.TextConfig(
             vocabulary=vocabulary,
@@ -244,6 +248,12 @@ def flavour(
         Fields of the model, and what has to be said of them.
     """
     told: dict[str, Any] = {"activation": source.activation}
+    if kind != "huggingface" and settings.is_of_other_names(source):
+        raise errors.CheckpointError(
+            f"{source.name}: {settings.CONFIG} describes a model by transformers' names, and {source.path.name} has "
+            f"{FORMATS[kind]} names, so it is not followed: give the weights in a directory without it, or those that "
+            "belong to it"
+        )
     notes = []
     if kind == "huggingface" and settings.CONFIG in source.side:
         told = settings.told_by_huggingface(source, model)

@@ -209,7 +209,7 @@ def to_params(
     """Tensors by name -> float32 parameters by path. Tensors are dropped as they are used, so memory stays at one copy.
 
     Raises:
-        CheckpointError: tensors missing, left over, misshapen or not finite, or parameters nothing fills; all are listed.
+        CheckpointError: tensors missing, left over, misshapen or not finite, or parameters nothing fills; all listed.
     """
     wanted, given = sum(map(math.prod, shapes.values())), sum(tensor.size for tensor in tensors.values())
     if wanted > 2 * given:  # empty tensors, say, whose shapes promise layers of any width: nothing to allocate for
