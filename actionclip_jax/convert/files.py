@@ -106,7 +106,9 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.numpy.load_file(path)
     except AttributeError as error:  # a kind of number that NumPy has not
-        raise errors.CheckpointError(f"{path}: holds {error.name} numbers: save it in float16 or float32") from None
+        raise errors.CheckpointError(
+            f"{path}: holds {error.name} numbers: save it in dense float16 or float32"
+        ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise errors.CheckpointError(
             f"{path}: not a readable safetensors file, or cut short ({errors.first_line(error)})"
@@ -173,10 +175,8 @@ def arrays(value: Any, visited: Iterator[int] | None = None) -> Any:
     try:
         return value.numpy()
     except (TypeError, RuntimeError):  # 8 bit floating point, quantised, sparse, without a storage
-        raise errors.CheckpointError(
-            f"holds {str(value.dtype).removeprefix('torch.')} numbers, {str(value.layout).removeprefix('torch.')}: "
-            "save it in float16 or float32, not sparse"
-        ) from None
+        kind = str(value.dtype if value.layout == torch.strided else value.layout).removeprefix("torch.")
+        raise errors.CheckpointError(f"holds {kind} numbers: save it in dense float16 or float32") from None
 
 
 def dtype(name: str) -> np.dtype:
