@@ -251,7 +251,7 @@ def flavour(
     if kind != "huggingface" and settings.is_of_other_names(source):
         raise errors.CheckpointError(
             f"{source.name}: {settings.CONFIG} describes a model by transformers' names, and {source.path.name} has "
-            f"{FORMATS[kind]} names, so it is not followed: give the weights in a directory without it, or those that "
+            "OpenAI's names, so it is not followed: give the weights in a directory without it, or those that "
             "belong to it"
         )
     notes = []
