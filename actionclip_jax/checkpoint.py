@@ -23,6 +23,7 @@ from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
 VERSION = 2  # 1 had no digests
+PARTS = ("params", "config.json", "tokenizer", "provenance.json", "unused.safetensors")
 LARGEST_CONFIG = 2**24  # bytes of a config.json; a real one has some thousands
 
 
@@ -47,6 +48,13 @@ def is_model_directory(path: str | os.PathLike) -> bool:
     if not file.is_file() or file.stat().st_size > LARGEST_CONFIG:
         return False
     return f'"{FORMAT}"' in file.read_text(encoding="utf-8", errors="replace")
+
+
+def check_not_a_part(path: str | os.PathLike) -> None:
+    """Raises ModelDirectoryError for a part of a model directory that is given in its place."""
+    part = paths.expand_home(path)
+    if part.name in PARTS and part.exists() and is_model_directory(part.parent):
+        raise ModelDirectoryError(f"{path}: is a part of a model directory: did you mean {part.parent}?")
 
 
 def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:
@@ -74,6 +82,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
             "format": FORMAT,
             "version": VERSION,
             "model": config.to_dict(weights.model),
+            "model_digest": digest_json(config.to_dict(weights.model)),
             "digests": digests,
         }
         for name, content in (("provenance", without_places(weights.provenance)), ("config", described)):
@@ -129,6 +138,8 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file of a model directory."""
+    if not path.is_file():
+        raise ModelDirectoryError(f"{path.parent}: not a whole model directory: {path.name} is missing")
     try:
         return locate.read_json(path)
     except errors.CheckpointError as error:
@@ -145,6 +156,7 @@ def load(directory: str | os.PathLike) -> Weights:
     model, unused = load_config(path), path / "unused.safetensors"
     params = load_params(path / "params", action_clip.param_shapes(model))
     check_digests(path, params)
+    check_finite(path, params)
     return Weights(
         model,
         params,
@@ -178,11 +190,31 @@ def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> di
 
 def check_digests(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
     """Raises ModelDirectoryError if a parameter is not what was saved: Orbax restores a changed byte without a word."""
-    saved = read_json(directory / "config.json").get("digests")
-    saved = saved if isinstance(saved, dict) else {}
+    described = read_json(directory / "config.json")
+    told = described.get("model_digest")  # which older directories have not
+    if told is not None and told != digest_json(described["model"]):
+        raise ModelDirectoryError(f"{directory}: config.json describes another model than was written")
+    saved = described.get("digests")
+    if not saved or not isinstance(saved, dict):
+        raise ModelDirectoryError(f"{directory}: config.json has no digests of the weights: it is damaged")
     changed = [name for name, array in params.items() if digest({name: array}) != saved.get(name)]
     if changed:
         raise ModelDirectoryError(f"{directory}: changed since it was written: {', '.join(changed)}")
+
+
+def check_finite(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
+    """Raises ModelDirectoryError if a parameter holds NaN or infinity, of which a model makes believable answers."""
+    counts = {name: array.size - np.count_nonzero(np.isfinite(array)) for name, array in params.items()}
+    if wrong := [f"{name} ({count} of {params[name].size})" for name, count in counts.items() if count]:
+        raise ModelDirectoryError(
+            f"{directory}: holds numbers that are not finite: {', '.join(wrong)}. The training diverged: take a model "
+            "saved before it did"
+        )
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of what JSON says, whatever the order of names."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def digest(params: Mapping[str, np.ndarray | jax.Array], *parts: str) -> str:

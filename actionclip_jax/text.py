@@ -69,6 +69,17 @@ def has_tokenizer(directory: pathlib.Path) -> bool:
     return any((directory / name).is_file() for name in TOKENIZER_FILES)
 
 
+def another_class(directory: pathlib.Path | None) -> str | None:
+    """What kind of tokenizer a directory says it holds, if not CLIP's; many say none, or only their library."""
+    file = directory / "tokenizer_config.json" if directory else None
+    told = textfile.read_json(file) if file and file.is_file() else {}
+    name = str(told.get("tokenizer_class") or "CLIPTokenizer") if isinstance(told, dict) else ""
+    usual = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
+    if "CLIPTokenizer" in name or name in usual:
+        return None
+    return f"{name or 'tokenizer_config.json without names'}: another kind of tokenizer than CLIP's"
+
+
 def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer saved in a directory, or CLIP's own, for a text tower with that vocabulary.
 
@@ -86,7 +97,10 @@ def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transform
         )
         sample = tokenizer("a photo")["input_ids"]
     except Exception as error:  # the tokenizers library raises bare Exceptions
-        raise ValueError(f"{where}: the tokenizer is damaged ({error!r})") from None
+        kind = another_class(directory)
+        raise ValueError(f"{where}: {kind or 'the tokenizer is damaged'} ({error!r})") from None
+    if kind := another_class(directory):
+        raise ValueError(f"{where}: {kind}")
     added = {token: number for token, number in tokenizer.get_added_vocab().items() if number > sample[-1]}
     if added:  # a text's feature is read at its largest id
         named = ", ".join(f"{token!r} ({number})" for token, number in sorted(added.items()))

@@ -8,6 +8,7 @@ import zipfile
 import huggingface_hub
 import numpy as np
 import pytest
+import safetensors.torch
 import tiny
 import torch
 import torch_reference
@@ -237,3 +238,48 @@ def test_a_real_pytorch_file_is_still_read(tmp_path):
     for serialised in (True, False):
         torch.save({"weight": torch.ones(3)}, tmp_path / "x.pt", _use_new_zipfile_serialization=serialised)
         np.testing.assert_array_equal(files.read(tmp_path / "x.pt").tree["weight"], np.ones(3))
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_pytorch_files_under_another_name_say_how_to_name_them(new, tmp_path):
+    torch.save({"weight": torch.ones(3)}, tmp_path / "x.safetensors", _use_new_zipfile_serialization=new)
+    said = refusal(tmp_path / "x.safetensors")
+    assert said.endswith("is a PyTorch file by its content: give it the ending .pt")
+
+
+def test_numbers_of_8_bits_say_what_is_read(tmp_path):
+    state = {"weight": torch.zeros(4).to(torch.float8_e4m3fn)}
+    torch.save(state, tmp_path / "x.pt")
+    safetensors.torch.save_file(state, tmp_path / "x.safetensors")
+    for name in ("x.pt", "x.safetensors"):
+        assert "holds float8_e4m3fn numbers" in refusal(tmp_path / name)
+    torch.save({"weight": torch.eye(3).to_sparse()}, tmp_path / "x.pt")
+    assert "holds sparse_coo numbers" in refusal(tmp_path / "x.pt")
+
+
+def test_a_part_of_a_model_directory_names_the_directory(tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"format": checkpoint.FORMAT}))
+    for name in ("params", "config.json"):
+        with pytest.raises(checkpoint.ModelDirectoryError, match="a part of a model directory: did you mean"):
+            run.read_any(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}"])
+def test_a_model_directory_without_its_config_is_called_one(content, tmp_path):
+    for name in ("params", "tokenizer"):
+        (tmp_path / name).mkdir()
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    assert "a model directory whose config.json is missing or damaged" in refusal(tmp_path)
+
+
+def test_open_clips_spelling_of_the_hub_is_understood(hub):
+    assert run.read_any("hf-hub:openai/tiny-clip").model.image.depth == 2
+
+
+def test_a_tokenizer_of_another_kind_is_called_by_its_name(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}')
+    with pytest.raises(ValueError, match="BertTokenizerFast: another kind of tokenizer than CLIP's"):
+        text.load_tokenizer(tmp_path, 49408)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch_reference
 import transformers
 
 from actionclip_jax import checkpoint, cli, config
-from actionclip_jax.convert import errors, run, verify
+from actionclip_jax.convert import errors, files, formats, run, verify
 
 HALF = (0.5, 0.5, 0.5)
 VISION = {"layers": 2, "width": 128, "head_width": 64, "patch_size": 8, "image_size": 32}
@@ -177,6 +178,13 @@ def test_hugging_faces_constants_are_kept_and_proven(nested, hugging, tmp_path):
         source = hugging(pictures)
     model = save_and_verify(source, tmp_path / "model")
     assert (model.image.mean, model.image.std) == (HALF, (0.5, 0.25, 0.5))
+
+
+def test_constants_that_another_formats_file_alone_says_are_proven_too(hugging, tmp_path):
+    source = hugging()
+    told = {"model_cfg": {}, "preprocess_cfg": {"mean": HALF, "std": 0.5}}
+    (source / "open_clip_config.json").write_text(json.dumps(told))
+    assert save_and_verify(source, tmp_path / "model").image.mean == HALF
 
 
 def test_pixels_that_are_not_normalised_are_kept_so(hugging, tmp_path):
@@ -383,3 +391,22 @@ def test_the_command_names_the_setting_and_writes_nothing(open_clip, tmp_path, c
     assert cli.main(["convert", str(open_clip({"pool_type": "avg"})), str(tmp_path / "model")]) == 2
     assert "vision_cfg.pool_type is 'avg': only 'tok' is supported" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+def test_settings_of_another_model_are_seen_behind_compiled_towers(hugging):
+    source = hugging(model_type="siglip")
+    state = safetensors.torch.load_file(source / "model.safetensors")
+    (source / "model.safetensors").unlink()
+    compiled = {name.replace("vision_model.", "vision_model._orig_mod."): tensor for name, tensor in state.items()}
+    safetensors.torch.save_file(compiled, source / "model.safetensors")
+    assert "model_type 'siglip'" in refusal(source)
+
+
+@pytest.mark.parametrize(("scalars", "heads"), [({}, 16), ({"input_resolution": torch.tensor(32)}, 20)])
+def test_heads_of_a_wide_tower_are_those_of_its_formats_own_loader(scalars, heads):
+    model = tiny.model_config(image=config.ImageConfig(size=32, patch=8, width=1280, depth=1, heads=20))
+    state = torch_reference.openai_state(model) | scalars
+    source = files.Source("clip.pt", pathlib.Path("clip.pt"), files.arrays(state))
+    assert formats.recognise(source, "quick_gelu").model.image.heads == heads
+    source.tree = files.arrays({"model_state_dict": state, "fusion_model_state_dict": {}})
+    assert formats.recognise(source).model.image.heads == 20  # ActionCLIP builds width // 64 whatever the file says

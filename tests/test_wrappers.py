@@ -1,6 +1,7 @@
 """Names that training frameworks changed: the model in them is found, and nothing else is taken for it."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,12 @@ WRAPPED = {
     "FSDP": lambda state: {
         name.replace("layers.", "layers._checkpoint_wrapped_module.", 1): tensor
         for name, tensor in named(state, "_fsdp_wrapped_module.").items()
+    },
+    "towers compiled each for itself": lambda state: {
+        re.sub(r"^(visual|vision_model|text_model)\.", r"\1._orig_mod.", name): tensor for name, tensor in state.items()
+    },
+    "blocks compiled each for itself": lambda state: {
+        re.sub(r"((resblocks|layers)\.\d+\.)", r"\1_orig_mod.", name): tensor for name, tensor in state.items()
     },
     "stochastic weight averaging": lambda state: named(state, "module.") | {"n_averaged": torch.tensor(9)},
     "moments by name": lambda state: {"model": state, "optimizer": {"exp_avg": state, "exp_avg_sq": state}},
@@ -148,6 +155,38 @@ def test_a_tensor_inside_and_outside_of_the_model_is_an_error(plain):
         recognise(twice)
 
 
+def test_single_values_outside_of_the_models_section_are_left_out_and_named(plain):
+    figures = {"val_acc": torch.tensor(0.9), "lr": torch.tensor([1e-4]), "metrics": {"f1": torch.tensor(0.5)}}
+    found = recognise({"model": plain["openai"], "best_fitness": torch.tensor(0.1), **figures})
+    assert_same(found, plain["openai"])
+    assert found.left_out == ["best_fitness", "lr", "metrics/f1", "val_acc"]
+    inside = recognise({"model": plain["openai"] | {"scale": torch.tensor(2.0)}})
+    assert "scale" in inside.tensors  # which to_params refuses: it may well be a weight
+
+
+def test_averaged_weights_in_a_list_are_said_to_be_left_out(plain):
+    found = recognise({"model": plain["openai"], "ema": {"shadow_params": list(plain["openai"].values())}})
+    assert_same(found, plain["openai"])
+    assert found.left_out == ["ema/shadow_params"]
+
+
+def test_weights_of_lora_say_what_to_do_first(plain):
+    low = "vision_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
+    for state in ({low: torch.zeros(4, 128)}, plain["huggingface"] | {low: torch.zeros(4, 128)}):
+        with pytest.raises(errors.CheckpointError, match=r"weights of LoRA.*merge them into the model first"):
+            recognise(named(state, "base_model.model."))
+
+
+def test_a_resnet_is_called_one(plain):
+    with pytest.raises(errors.CheckpointError, match="a CLIP with a ResNet: only vision transformers are read"):
+        recognise(plain["openai"] | {"visual.attnpool.positional_embedding": torch.zeros(50, 128)})
+
+
+def test_a_model_by_both_kinds_of_names_is_refused(plain):
+    with pytest.raises(errors.CheckpointError, match="by OpenAI's names and by transformers'"):
+        recognise(plain["openai"] | plain["huggingface"])
+
+
 @pytest.mark.parametrize("head", ["meanP", "Conv_1D", "Transf"])
 @pytest.mark.parametrize("wrap", [lambda tree: tree, lambda tree: {"checkpoint": tree}])
 def test_actionclips_own_wrappers_are_taken_off(wrap, head):
@@ -167,6 +206,29 @@ def test_pixels_that_the_mmaction2_port_prepares_otherwise_are_refused():
     tree["state_dict"]["data_preprocessor.mean"] = torch.full((1, 3, 1, 1), 127.5)
     with pytest.raises(errors.CheckpointError, match=r"data_preprocessor\.mean is \[127\.5, 127\.5, 127\.5\]"):
         recognise(tree, None)
+
+
+CAUSAL = torch.full((77, 77), float("-inf")).triu(1)
+CONTRADICTIONS = {
+    "attn_mask": (CAUSAL, torch.zeros(77, 77), "attn_mask is not the causal mask of 77 tokens"),
+    "transformer.attn_mask": (CAUSAL < 0, CAUSAL >= 0, "transformer.attn_mask is not the causal mask"),
+    "input_resolution": (torch.tensor(32), torch.tensor(336), "input_resolution is 336, the weights have 32"),
+    "context_length": (torch.tensor([77]), torch.tensor(64), "context_length is 64, the weights have 77"),
+    "vocab_size": (torch.tensor(49408), torch.tensor(3), "vocab_size is 3, the weights have 49408"),
+    "position_ids": (
+        torch.arange(77)[None],
+        torch.arange(76, -1, -1)[None],
+        r"position_ids is \[76, 75, 74, 73, \.\.\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_tensors_that_no_computation_uses_may_not_contradict_the_weights(name, plain):
+    right, wrong, message = CONTRADICTIONS[name]
+    assert recognise(plain["openai"] | {name: right}).unused.keys() == {name}
+    with pytest.raises(errors.CheckpointError, match=message):
+        recognise(plain["openai"] | {name: wrong})
 
 
 def test_an_attribute_named_clip_alone_is_not_the_mmaction2_port(plain):

@@ -48,11 +48,30 @@ TRANSPORT_STREAM = 188  # bytes of a packet, each of which begins with G
 
 def check(path: pathlib.Path) -> None:
     """Raises CheckpointError for a file that is certainly something else than tensors, saying what it is."""
+    if kind := kind_by_another_name(path):
+        raise errors.CheckpointError(f"{path}: is a {kind[0]} file by its content: give it the ending {kind[1]}")
     if what := what_else(path):
         raise errors.CheckpointError(
             f"{path}: is {what}, not a checkpoint. Expected a model directory, a hub name, or a file of PyTorch "
             "(.pt, .pth, .bin, .ckpt) or safetensors"
         )
+
+
+def kind_by_another_name(path: pathlib.Path) -> tuple[str, str] | None:
+    """What a checkpoint is that has the ending of another kind, and its own ending."""
+    if is_safetensors(path):
+        return None if path.suffix == ".safetensors" else ("safetensors", ".safetensors")
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    is_torch = pickled or (zipfile.is_zipfile(path) and other_archive(path) is None)
+    return ("PyTorch", ".pt") if is_torch and path.suffix == ".safetensors" else None
+
+
+def is_safetensors(path: pathlib.Path) -> bool:
+    """Whether a file begins like a safetensors file: the length of a JSON object, and the object."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 
 
 def what_else(path: pathlib.Path) -> str | None:
@@ -63,9 +82,8 @@ def what_else(path: pathlib.Path) -> str | None:
         return "an empty file"
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS (`git lfs pull` fetches the file itself)"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        is_named = path.suffix == ".safetensors"
-        return None if is_named else "a safetensors file by its content: give it the ending .safetensors"
+    if is_safetensors(path):
+        return None
     if zipfile.is_zipfile(path):
         return other_archive(path)
     if head.startswith(b"\x80"):  # a pickle

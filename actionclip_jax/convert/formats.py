@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, wrappers
-
-# tensors that belong to a format but to no computation: kept, so that a round trip gives them back
-UNUSED = re.compile(
-    r".*(input_resolution|context_length|vocab_size|position_ids|attn_mask|num_batches_tracked)"
-    r"|.*frame_position_embeddings\.weight"  # the source makes one for every head, and reads it in Transf alone
-    r"|state_dict/data_preprocessor\..*"
-)
+from actionclip_jax.convert import errors, files, locate, mapping, pixels, settings, unused, wrappers
 
 
 @dataclasses.dataclass
@@ -65,15 +58,15 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
     Raises:
         CheckpointError: no CLIP, the activation cannot be known, or a setting beside the weights that is not followed.
     """
-    flat = dict(files.flatten(source.tree))
-    hugging = any(wrappers.ANCHORS[1] in name for name in flat)
-    settings.check_kind(source, hugging)
+    flat = wrappers.without_transparent(source.name, dict(files.flatten(source.tree)))
+    settings.check_kind(source, any(wrappers.ANCHORS[1] in name for name in flat))
     unwrapped = wrappers.unwrap(source.name, flat)
+    hugging = unwrapped.anchor == wrappers.ANCHORS[1]
     kind = "huggingface" if hugging else openai_kind(source, unwrapped, activation)
     prefix, head_prefix = PLACES[kind]
     tensors = own_names(source, kind, unwrapped)
     names = HUGGINGFACE_NAMES if hugging else OPENAI_NAMES
-    model = towers_from_shapes(source.name, {role: prefix + name for role, name in names.items()}, tensors)
+    model = towers_from_shapes(source.name, kind, {role: prefix + name for role, name in names.items()}, tensors)
     told, notes = flavour(source, kind, activation, model)
     model = dataclasses.replace(model, **told)
     for tower in (model.image, model.text):
@@ -92,23 +85,17 @@ def recognise(source: files.Source, activation: str | None = None, frames: int |
         raise errors.CheckpointError(
             f"{source.name}: the model's names begin with {unwrapped.prefix!r}, but not {', '.join(strays[:5])}"
         )
-    check_preprocessor(source.name, tensors)
-    unused = {name: tensors.pop(name) for name in list(tensors) if name not in used and UNUSED.fullmatch(name)}
+    aside = {name: tensors.pop(name) for name in list(tensors) if name not in used and unused.NAMES.fullmatch(name)}
+    unused.check(source.name, model, aside)
+    left_out = sorted({*unwrapped.left_out, *files.tensor_lists(source.tree)})
     if source.passed_over:
         beside = ", ".join(source.passed_over)
         notes.append(f"{beside} beside it is not read: it belongs to weights named {' or '.join(locate.WEIGHT_FILES)}")
+    if source.other_weights:
+        notes.append(f"reads {source.path.name}; {', '.join(source.other_weights)} beside it is not read")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
-    return Recognised(kind, config.checked(model), rows, tensors, unused, unwrapped.left_out, notes + said)
-
-
-def check_preprocessor(where: str, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raises CheckpointError where MMEngine's constants of pixels, of 0..255, are not CLIP's."""
-    for name, usual in (("mean", config.CLIP_MEAN), ("std", config.CLIP_STD)):
-        told = tensors.get(f"state_dict/data_preprocessor.{name}", 255 * np.array(usual)).ravel()
-        if told.shape != (3,) or not np.allclose(told, 255 * np.array(usual), atol=0.1):
-            known = f"only CLIP's is supported, 255 times {usual}"
-            raise errors.CheckpointError(f"{where}: data_preprocessor.{name} is {told.tolist()}: {known}")
+    return Recognised(kind, config.checked(model), rows, tensors, aside, left_out, notes + said)
 
 
 # what stands before the towers' names and the head's in a format; whatever else does is taken off
@@ -203,17 +190,23 @@ def heads_of_64(width: int) -> int:
     return 0 if width % 64 else width // 64
 
 
-# open_clip's ViT-H-14, g-14 and bigG-14; all other published towers have heads of 64 channels
+# open_clip's ViT-H-14, g-14 and bigG-14, also in transformers' format; all other published towers have heads of 64
+# channels, and the loaders of OpenAI's names know no others
 HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 
 
-def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ModelConfig:
+def towers_from_shapes(
+    where: str, kind: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]
+) -> config.ModelConfig:
     """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
+    if any("visual.attnpool." in name or "visual.layer1." in name for name in tensors):
+        raise errors.CheckpointError(f"{where}: a CLIP with a ResNet: only vision transformers are read")
     wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
     if missing := [name for name in wanted if name not in tensors]:
         raise errors.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
     ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
     check_ranks(where, tensors, {names[role]: rank for role, rank in ranks.items()})
+    others = kind in ("open_clip", "huggingface")
     width, _, patch, _ = tensors[names["patch"]].shape
     grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
     vocabulary, text_width = tensors[names["token"]].shape
@@ -226,7 +219,7 @@ def towers_from_shapes(where: str, names: dict[str, str], tensors: Mapping[str, 
             patch=patch,
             width=width,
             depth=count_layers(tensors, names["image_block"]),
-            heads=HEADS_OF_WIDTH.get(width, heads_of_64(width)),
+            heads=HEADS_OF_WIDTH[width] if others and width in HEADS_OF_WIDTH else heads_of_64(width),
         ),
         text=config.TextConfig(
             vocabulary=vocabulary,
@@ -255,6 +248,12 @@ def flavour(
         Fields of the model, and what has to be said of them.
     """
     told: dict[str, Any] = {"activation": source.activation}
+    if kind != "huggingface" and settings.is_of_other_names(source):
+        raise errors.CheckpointError(
+            f"{source.name}: {settings.CONFIG} describes a model by transformers' names, and {source.path.name} has "
+            "OpenAI's names, so it is not followed: give the weights in a directory without it, or those that "
+            "belong to it"
+        )
     notes = []
     if kind == "huggingface" and settings.CONFIG in source.side:
         told = settings.told_by_huggingface(source, model)

@@ -11,6 +11,7 @@ from actionclip_jax import paths, text, textfile
 from actionclip_jax.convert import errors
 
 HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that name
+OPEN_CLIP_HUB = "hf-hub:"  # open_clip's spelling of the same
 HUB_SECONDS = 3  # to wait for a connection to the hub at first; downloads are more patient, and tried again
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 # the file that holds the weights in a directory, best first
@@ -24,7 +25,8 @@ WEIGHT_FILES = (
     "open_clip_pytorch_model.bin",
 )
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
-SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, "merges.txt", "tokenizer_config.json")
+TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json")  # which are no tokenizer alone
+SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, *TOKENIZER_PARTS)
 # OpenAI's names, without what people spell differently, and theirs on the hub
 OPENAI_NAMES = {
     "vitb32": "openai/clip-vit-base-patch32",
@@ -46,8 +48,8 @@ def locate(name: str) -> pathlib.Path:
         raise errors.CheckpointError(
             "the name of the model is empty: expected a model directory, a checkpoint or a hub name owner/name"
         )
-    if name.startswith(HUB):
-        return download(name.removeprefix(HUB))
+    if name.startswith((HUB, OPEN_CLIP_HUB)):
+        return download(name.partition(":")[2])
     if "://" in name:
         raise errors.CheckpointError(
             f"{name}: is an address: only local files, directories and hub names owner/name are read; download it first"
@@ -77,6 +79,11 @@ def in_directory(path: pathlib.Path) -> pathlib.Path:
     for candidate in WEIGHT_FILES:
         if (path / candidate).is_file():
             return path / candidate
+    if (path / "params").is_dir() and (path / "tokenizer").is_dir():
+        raise errors.CheckpointError(
+            f"{path}: a model directory whose config.json is missing or damaged: take a whole copy of it, or convert "
+            "or train it again"
+        )
     entries = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     held = f"{len(entries)} entries such as {', '.join(entries[:3])}" if entries else "nothing"
     if (path / "model" / "config.json").is_file():
@@ -125,6 +132,11 @@ def fetched(repository: str, name: str) -> pathlib.Path | None:
         return pathlib.Path(huggingface_hub.hf_hub_download(repository, name, local_files_only=True))
     except (hub.LocalEntryNotFoundError, hub.HFValidationError):
         return None
+
+
+def may_hold_weights(path: pathlib.Path) -> bool:
+    """Whether something in a directory has the name of a weight file, or of an index of several."""
+    return path.is_file() and (path.name in WEIGHT_FILES or path.suffix in (*TORCH_SUFFIXES, ".safetensors"))
 
 
 def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:

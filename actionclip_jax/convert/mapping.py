@@ -209,7 +209,7 @@ def to_params(
     """Tensors by name -> float32 parameters by path. Tensors are dropped as they are used, so memory stays at one copy.
 
     Raises:
-        CheckpointError: tensors missing, left over or misshapen, or parameters nothing fills; all of them are listed.
+        CheckpointError: tensors missing, left over, misshapen or not finite, or parameters nothing fills; all listed.
     """
     wanted, given = sum(map(math.prod, shapes.values())), sum(tensor.size for tensor in tensors.values())
     if wanted > 2 * given:  # empty tensors, say, whose shapes promise layers of any width: nothing to allocate for
@@ -224,19 +224,31 @@ def to_params(
                 continue
             parts = [tensors.pop(name) for name in names]
             # what to_torch makes of the parameter is the only shape to accept: reshapes would hide others
-            for name, part, wanted in zip(names, parts, row.layout.to_torch(param[index]), strict=True):
-                if part.shape != wanted.shape:
-                    found.append(f"{name!r} has shape {part.shape}, expected {wanted.shape}")
-                    break
-                if part.dtype.kind in "biu":
-                    found.append(f"{name!r} holds {part.dtype} numbers, expected floating point")
-                    break
+            shapes_wanted = [part.shape for part in row.layout.to_torch(param[index])]
+            if wrong := list(filter(None, map(tensor_problem, names, parts, shapes_wanted))):
+                found += wrong
             else:
                 param[index] = row.layout.to_ours(*parts)
     found += [f"{name!r} is not a part of this model" for name in sorted(tensors)]
     if found:
         raise errors.CheckpointError("\n  ".join(["the checkpoint does not fit the model:", *found]))
     return params
+
+
+def tensor_problem(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> str | None:
+    """Why a tensor cannot be taken for floating point numbers of that shape; None if it can."""
+    if tensor.shape != shape:
+        return f"{name!r} has shape {tensor.shape}, expected {shape}"
+    if tensor.dtype.kind in "biuc":
+        return f"{name!r} holds {tensor.dtype} numbers, expected real floating point"
+    with np.errstate(over="ignore"):  # float64 beyond float32 counts as infinite
+        wrong = tensor.size - np.count_nonzero(np.isfinite(tensor.astype(np.float32, copy=False)))
+    if wrong:
+        return (
+            f"{name!r} holds numbers that are not finite ({wrong} of {tensor.size}): the training diverged, or the "
+            "file is damaged"
+        )
+    return None
 
 
 def to_tensors(rows: list[Row], params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

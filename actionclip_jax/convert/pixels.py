@@ -47,8 +47,7 @@ def read(source: files.Source, kind: str, size: int) -> tuple[dict[str, Any], li
     Raises:
         CheckpointError: pixels are to be prepared in a way that is not this project's; every such setting is named.
     """
-    told = [told_by_open_clip(source, size), told_by_huggingface(source, size)]
-    told = [part for part in (reversed(told) if kind == "huggingface" else told) if part]
+    told = told_by_files(source, kind, size)
     if not told:
         said = "no file beside the weights says how pixels are normalised: taken as OpenAI's CLIP does"
         return {}, [said] if kind in ("huggingface", "open_clip") else []
@@ -61,6 +60,12 @@ def read(source: files.Source, kind: str, size: int) -> tuple[dict[str, Any], li
     if (told[0].mean, told[0].std) != (config.CLIP_MEAN, config.CLIP_STD):
         said.append(f"pixels have mean {told[0].mean} and deviation {told[0].std} taken out")
     return {"mean": told[0].mean, "std": told[0].std}, said
+
+
+def told_by_files(source: files.Source, kind: str, size: int) -> list[Told]:
+    """What each file says, the one that is followed first: that of the format."""
+    told = [told_by_open_clip(source, size), told_by_huggingface(source, size)]
+    return [part for part in (reversed(told) if kind == "huggingface" else told) if part]
 
 
 def told_by_open_clip(source: files.Source, size: int) -> Told | None:

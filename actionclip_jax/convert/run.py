@@ -48,6 +48,7 @@ def read_any(
         if frames is not None:
             weights.model = config.checked(dataclasses.replace(weights.model, frames=frames))
     else:
+        checkpoint.check_not_a_part(name)
         weights = import_weights(files.read(name), activation, frames, say)
     return resize_image(weights, image_size) if image_size else weights
 
@@ -67,6 +68,7 @@ def import_weights(
     dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
     provenance = {
         "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
+        "file": source.path.name,
         "sha256": source.sha256(),
         "format": found.format,
         "dtypes": dtypes,
@@ -76,6 +78,12 @@ def import_weights(
     params = mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors)
     beside = source.path.parent if source.path.name in locate.WEIGHT_FILES else None
     own = beside if beside and text.has_tokenizer(beside) else None
+    rest = [file for file in locate.TOKENIZER_PARTS if beside and (beside / file).is_file()]
+    if rest and not own:
+        say(
+            f"note: {', '.join(rest)} beside it is not read without {' or '.join(text.TOKENIZER_FILES)}: CLIP's own "
+            "tokenizer is taken"
+        )
     tokenizer = text.load_tokenizer(own, found.model.text.vocabulary)
     return checkpoint.Weights(found.model, params, tokenizer, provenance, found.unused)
 

@@ -77,6 +77,12 @@ def check_kind(source: files.Source, hugging: bool) -> None:
         refuse(source, OPEN_CLIP, found)
 
 
+def is_of_other_names(source: files.Source) -> bool:
+    """Whether transformers' `config.json` stands beside weights in OpenAI's names as if it were theirs."""
+    is_theirs = "model_type" in source.side.get(CONFIG, {}) and OPEN_CLIP not in source.side
+    return is_theirs and not source.path.name.startswith("open_clip_")  # which share a directory with transformers'
+
+
 VISION_SIZES = ("layers", "width", "patch_size", "image_size")
 TEXT_SIZES = ("layers", "width", "context_length", "vocab_size")
 

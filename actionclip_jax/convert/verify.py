@@ -126,11 +126,12 @@ def image_processor(source: files.Source, recognised: formats.Recognised) -> Any
     """
     size = recognised.model.image.size
     short = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    told = source.side.get(settings.OPEN_CLIP, {}).get("preprocess_cfg")
-    if told is not None and recognised.format != "huggingface":
+    followed = [told.file for told in pixel_settings.told_by_files(source, recognised.format, size)][:1]
+    if followed == [settings.OPEN_CLIP]:
+        told = source.side[settings.OPEN_CLIP]["preprocess_cfg"]
         names = {"image_mean": told.get("mean"), "image_std": told.get("std")}
         return run.pil_processor()(**short, **{name: value for name, value in names.items() if value is not None})
-    if source.side.keys() & {pixel_settings.PREPROCESSOR, pixel_settings.PROCESSOR}:
+    if followed:
         return run.pil_processor().from_pretrained(source.path.parent, local_files_only=True, size=short["size"])
     return run.pil_processor()(**short)
 

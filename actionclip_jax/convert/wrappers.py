@@ -11,6 +11,7 @@ from actionclip_jax.convert import errors
 ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight")  # OpenAI's name, transformers'
 # in the midst of names: torch.compile's, FSDP's, activation checkpointing's and Accelerate's
 TRANSPARENT = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
+LORA = re.compile(r"\blora_|\.base_layer\.")
 # dictionaries and single values that are not the model
 NOT_THE_MODEL = re.compile(
     r"(\w*optimizer|lr_scheduler|scheduler|param_scheduler|\w*scaler|amp|message_hub|meta|loss|exp_avg|momentum)\w*"
@@ -26,19 +27,24 @@ class Unwrapped:
 
     tensors: dict[str, np.ndarray]
     prefix: str  # the names of the model's towers begin with it
+    anchor: str  # which of ANCHORS stands behind it
     left_out: list[str]  # parts of the file that are not the model
 
 
 def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
-    """Finds the model among a file's tensors, whose names join nested dictionaries by `/`.
+    """Finds the model among a file's tensors, whose names join nested dictionaries by `/`, without transparent parts.
 
     Where the file also holds an averaged copy of the model, the copy is left out.
 
     Raises:
         CheckpointError: no CLIP with a vision transformer, or several.
     """
-    tensors = without_transparent(where, tensors)
     other = {name: part for name in tensors if (part := find_part(NOT_THE_MODEL, name, "/"))}
+    if lora := next((name for name in tensors if name not in other and LORA.search(name)), None):
+        raise errors.CheckpointError(
+            f"{where}: holds weights of LoRA ({lora}): merge them into the model first (peft: merge_and_unload), and "
+            "save that"
+        )
     prefixes = find_prefixes([name for name in tensors if name not in other])
     candidates = [prefix for prefix in prefixes if not find_part(AVERAGED, prefix, "./")] or prefixes
     if not candidates:
@@ -53,10 +59,22 @@ def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
             "meant in a file of its own"
         )
     prefix = candidates[0]
+    section = prefix[: prefix.rfind("/") + 1]
+    figures = {name for name, tensor in tensors.items() if is_a_figure(name, tensor, section)}
+    other |= {name: name for name in figures - other.keys()}
     copies = {name: find_part(AVERAGED, name.removeprefix(prefix), "./") for name in tensors.keys() - other.keys()}
     other |= {name: part for name, part in copies.items() if part}
     kept = {name: tensor for name, tensor in tensors.items() if name not in other}
-    return Unwrapped(kept, prefix, sorted(set(other.values())))
+    anchors = [anchor for anchor in ANCHORS if prefix + anchor in kept]
+    if len(anchors) > 1:
+        raise errors.CheckpointError(f"{where}: holds a model by OpenAI's names and by transformers': save one of them")
+    return Unwrapped(kept, prefix, anchors[0], sorted(set(other.values())))
+
+
+def is_a_figure(name: str, tensor: np.ndarray, section: str) -> bool:
+    """Whether a single value stands outside of the model's section: a score or a learning rate, and no weight."""
+    of_the_model = name.startswith(section) or "fusion_model_state_dict/" in name or name.endswith("logit_scale")
+    return tensor.size == 1 and not of_the_model
 
 
 def without_transparent(where: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
