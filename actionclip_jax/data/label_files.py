@@ -16,17 +16,8 @@ NAME = ("name", "label", "class", "class_name", "label_name", "category", "actio
 NAME += ("names", "labels", "classes", "categories", "actions")
 ID = ("id", "index", "idx", "number", "class_id", "label_id", "class_index", "label_index", "class_idx", "label_idx")
 TEXT = ("text",)
-PATH = (
-    "path",
-    "video",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "video_path",
-    "youtube_id",
-)  # of lists
+PATH = ("path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_path", "clip")
+OF_CLIPS = (*PATH, "youtube_id")  # headings that only a list of clips has
 # a number, perhaps in brackets, before a name (Charades numbers c000, c001 ...), and behind it
 NUMBERED = re.compile(r"[(\[#]?c?(\d{1,9})[)\]]?(?:\s*(?:->|=>?|[,;:.)|_\-])\s*|\s+)(\S.*)")
 NUMBERED_BEHIND = re.compile(r"(.*?\S)(?:\s*(?:[,;:|]|->|=>?)\s*|\s+)(\d{1,9})")
@@ -163,7 +154,7 @@ def _read_table(path: pathlib.Path) -> _Columns:
     header = [textfile.normalise_heading(cell) for cell in rows[0][1]]
     if wrong := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(header)]:
         raise ValueError(f"{path}: the first row has {len(header)} cells, but {'; '.join(wrong[:5])}")
-    if any(cell in PATH for cell in header):
+    if any(cell in OF_CLIPS for cell in header):
         raise ValueError(f"{path}: is a list of clips by its headings, {', '.join(rows[0][1])}; expected {KNOWN}")
     headed = any(cell in (*NAME, *ID, *TEXT) for cell in header)
     if len(header) == 1 and not headed:
@@ -217,7 +208,7 @@ def _read_lines(path: pathlib.Path) -> _Columns:
     if not raw:
         return _Columns([])
     headings = [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", raw[0])]
-    if len(headings) > 1 and any(heading in (*NAME, *PATH) for heading in headings):
+    if len(headings) > 1 and any(heading in (*NAME, *OF_CLIPS) for heading in headings):
         return _read_table(path)
     words = [textfile.normalise_heading(word) for word in raw[0].split()]
     if headings[0] in NAME or (len(words) == 2 and words[0] in ID and words[1] in NAME):

@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection, Sequence
 
 from actionclip_jax import textfile
+from actionclip_jax.data import label_files
 from actionclip_jax.data.sources import problems
 
 HEADINGS = {  # of each field, spelt as `textfile.normalise_heading` does
-    "path": ("path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_path", "clip"),
+    "path": label_files.PATH,
     "label": ("label", "class", "name", "action", "category", "class_name", "label_name", "class_id", "label_id"),
     "start": ("start", "begin", "from", "t_start", "onset"),
     "end": ("end", "stop", "finish", "to", "t_end", "until"),
