@@ -23,7 +23,7 @@ import torch
 import torch_video
 
 from actionclip_jax import config
-from actionclip_jax.convert import formats, verify
+from actionclip_jax.checkpoints import formats, verify
 
 TORCH = ("torch", "torch.compile")
 LAYERS = ("scan", "unroll")  # auto is one of the two, as it is of attention

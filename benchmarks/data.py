@@ -34,19 +34,12 @@ import torch_loader
 from matplotlib import cbook
 from PIL import Image
 
-from actionclip_jax import config, flops
-from actionclip_jax.data import (
-    encode,
-    find,
-    pipeline,
-    prepare,
-    readers,
-    records,
-    samples,
-    sampling,
-    table,
-    video_index,
-)
+from actionclip_jax import config
+from actionclip_jax.data import pipeline, readers, samples, sampling, table
+from actionclip_jax.data.records import encode, writer
+from actionclip_jax.data.records import reader as records_reader
+from actionclip_jax.data.video import find, frame_index
+from actionclip_jax.models import flops
 
 BATCH, WORKERS = 8, 2
 WARM_BATCHES = 6  # more than both sides hold ready
@@ -142,9 +135,9 @@ def make_storages(folder: pathlib.Path, videos: dict[str, table.ClipTable]) -> l
         ("video records", "video", torch_loader.decode_packets),
     ):
         settings = config.RecordConfig(storage=kind)
-        outcome = prepare.prepare(clips, folder / kind, settings, processes=WORKERS)
+        outcome = writer.prepare(clips, folder / kind, settings, processes=WORKERS)
         assert not outcome.bad, f"{outcome.bad} videos do not decode: {folder / kind / 'bad_clips.jsonl'}"
-        stored, size = records.open_records(folder / kind), outcome.bytes / outcome.clips
+        stored, size = records_reader.open_records(folder / kind), outcome.bytes / outcome.clips
         read = size * min(1, config.SampleConfig.frames * encode.GROUPS[kind] / stored.frame_counts.mean())
         storages.append(Storage(name, stored, size, read, {"torch": torch_loader.Records(stored, decode)}))
     jpeg = storages[-2]
@@ -183,7 +176,7 @@ class Floor:
         self.groups = {}
         for path in self.opened:
             with av.open(path) as container:
-                index = video_index.read_index(container, container.streams.video[0])
+                index = frame_index.read_index(container, container.streams.video[0])
             self.groups[path] = index.groups.tolist() if index.exact else [0, index.packets]
 
     def decode(self, count: int, *, rgb: bool = False, files: bool = False, sequential: bool = False) -> None:

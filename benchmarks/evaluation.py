@@ -24,8 +24,11 @@ import torch
 import torch_video
 from PIL import Image
 
-from actionclip_jax import checkpoint, config, evaluate, features, sharding, text
-from actionclip_jax.data import sampling, sources, table, views
+from actionclip_jax import config, sharding, text
+from actionclip_jax.checkpoints import model_directory
+from actionclip_jax.data import sampling, sources, table
+from actionclip_jax.data.video import views
+from actionclip_jax.evaluation import evaluate, features
 
 
 def read_with_pil(path: str, frames: int, size: int) -> np.ndarray:
@@ -123,7 +126,7 @@ def measure_swap(
     Without reading the model and drawing the pictures, which both need: what is measured is what differs.
     """
     with tempfile.TemporaryDirectory() as directory:
-        weights = checkpoint.Weights(model, params, text.default_tokenizer(), {}, {})
+        weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
         loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
         compute = config.ComputeConfig(dtype=options.dtype)
         settings = evaluate.Settings(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)

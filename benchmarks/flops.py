@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import rich.console
 import rich.table
 
-from actionclip_jax import config, flops
-from actionclip_jax.models import action_clip
+from actionclip_jax import config
+from actionclip_jax.models import action_clip, flops
 
 
 def counted_by_xla(model: config.ModelConfig, frames: int) -> float:

@@ -19,9 +19,9 @@ import torch
 import torch_video
 from flax import nnx
 
-from actionclip_jax import compiler, config, flops
-from actionclip_jax.convert import formats
-from actionclip_jax.models import action_clip
+from actionclip_jax import config, xla
+from actionclip_jax.checkpoints import formats
+from actionclip_jax.models import action_clip, flops
 
 LIMITS = {"float32": 1e-3}  # of the features' difference, relative to the largest
 
@@ -41,12 +41,12 @@ def jax_peer(
     graph, state = nnx.split(action_clip.from_params(model, compute, params))
     encode = jax.jit(
         lambda state, frames: nnx.merge(graph, state).encode_video(frames),
-        compiler_options=compiler.options(compute.dtype),
+        compiler_options=xla.options(compute.dtype),
     )
     arguments = (state, jnp.asarray(frames))
     compiled = encode.lower(*arguments).compile()
     call = rivals.waiting(functools.partial(compiled, *arguments), jax.block_until_ready)
-    return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(compiled).values()) or None)
+    return cases.Peer(call, np.asarray(call()), sum(xla.memory_by_kind(compiled).values()) or None)
 
 
 def make_peers(case: cases.Case, weights: cases.Weights) -> cases.Sides:

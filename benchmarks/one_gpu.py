@@ -63,7 +63,9 @@ def parts_on_gpu() -> list[Part]:
     return [
         benchmark("train_step", "train", 240, "--dtypes", "bfloat16", *ways, "--remat", "none", "projections"),
         benchmark("inference", "inference", 90, "--dtypes", "bfloat16", *ways),
-        tests("tests_on_gpu", 60, 4, "tests/test_models.py", "tests/test_convert.py", platform="cuda"),
+        tests(
+            "tests_on_gpu", 60, 4, "tests/models/test_models.py", "tests/checkpoints/test_convert.py", platform="cuda"
+        ),
         tests("tests_on_cpu", 150, workers, platform="cpu"),  # with eight virtual devices
         benchmark("inference", "inference_sizes", 120, *others, *short),
         benchmark("train_step", "train_sizes", 240, *others, *short),
@@ -79,8 +81,10 @@ def parts_on_cpu() -> list[Part]:
     return [
         benchmark("train_step", "train", 220, *tiny, "--frames", "2", *ways),
         benchmark("inference", "inference", 120, *tiny, "--frames", "2", *ways),
-        tests("tests_on_gpu", 90, 0, "tests/test_models.py", "-k", "cudnn or shape", platform="cpu"),
-        tests("tests_on_cpu", 60, 2, "tests/test_metrics.py", "tests/test_digests.py", platform="cpu"),
+        tests("tests_on_gpu", 90, 0, "tests/models/test_models.py", "-k", "cudnn or shape", platform="cpu"),
+        tests(
+            "tests_on_cpu", 60, 2, "tests/evaluation/test_metrics.py", "tests/training/test_digests.py", platform="cpu"
+        ),
         benchmark("inference", "inference_frames", 120, *tiny, "--frames", "2", "4", "--peers", "torch"),
     ]
 

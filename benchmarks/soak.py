@@ -23,7 +23,10 @@ import rich.console
 import rich.table
 
 from actionclip_jax import config
-from actionclip_jax.data import pictures, pipeline, prepare, readers, records, samples, synthetic, table, video
+from actionclip_jax.data import pipeline, readers, samples, table, video
+from actionclip_jax.data.records import reader, writer
+from actionclip_jax.data.shapes import drawing
+from actionclip_jax.data.video import pictures
 
 VIDEOS, FRAMES, SIZE = 8, 24, (128, 96)
 BATCH = 16
@@ -103,8 +106,8 @@ def make_clips(folder: pathlib.Path) -> table.ClipTable:
     """Good and broken clips in all storages, one table."""
     good = [folder / f"{number}.mp4" for number in range(VIDEOS)]
     for seed, path in enumerate(good):
-        direction = list(synthetic.DIRECTIONS)[seed % len(synthetic.DIRECTIONS)]
-        synthetic.write_moving_shape(path, direction=direction, size=SIZE, frames=FRAMES, seed=seed)
+        direction = list(drawing.DIRECTIONS)[seed % len(drawing.DIRECTIONS)]
+        drawing.write_moving_shape(path, direction=direction, size=SIZE, frames=FRAMES, seed=seed)
     clips = [table.Clip(path.stem, str(path), (0,)) for path in good]
     tables = {"records": table.make_table(clips, ["shape"], readers.VideoFiles())}
     stored = {
@@ -163,13 +166,13 @@ def make_folders(clips: list[table.Clip], folder: pathlib.Path) -> table.ClipTab
 def prepare_records(clips: table.ClipTable, directory: pathlib.Path, settings: config.RecordConfig) -> table.ClipTable:
     """Records of the clips, one of which is then damaged; each clip is a shard of its own."""
     settings = dataclasses.replace(settings, shard_clips=1)
-    prepare.prepare(clips, directory, settings, processes=1)
-    file = records.shard_file(directory, len(clips) - 1, "array_record")
+    writer.prepare(clips, directory, settings, processes=1)
+    file = reader.shard_file(directory, len(clips) - 1, "array_record")
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
     data[middle] ^= 255
     file.write_bytes(data)
-    return records.open_records(directory)
+    return reader.open_records(directory)
 
 
 def soak_process(clips: table.ClipTable, count: int) -> Iterator[Step]:

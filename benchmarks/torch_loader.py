@@ -17,7 +17,8 @@ from array_record.python import array_record_data_source
 from PIL import Image
 
 from actionclip_jax import config
-from actionclip_jax.data import augment, rand_augment, samples, sampling, table, views
+from actionclip_jax.data import augment, rand_augment, samples, sampling, table
+from actionclip_jax.data.video import views
 
 Choose = Callable[[int], np.ndarray]  # number of frames of a clip -> the wanted ones, rising
 

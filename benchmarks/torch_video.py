@@ -8,8 +8,8 @@ import torch
 import transformers
 from flax import nnx
 
-from actionclip_jax import checkpoint, config, text
-from actionclip_jax.convert import files, formats, run, verify
+from actionclip_jax import config, text
+from actionclip_jax.checkpoints import convert, formats, model_directory, torch_files, verify
 from actionclip_jax.models import action_clip
 
 
@@ -18,7 +18,7 @@ class TorchVideo(torch.nn.Module):
 
     def __init__(self, source: formats.Recognised, dtype: torch.dtype) -> None:
         super().__init__()
-        vision = run.huggingface_config(source.model).vision_config
+        vision = convert.huggingface_config(source.model).vision_config
         towers = verify.torch_towers(source).state_dict()
         self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
         self.image.load_state_dict({name: towers[name] for name in self.image.state_dict()})
@@ -39,8 +39,8 @@ class TorchVideo(torch.nn.Module):
 def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], formats.Recognised]:
     """Random parameters, and what the conversion makes of them as a PyTorch checkpoint."""
     params = jax.jit(lambda: action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(0))))()
-    weights = checkpoint.Weights(model, params, text.default_tokenizer(), {}, {})
+    weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model.pt"
-        run.export(weights, path, "actionclip", towers_only=False, overwrite=False)
-        return params, formats.recognise(files.read(path), frames=model.frames)
+        convert.export(weights, path, "actionclip", towers_only=False, overwrite=False)
+        return params, formats.recognise(torch_files.read(path), frames=model.frames)

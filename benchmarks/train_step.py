@@ -22,9 +22,11 @@ import torch
 import transformers
 from torch.nn import functional
 
-from actionclip_jax import compiler, config, flops, run_config, run_setup, sharding, training
-from actionclip_jax.convert import formats, verify
-from actionclip_jax.models import action_clip
+from actionclip_jax import config, sharding, xla
+from actionclip_jax.checkpoints import formats, verify
+from actionclip_jax.config import run_config
+from actionclip_jax.models import action_clip, flops
+from actionclip_jax.training import setup, train_step
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
@@ -91,7 +93,7 @@ class JaxSteps:
         # a text for every class: row c of the table is the text of the first clip with that label
         self.texts = np.zeros((CLASSES, 1, TOKENS), np.int32)
         self.texts[batch["label"], 0] = batch["tokens"]
-        self.state: training.TrainState | None = None
+        self.state: train_step.TrainState | None = None
 
     def peer(self, compute: config.ComputeConfig) -> cases.Peer:
         """A way of computing, its first step taken from the first weights."""
@@ -100,14 +102,14 @@ class JaxSteps:
         self.state = None
         with jax.set_mesh(self.mesh):
             places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
-            described = run_setup.describe_state(spec, self.params, (), places, self.mesh)
+            described = setup.describe_state(spec, self.params, (), places, self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
-            traced = training.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
+            traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
             step = traced.lower().compile()
         batch = sharding.place_batch(self.batch, self.mesh)
         state_places = jax.tree.map(lambda leaf: leaf.sharding, described)
-        start = jax.jit(functools.partial(training.init_state, spec), out_shardings=state_places)
+        start = jax.jit(functools.partial(train_step.init_state, spec), out_shardings=state_places)
 
         def run_step() -> jax.Array:
             # taken away first: a step that fails has deleted the state, and the next one starts anew
@@ -116,11 +118,11 @@ class JaxSteps:
             return metrics["loss"]
 
         call = rivals.waiting(run_step, jax.block_until_ready)
-        return cases.Peer(call, np.asarray(call()), sum(compiler.memory_by_kind(step).values()) or None)
+        return cases.Peer(call, np.asarray(call()), sum(xla.memory_by_kind(step).values()) or None)
 
-    def make_spec(self, compute: config.ComputeConfig) -> training.StepSpec:
+    def make_spec(self, compute: config.ComputeConfig) -> train_step.StepSpec:
         """What PyTorch's step computes."""
-        return training.StepSpec(
+        return train_step.StepSpec(
             self.case.model,
             compute,
             config.NO_AUGMENTATION,

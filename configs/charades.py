@@ -1,6 +1,6 @@
 """Charades, several actions a video, ViT-B/16, 32 frames. Published (arXiv 2109.08472): mAP 44.3 with 10x3 views."""
 
-from actionclip_jax import recipes
+from actionclip_jax.config import recipes
 
 
 def get_config():

@@ -3,7 +3,7 @@
 The other splits: --config.data.train.fold=2 --config.data.test.fold=2
 """
 
-from actionclip_jax import recipes
+from actionclip_jax.config import recipes
 
 
 def get_config():

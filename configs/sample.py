@@ -5,7 +5,7 @@ the temporal transformer ("a red square moving left") on 48 of 72 classes. The o
 training video has: the zero-shot test.
 """
 
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 DATA = "outputs/sample/data"  # made by the first run
 

@@ -4,7 +4,7 @@ DIR holds `train` and `test`, each with a folder of videos for every class, or m
 make no CLIP: such a model knows its own classes, more or less, and no others.
 """
 
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 
 def get_config(directory="videos"):

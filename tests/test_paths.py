@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from actionclip_jax import cli, config, paths, run_config
+from actionclip_jax import cli, config, paths
+from actionclip_jax.config import run_config
 from actionclip_jax.data import sources
 
 REMOTE = ["gs://bucket/x", "s3://bucket/x", "http://host/x", "https://host/x.mp4", "hf://owner/name", "az://c/x"]

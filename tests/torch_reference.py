@@ -3,7 +3,7 @@
 import torch
 import transformers
 
-from actionclip_jax.convert import run
+from actionclip_jax.checkpoints import convert
 
 
 def shake(module, seed=0):
@@ -23,7 +23,9 @@ def shake(module, seed=0):
 
 def hugging_clip(model):
     """transformers' CLIPModel with random weights."""
-    return shake(transformers.CLIPModel._from_config(run.huggingface_config(model), attn_implementation="eager")).eval()
+    return shake(
+        transformers.CLIPModel._from_config(convert.huggingface_config(model), attn_implementation="eager")
+    ).eval()
 
 
 def openai_state(model, net=False):

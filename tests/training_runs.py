@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import tiny
 
-from actionclip_jax import config, run_config, sharding, training
+from actionclip_jax import config, sharding
+from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
+from actionclip_jax.training import train_step
 
 CLASSES, TEMPLATES, LENGTH, ROWS = 5, 3, 8, 16
 
@@ -29,7 +31,7 @@ def make_spec(**changes):
         "warmup": 2,
         "seed": 3,
     }
-    return training.StepSpec(**parts | changes)
+    return train_step.StepSpec(**parts | changes)
 
 
 def change(spec, part, **changes):
@@ -67,12 +69,12 @@ def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
         places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
         params = {path: jax.device_put(value, places[path]) for path, value in params.items()}
         initial = params if spec.interpolation.strength else {}
-        make = functools.partial(training.init_state, spec)
+        make = functools.partial(train_step.init_state, spec)
         state_places = sharding.tree_shardings(jax.eval_shape(make, params, initial), places, mesh)
         state = jax.jit(make, out_shardings=state_places)(params, initial)
         texts = jax.device_put(make_texts() if texts is None else texts, sharding.everywhere(mesh))
         step = jax.jit(
-            training.make_train_step(spec, mesh),
+            train_step.make_train_step(spec, mesh),
             donate_argnums=0,
             out_shardings=(state_places, sharding.everywhere(mesh)),
         )
@@ -110,7 +112,7 @@ def compile_step(spec, mesh, rows):
         shapes = action_clip.param_shapes(spec.model)
         places = sharding.param_shardings(shapes, mesh)
         params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
-        state = jax.eval_shape(functools.partial(training.init_state, spec), params, {})
+        state = jax.eval_shape(functools.partial(train_step.init_state, spec), params, {})
         state = jax.tree.map(
             lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
             state,
@@ -118,4 +120,4 @@ def compile_step(spec, mesh, rows):
         )
         texts = jax.ShapeDtypeStruct(make_texts().shape, np.int32, sharding=sharding.everywhere(mesh))
         sample = config.SampleConfig(frames=tiny.FRAMES, size=spec.model.image.size)
-        return training.trace_step(spec, mesh, state, texts, sample, rows).lower().compile()
+        return train_step.trace_step(spec, mesh, state, texts, sample, rows).lower().compile()

@@ -70,18 +70,20 @@ def execute(options: argparse.Namespace) -> int:
         )
     if options.topology != "here":
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
-    from actionclip_jax import aot, config, config_file, hardware, sharding, sweep
+    from actionclip_jax import config, sharding
+    from actionclip_jax.aot import estimate, sweep, topologies
+    from actionclip_jax.config import config_file
 
     run = config_file.load(options.config, options.settings)
     for remat in options.remat or ():
         if remat not in config.REMAT:
             raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}")
-    topology = hardware.describe(options.topology, options.slices)
+    topology = topologies.describe(options.topology, options.slices)
     name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
     out = pathlib.Path(options.out or f"outputs/compile/{pathlib.Path(options.config).stem}-{name}")
-    kept = sweep.ReportCache(out / "compiled", options.utilisation or aot.UTILISATION)
+    kept = sweep.ReportCache(out / "compiled", options.utilisation or estimate.UTILISATION)
 
-    def report_of(plan: aot.Plan) -> dict[str, Any]:
+    def report_of(plan: estimate.Plan) -> dict[str, Any]:
         what = f"remat {plan.run.compute.remat}, {plan.batch_size} clips on {topology.name}"
         with terminal.ERRORS.status(f"compiling {what}: takes minutes"):
             return kept(plan)
@@ -92,13 +94,14 @@ def execute(options: argparse.Namespace) -> int:
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of, terminal.say)
         return finish_sweep(reports, out)
     if options.clips_per_device:
-        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(aot.Plan(run, topology).mesh))
-    return finish(report_of(aot.Plan(run, topology)), out)
+        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(estimate.Plan(run, topology).mesh))
+    return finish(report_of(estimate.Plan(run, topology)), out)
 
 
 def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
     """Prints, draws and writes all reports, and the best one like a single one."""
-    from actionclip_jax import charts, sweep
+    from actionclip_jax.aot import sweep
+    from actionclip_jax.plots import charts
 
     write(out / "sweep.json", reports)
     charts.sweep(out / "sweep.png", reports)

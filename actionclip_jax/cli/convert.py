@@ -37,8 +37,7 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
     paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
-    from actionclip_jax import checkpoint
-    from actionclip_jax.convert import run
+    from actionclip_jax.checkpoints import convert, model_directory
 
     terminal.set_up_jax()
     if options.verify and (options.to or options.image_size):
@@ -47,17 +46,17 @@ def execute(options: argparse.Namespace) -> int:
         )
     if options.towers_only and not options.to:
         raise ValueError("--towers-only goes with --to")
-    if options.verify and checkpoint.is_model_directory(options.source):
+    if options.verify and model_directory.is_model_directory(options.source):
         raise ValueError(
             f"--verify needs a PyTorch checkpoint as the source, and {options.source} is a model directory"
         )
     if options.verify:
         import_verify()
     if options.to:
-        run.check_destination(paths.expand_home(options.destination), options.to, options.overwrite)
+        convert.check_destination(paths.expand_home(options.destination), options.to, options.overwrite)
     else:
-        checkpoint.check_destination(options.destination, options.overwrite)
-    weights = run.read_any(
+        model_directory.check_destination(options.destination, options.overwrite)
+    weights = convert.read_any(
         options.source,
         activation=options.activation,
         frames=options.frames,
@@ -67,11 +66,11 @@ def execute(options: argparse.Namespace) -> int:
     with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
         if options.to:
             how = {"towers_only": options.towers_only, "overwrite": options.overwrite}
-            for line in run.export(weights, options.destination, options.to, **how):
+            for line in convert.export(weights, options.destination, options.to, **how):
                 terminal.say(line)
             terminal.say(f"wrote {options.destination} ({options.to})")
             return 0
-        checkpoint.save(options.destination, weights, options.overwrite)
+        model_directory.save(options.destination, weights, options.overwrite)
     terminal.say(f"wrote {options.destination}")
     del weights
     return run_verify(options) if options.verify else 0
@@ -80,7 +79,7 @@ def execute(options: argparse.Namespace) -> int:
 def import_verify() -> types.ModuleType:
     """The module that needs PyTorch, or a ValueError saying so."""
     try:
-        from actionclip_jax.convert import verify
+        from actionclip_jax.checkpoints import verify
     except ImportError as error:
         raise ValueError(f"--verify needs PyTorch: pip install 'actionclip-jax[torch]' ({error})") from None
     return verify

@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Trains with a control, prints the comparison, and calls `predict` as a user would."""
     paths.check({"--out": options.out, "--config": options.config})
-    from actionclip_jax import config_file, demo
+    from actionclip_jax.config import config_file
+    from actionclip_jax.experiments import demo
 
     out = pathlib.Path(options.out)
     changes = {"workdir": out, "seed": options.seed, "data.loader.seed": options.seed}
@@ -68,7 +69,7 @@ def prepared(out: pathlib.Path, source: str, split: str) -> dict[str, Any]:
 
 def predict_unseen(out: pathlib.Path) -> int:
     """Asks the trained model what happens in videos of classes it never saw."""
-    from actionclip_jax.data import sample_set
+    from actionclip_jax.data.shapes import sample_set
 
     videos = sample_set.examples(out / "data", "unseen")
     labels = sorted({label for _, label in sample_set.read_list(out / "data", "unseen")})

@@ -95,7 +95,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def try_out(options: argparse.Namespace) -> int:
     """What --dry-run does: every check that needs neither the videos nor the weights."""
-    from actionclip_jax import evaluate, protocols
+    from actionclip_jax.evaluation import evaluate, protocols
 
     settings = read_settings(options)
     if options.interpolate:
@@ -158,7 +158,7 @@ def read_settings(options: argparse.Namespace) -> Any:
     """The options as `evaluate.Settings`."""
     import jax
 
-    from actionclip_jax import evaluate
+    from actionclip_jax.evaluation import evaluate
 
     compute = {name: getattr(options, name) for name in ("dtype", "attention", "interpolate_positions")}
     batch_size, workers = options.batch_size or 8 * jax.device_count(), options.workers
@@ -178,7 +178,7 @@ def read_settings(options: argparse.Namespace) -> Any:
 
 def measure(options: argparse.Namespace) -> int:
     """A protocol that needs nothing but the clips' features."""
-    from actionclip_jax import evaluate, report
+    from actionclip_jax.evaluation import evaluate, report
 
     settings, clips = read_settings(options), source.read_options(options)
     with terminal.progress_line() as progress:
@@ -192,12 +192,13 @@ def measure(options: argparse.Namespace) -> int:
 
 def interpolate(options: argparse.Namespace) -> int:
     """Scores of the weights between two checkpoints."""
-    from actionclip_jax import evaluate, interpolation
-    from actionclip_jax.convert import run as convert_run
+    from actionclip_jax.checkpoints import convert
+    from actionclip_jax.evaluation import evaluate
+    from actionclip_jax.experiments import interpolation
 
     settings = read_settings(options)
     shares, sets = plan_interpolation(options, settings, check_files=True)
-    first = convert_run.read_any(options.first, say=terminal.say)
+    first = convert.read_any(options.first, say=terminal.say)
     model = evaluate.load_model(options.model, settings, terminal.say)
     with terminal.progress_line() as progress:
         interpolation.sweep(first, model, sets, shares, settings, terminal.say, progress)
@@ -212,8 +213,10 @@ def interpolate(options: argparse.Namespace) -> int:
 
 def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_files: bool) -> tuple[list[float], dict]:
     """The shares and the clips by name, after all checks that need no weights."""
-    from actionclip_jax import interpolation, protocols, text
+    from actionclip_jax import text
     from actionclip_jax.data import sources
+    from actionclip_jax.evaluation import protocols
+    from actionclip_jax.experiments import interpolation
 
     shares = interpolation.parse_shares(options.interpolate)
     paths.check_directory("--out", settings.out)
@@ -230,23 +233,25 @@ def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_file
 
 def train_and_test(options: argparse.Namespace) -> int:
     """A protocol that trains."""
-    from actionclip_jax import config_file, experiments, published
+    from actionclip_jax.config import config_file
+    from actionclip_jax.evaluation import published
+    from actionclip_jax.experiments import few_shot
 
     overrides = [f"{config_file.PREFIX}workdir={options.out}"]
     if options.model != "-":
         overrides.append(f"{config_file.PREFIX}init_from={options.model}")
     run = config_file.load(options.config, [*overrides, *options.settings])
-    usual = list(published.SHOTS) if options.protocol == "few-shot" else [experiments.BASE_SHOTS]
+    usual = list(published.SHOTS) if options.protocol == "few-shot" else [few_shot.BASE_SHOTS]
     counts = options.clips_per_class or usual
     if options.dry_run:
-        print_trials(experiments.plan(run, options.protocol, counts))
+        print_trials(few_shot.plan(run, options.protocol, counts))
         return 0
     processes.join(options)
     with terminal.progress_line() as progress:
         if options.protocol == "few-shot":
-            experiments.few_shot(run, counts, options.seeds, terminal.say, progress)
+            few_shot.few_shot(run, counts, options.seeds, terminal.say, progress)
         else:
-            experiments.base_to_novel(run, counts[0], options.seeds, terminal.say, progress)
+            few_shot.base_to_novel(run, counts[0], options.seeds, terminal.say, progress)
     report = (options.out / "report.md").read_text(encoding="utf-8")
     terminal.CONSOLE.print(terminal.visible(report), markup=False)
     return 0
@@ -254,7 +259,7 @@ def train_and_test(options: argparse.Namespace) -> int:
 
 def print_trials(trials: list) -> None:
     """What would be measured."""
-    from actionclip_jax import protocols
+    from actionclip_jax.evaluation import protocols
 
     for line in protocols.notices(trials):
         terminal.say(line)

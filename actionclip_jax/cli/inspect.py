@@ -33,22 +33,23 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Prints, draws and verifies."""
     paths.check({**source.paths_of(options), "--sheet": options.sheet, "--json": options.json})
-    from actionclip_jax.data import records, summary
+    from actionclip_jax.data import summary
+    from actionclip_jax.data.records import reader
 
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json:
         terminal.check_output(options.json, "--json")
     clips = source.open_table(options)
-    if options.verify and not isinstance(clips.reader, records.Records):
+    if options.verify and not isinstance(clips.reader, reader.Records):
         raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")
     findings = summary.summarise(clips)
     for line in summary.describe(findings):
         terminal.CONSOLE.print(terminal.escape(line))
     damaged = []
     if options.verify:
-        damaged = records.find_damage(clips.reader.directory)
-        terminal.say("\n".join([*damaged, records.MEND]) if damaged else "every shard is as it was written")
+        damaged = reader.find_damage(clips.reader.directory)
+        terminal.say("\n".join([*damaged, reader.MEND]) if damaged else "every shard is as it was written")
     if options.json:
         options.json.write_text(json.dumps(findings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         terminal.say(f"wrote {options.json}")
@@ -61,8 +62,9 @@ def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
     import jax
     import numpy as np
 
-    from actionclip_jax import color, draw
     from actionclip_jax.data import samples
+    from actionclip_jax.plots import sheets
+    from actionclip_jax.training import color
 
     augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
     sample = config.SampleConfig(frames=options.frames, size=options.size)
@@ -74,7 +76,7 @@ def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
     )
     rows = [clips[int(each["clip"])] for each in drawn]
     titles = [f"{clip.id}: {', '.join(clips.labels[label] for label in clip.labels)}" for clip in rows]
-    for page in draw.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):
+    for page in sheets.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):
         terminal.say(f"wrote {page}")
     bad = {clip: reason for each in drawn for _, clip, _, reason in each["bad"]}
     for clip, reason in bad.items():

@@ -70,9 +70,9 @@ def execute(options: argparse.Namespace) -> int:
     files = {"--labels-file": options.labels_file, "--templates": options.templates}
     written = {"--json": options.json, "--sheet": options.sheet}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
-    from actionclip_jax import predict
-    from actionclip_jax.convert import contents
-    from actionclip_jax.data import find
+    from actionclip_jax.checkpoints import contents
+    from actionclip_jax.data.video import find
+    from actionclip_jax.inference import predict
 
     if (model_file := paths.expand_home(options.model)).is_file():
         contents.check(model_file)  # before anything is said of VIDEO, which may stand in its place
@@ -173,12 +173,12 @@ def report(options: argparse.Namespace, model: Any, asked: Sequence[str], result
             options.json.write_text(dumped, encoding="utf-8")
             terminal.say(f"wrote {options.json}")
     if options.sheet and good:
-        from actionclip_jax import draw
+        from actionclip_jax.plots import sheets
 
         if options.timeline:
-            pages = draw.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
+            pages = sheets.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
         else:
-            pages = draw.prediction_sheets(options.sheet, good, options.top or TOP)
+            pages = sheets.prediction_sheets(options.sheet, good, options.top or TOP)
         for page in pages:
             terminal.say(f"wrote {page}")
     if len(good) < len(results):

@@ -47,7 +47,8 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Prepares with a progress bar, and sums up."""
     paths.check({**source.paths_of(options), "OUT": options.out})
-    from actionclip_jax.data import clip_log, prepare, summary, workers
+    from actionclip_jax.data import clip_log, summary, workers
+    from actionclip_jax.data.records import writer
 
     out = paths.expand_home(options.out)
     names = config.to_dict(config.RecordConfig())
@@ -64,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
             check()
             progress.advance(task, count)
 
-        outcome = prepare.prepare(
+        outcome = writer.prepare(
             clips,
             out,
             settings,

@@ -57,7 +57,7 @@ def check(options: argparse.Namespace) -> None:
         if alone := given(options):
             raise ValueError(f"{', '.join(f'--{name}' for name in alone)}: only with --timeline")
         return
-    from actionclip_jax import timeline  # brings JAX, which takes seconds
+    from actionclip_jax.inference import timeline  # brings JAX, which takes seconds
 
     timeline.checked(config.TimelineConfig(**given(options)))
     if options.views != (1, 1):
@@ -74,7 +74,7 @@ def follow(
     options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str], progress: Any
 ) -> Iterator[Any]:
     """A Timeline or VideoError of each video; the progress bar shows the position in the one being followed."""
-    from actionclip_jax import timeline
+    from actionclip_jax.inference import timeline
 
     task = progress.add_task("", total=None)
 
@@ -98,7 +98,7 @@ def follow(
 
 def print_segments(result: Any) -> None:
     """A line for each segment: when, what, and how probable."""
-    from actionclip_jax import timeline
+    from actionclip_jax.inference import timeline
 
     if not result.segments:
         terminal.CONSOLE.print(f"  no label is the best with a probability of {result.threshold:g} in any window")

@@ -36,7 +36,8 @@ def execute(options: argparse.Namespace) -> int:
     paths.check({"--config": options.config, "--workdir": options.workdir, "--init-from": options.init_from})
     import jax
 
-    from actionclip_jax import config_file, run_config, train
+    from actionclip_jax.config import config_file, run_config
+    from actionclip_jax.training import loop
 
     overrides = list(options.settings)
     for name in ("workdir", "init_from"):
@@ -47,8 +48,8 @@ def execute(options: argparse.Namespace) -> int:
     processes.join(options)
     with terminal.progress_line() as progress:
         try:
-            outcome = train.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run, began=began)
-        except train.TrainingError as error:
+            outcome = loop.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run, began=began)
+        except loop.TrainingError as error:
             terminal.tell(f"[bold red]stopped:[/] {terminal.escape(error)}")
             return terminal.EXIT_STUCK
         except jax.errors.JaxRuntimeError as error:

@@ -4,7 +4,7 @@ import math
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax.data import clip_log
+from actionclip_jax.data import clip_log, order
 
 
 class TooManyBadClips(ValueError):
@@ -18,6 +18,11 @@ def allowance(bad: float, hosts: int) -> float:
     """
     share = bad / hosts
     return max(1.0, share if hosts == 1 else share + 4 * math.sqrt(share))
+
+
+def report_file(directory: pathlib.Path, part: str, host: order.Host) -> pathlib.Path:
+    """Where a host names the clips of a data set that cannot be decoded."""
+    return directory / (f"bad_clips_{part}.jsonl" if host.count == 1 else f"bad_clips_{part}-{host.index}.jsonl")
 
 
 class Report:

@@ -8,6 +8,7 @@ batch has to be remembered to go on, on as many hosts and workers as there then 
 import dataclasses
 
 import grain
+import jax
 import numpy as np
 
 
@@ -24,6 +25,11 @@ class Host:
 
 
 SINGLE_HOST = Host()
+
+
+def this_host() -> Host:
+    """This process among those of the run."""
+    return Host(jax.process_index(), jax.process_count())
 
 
 class Share:

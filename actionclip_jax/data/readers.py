@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax.data import pictures, table, video, video_index
+from actionclip_jax.data import table, video
+from actionclip_jax.data.video import frame_index, pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class FrameFolders:
         short_side: int | None = None,
     ) -> video.Frames:
         """See `table.Reader`."""
-        if not 0 < (clip.frames or 0) <= video_index.MAX_FRAMES:
+        if not 0 < (clip.frames or 0) <= frame_index.MAX_FRAMES:
             raise video.VideoError(clip.path, f"a folder of {clip.frames or 'no'} frames")
 
         def decode(number: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import augment, bad_clips, clips, order, sampling, table, video, views
+from actionclip_jax.data import augment, bad_clips, order, sampling, table, test_views, video
+from actionclip_jax.data.video import views
 
 MAX_ATTEMPTS = 20  # to find a clip that decodes
 
@@ -95,7 +96,7 @@ class TestSamples:
         if clip:
             read = functools.partial(self.data.reader.read, clip)
             try:
-                result = clips.read_clips(read, size=sample.size, frames=sample.frames, views=count)
+                result = test_views.read_clips(read, size=sample.size, frames=sample.frames, views=count)
                 images, notes = result.clips, name_note(clip, result.note)
             except video.VideoError as error:
                 bad.append((0, clip.id, error.path, error.reason))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from actionclip_jax import compiler, config, sharding
+from actionclip_jax import config, sharding, xla
 
 ACTIVATIONS = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -68,7 +68,7 @@ class TransformerSpec:
 
 def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> jax.Array:
     """`jax.lax.dot_general`. XLA has fast bfloat16 products for CPUs (AMX) only where the result is float32."""
-    if lhs.dtype == jnp.bfloat16 and compiler.platform() == "cpu":
+    if lhs.dtype == jnp.bfloat16 and xla.platform() == "cpu":
         options["preferred_element_type"] = jnp.float32
     return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
 
@@ -93,9 +93,9 @@ def use_cudnn(q: jax.Array, causal: bool, implementation: str) -> bool:
     """
     if implementation != "auto":
         return implementation == "cudnn"
-    if compiler.platform() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
+    if xla.platform() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
         return False
-    return compiler.has_flash_attention() and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    return xla.has_flash_attention() and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
 
 
 def attend_xla(
@@ -280,7 +280,7 @@ def run_blocks(
         block, rate, key = layer
         return sharding.spread_rows(block(before(x), rate, key)), None
 
-    scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and compiler.platform() == "cpu")
+    scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
     if spec.compute.remat != "none":
         step = jax.checkpoint(step, policy=REMAT_POLICIES[spec.compute.remat], prevent_cse=not scanned)
     keys = None if key is None else jax.random.split(key, spec.depth)

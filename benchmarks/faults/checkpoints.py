@@ -11,7 +11,7 @@ import harness
 import tiny
 from harness import expect
 
-from actionclip_jax import run_checkpoints
+from actionclip_jax.training import run_checkpoints
 
 Damage = Callable[[pathlib.Path], None]
 

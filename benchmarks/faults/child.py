@@ -14,10 +14,10 @@ import harness
 SECONDS, MEGABYTES = 60, 2000  # what nothing untrusted may take more than
 MARKER = "code-ran"  # the file that hostile code would make in the folder of the fault
 LIBRARIES = [
-    "actionclip_jax.predict",
-    "actionclip_jax.features",
+    "actionclip_jax.inference.predict",
+    "actionclip_jax.evaluation.features",
     "actionclip_jax.data.sources",
-    "actionclip_jax.config_file",
+    "actionclip_jax.config.config_file",
     "torch",
 ]
 

@@ -124,9 +124,9 @@ def compare_two_with_one(folder: pathlib.Path) -> str:
     ours, theirs = two.losses(), one.losses()
     worst = max(abs(ours[step] / theirs[step] - 1) for step in theirs)
     expect(worst < 1e-5 and len(ours) == 20, f"losses differ by {worst:.1e}")
-    from actionclip_jax import checkpoint
+    from actionclip_jax.checkpoints import model_directory
 
-    first, second = (checkpoint.load(run.workdir / "model").params for run in (one, two))
+    first, second = (model_directory.load(run.workdir / "model").params for run in (one, two))
     difference = max(float(np.abs(first[path] - second[path]).max()) for path in first if "qkv/bias" not in path)
     return f"losses of 20 steps within {worst:.1e}, weights within {difference:.1e}"
 

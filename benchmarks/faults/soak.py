@@ -19,7 +19,7 @@ import rich.console
 import rich.table
 import tiny
 
-from actionclip_jax import run_log
+from actionclip_jax.training import run_log
 
 SETTLED = 0.3  # of the run, after which nothing may grow any more
 MOST_GROWTH = 0.03  # of the memory, from then on

@@ -18,8 +18,10 @@ from typing import Any
 import harness
 import numpy as np
 
-from actionclip_jax import checkpoint, config, run_log
-from actionclip_jax.data import sample_set
+from actionclip_jax import config
+from actionclip_jax.checkpoints import model_directory
+from actionclip_jax.data.shapes import sample_set
+from actionclip_jax.training import run_log
 
 SET = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 CONFIG = """
@@ -135,7 +137,7 @@ class Run:
         """Expects the same losses, final state and exported weights as another run, bit for bit."""
         harness.expect(self.losses() == other.losses(), "the losses differ from those of the undisturbed run")
         harness.expect(self.state() == other.state(), "the final state differs from that of the undisturbed run")
-        ours, theirs = (checkpoint.load(run.workdir / "model").params for run in (self, other))
+        ours, theirs = (model_directory.load(run.workdir / "model").params for run in (self, other))
         same = all(np.array_equal(ours[path], value) for path, value in theirs.items())
         harness.expect(same, "the exported weights differ from those of the undisturbed run")
 

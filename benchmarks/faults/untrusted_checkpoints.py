@@ -21,8 +21,11 @@ import corruption
 import harness
 import numpy as np
 
-from actionclip_jax import checkpoint, config, features, text
-from actionclip_jax.convert import files, formats, mapping, run
+from actionclip_jax import config, text
+from actionclip_jax.checkpoints import convert as conversion
+from actionclip_jax.checkpoints import formats, mapping, torch_files
+from actionclip_jax.checkpoints import model_directory as checkpoint
+from actionclip_jax.evaluation import features
 from actionclip_jax.models import action_clip
 
 ZEROS = 3 << 30  # of a bomb: more than child.MEGABYTES
@@ -32,13 +35,13 @@ Make = Callable[[pathlib.Path], pathlib.Path]
 
 def load(path: pathlib.Path) -> str:
     """Reads a checkpoint as every command does."""
-    weights = run.read_any(path, activation="quick_gelu")
+    weights = conversion.read_any(path, activation="quick_gelu")
     return f"{sum(param.size for param in weights.params.values())} parameters"
 
 
 def convert(path: pathlib.Path) -> str:
     """The same without its slowest part, the tokenizer."""
-    found = formats.recognise(files.read(path), "quick_gelu")
+    found = formats.recognise(torch_files.read(path), "quick_gelu")
     return f"{len(mapping.to_params(found.rows, action_clip.param_shapes(found.model), found.tensors))} parameters"
 
 
@@ -76,7 +79,7 @@ def good(name: str) -> Make:
     """Writes a good checkpoint."""
 
     def make(folder: pathlib.Path) -> pathlib.Path:
-        files.write(folder / name, state())
+        torch_files.write(folder / name, state())
         return folder / name
 
     return make
@@ -86,7 +89,7 @@ def good_legacy(folder: pathlib.Path) -> pathlib.Path:
     """Writes a good checkpoint the way PyTorch did before it used archives."""
     import torch
 
-    torch.save(files.tensors(state()), folder / "a.pt", _use_new_zipfile_serialization=False)
+    torch.save(torch_files.tensors(state()), folder / "a.pt", _use_new_zipfile_serialization=False)
     return folder / "a.pt"
 
 
@@ -324,7 +327,7 @@ def empty_tensors(folder: pathlib.Path) -> pathlib.Path:
         "positional_embedding": (77, 0),
         "text_projection": (0, width),
     }
-    files.write(folder / "a.safetensors", {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    torch_files.write(folder / "a.safetensors", {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
     return folder / "a.safetensors"
 
 
@@ -433,8 +436,8 @@ def hugging_face(change: Callable[[pathlib.Path], object]) -> Make:
     """Writes a Hugging Face directory and changes it."""
 
     def make(folder: pathlib.Path) -> pathlib.Path:
-        weights = run.read_any(model_directory())
-        run.export(weights, folder / "model", "huggingface", towers_only=False, overwrite=False)
+        weights = conversion.read_any(model_directory())
+        conversion.export(weights, folder / "model", "huggingface", towers_only=False, overwrite=False)
         change(folder / "model")
         return folder / "model"
 

@@ -11,8 +11,10 @@ import harness
 import untrusted_checkpoints
 import untrusted_videos
 
-from actionclip_jax import config, config_file, predict, text
+from actionclip_jax import config, text
+from actionclip_jax.config import config_file
 from actionclip_jax.data import sources
+from actionclip_jax.inference import predict
 
 Make = Callable[[pathlib.Path], pathlib.Path]
 SMALL = ("--config.data.train.path=clips",)

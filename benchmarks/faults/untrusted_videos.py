@@ -19,14 +19,14 @@ import harness
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import clips, readers, table, video
+from actionclip_jax.data import readers, table, test_views, video
 
 
 def read(path: pathlib.Path, reader: table.Reader | None = None, frames: int | None = None) -> str:
     """Reads eight frames as testing does, or says with what size training's would come."""
     clip = table.Clip("clip", str(path), (0,), frames=frames)
     reader = reader or readers.VideoFiles()
-    result = clips.read_clips(lambda *choices: reader.read(clip, *choices), size=224, frames=8, views=(1, 1))
+    result = test_views.read_clips(lambda *choices: reader.read(clip, *choices), size=224, frames=8, views=(1, 1))
     return f"{result.clips.shape}, {result.note}"
 
 
@@ -297,18 +297,19 @@ def fuzz(path: pathlib.Path) -> str:
 
 def fuzz_shard(folder: pathlib.Path) -> str:
     """Damages a shard of prepared clips at random, and reads its clip past the list, which would notice."""
-    from actionclip_jax.data import prepare, records
+    from actionclip_jax.data.records import reader as records_reader
+    from actionclip_jax.data.records import writer
 
     (folder / "v" / "c").mkdir(parents=True)
     write(folder / "v" / "c" / "a.mp4")
     clip = table.Clip("a", str(folder / "v" / "c" / "a.mp4"), (0,))
     data = table.make_table([clip], ["c"], readers.VideoFiles())
-    prepare.prepare(data, folder / "out", config.RecordConfig(frames=8), processes=1)
-    stored = records.open_records(folder / "out")
+    writer.prepare(data, folder / "out", config.RecordConfig(frames=8), processes=1)
+    stored = records_reader.open_records(folder / "out")
 
     def read_stored(shard: pathlib.Path) -> None:
-        records.open_shard.cache_clear()
-        clips.read_clips(lambda *choices: stored.reader.read(stored[0], *choices), size=32, frames=4, views=(1, 1))
+        records_reader.open_shard.cache_clear()
+        test_views.read_clips(lambda *choices: stored.reader.read(stored[0], *choices), size=32, frames=4, views=(1, 1))
 
     shard = folder / "out" / "shards" / "00000.array_record"
     return corruption.try_all(shard, read_stored, shard)

@@ -8,20 +8,16 @@ import re
 import numpy as np
 
 from actionclip_jax import config, paths
-from actionclip_jax.data import label_files, labels, records, subsets, table
-from actionclip_jax.data.sources import (
-    auto,
+from actionclip_jax.data import label_files, labels, subsets, table
+from actionclip_jax.data.records import reader
+from actionclip_jax.data.sources import auto, classes, collect, labelling, matching, problems
+from actionclip_jax.data.sources.kinds import (
     charades,
-    classes,
-    collect,
     folders,
     frames,
     hmdb51,
     kinetics,
-    labelling,
     lists,
-    matching,
-    problems,
     sample,
     something,
     tfds,
@@ -122,7 +118,7 @@ def _open_list(source: config.SourceConfig, kind: str, found: problems.Problems,
 
 
 def _open_records(source: config.SourceConfig, found: problems.Problems) -> table.ClipTable:
-    clips = found.read(records.open_records, pathlib.Path(source.path))
+    clips = found.read(reader.open_records, pathlib.Path(source.path))
     chosen = classes.read_classes(pathlib.Path(source.labels), found) if source.labels else None
     pairs = zip(clips.labels, clips.names, strict=True)
     # other texts than the names came from a label file when this was prepared: they stay, and split if they were split

@@ -4,8 +4,10 @@ import itertools
 import pathlib
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import sample_set, video
-from actionclip_jax.data.sources import kinetics, listing, lists, problems, tfds, unrecognised
+from actionclip_jax.data import video
+from actionclip_jax.data.shapes import sample_set
+from actionclip_jax.data.sources import listing, problems, unrecognised
+from actionclip_jax.data.sources.kinds import kinetics, lists, tfds
 
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
     ("records", "dataset.json"),

@@ -4,7 +4,8 @@ import errno
 import os
 import pathlib
 
-from actionclip_jax.data import find, video
+from actionclip_jax.data import video
+from actionclip_jax.data.video import find
 
 # what the system says of a folder that is not there, also because of a name too long or links that go round
 NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)

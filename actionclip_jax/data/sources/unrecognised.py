@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from actionclip_jax import textfile
 from actionclip_jax.data import video
-from actionclip_jax.data.sources import charades
+from actionclip_jax.data.sources.kinds import charades
 
 LABEL_FILES = {  # lists of classes, and what the lists of clips beside them are called
     "classInd.txt": "trainlist01.txt or testlist01.txt",

@@ -1,0 +1,57 @@
+"""The published recipes that the files in `configs/` are made of."""
+
+import ml_collections
+
+from actionclip_jax import config
+from actionclip_jax.config import config_file
+
+HUB = {  # where the CLIP that training starts from is found
+    "ViT-B/32": "openai/clip-vit-base-patch32",
+    "ViT-B/16": "openai/clip-vit-base-patch16",
+    "ViT-L/14": "openai/clip-vit-large-patch14",
+    "ViT-L/14@336": "openai/clip-vit-large-patch14-336",
+}
+
+
+def action_clip(size: str, frames: int) -> ml_collections.ConfigDict:
+    """ActionCLIP with the Transf head, starting from OpenAI's CLIP of that size; AdamW as the paper has it."""
+    run = config_file.default()
+    model = config.clip_model(size, "Transf", frames=frames)
+    run.model = ml_collections.ConfigDict(config.to_dict(model), type_safe=False)
+    run.compute.dtype = "bfloat16"
+    run.data.sample.frames = frames
+    run.data.sample.size = model.image.size
+    run.init_from = HUB[size]
+    return run
+
+
+def kinetics400(size: str, frames: int) -> ml_collections.ConfigDict:
+    """Kinetics-400: the source's settings, which are the defaults, on prepared records."""
+    run = action_clip(size, frames)
+    for part, split in (("train", "train"), ("test", "validation")):
+        run.data[part].path = f"data/kinetics400/{split}"  # made by `actionclip prepare`
+    run.data.expect.update(clips=240_436, classes=400, text_tokens=16)  # as the training list in circulation has it
+    run.workdir = f"outputs/k400_{size.lower().replace('/', '').replace('-', '_')}_{frames}f"
+    return run
+
+
+def fine_tuning(name: str, frames: int, batch_size: int) -> ml_collections.ConfigDict:
+    """A data set with official splits, the first of them, from Kinetics-400: no RandAugment, and small batches."""
+    run = action_clip("ViT-B/16", frames)
+    for part in ("train", "test"):
+        run.data[part].update(path=f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split=part, fold=1)
+    run.data.augment.rand_operations = 0
+    run.data.loader.batch_size = batch_size
+    run.init_from = f"outputs/k400_vit_b16_{frames}f/model"
+    run.workdir = f"outputs/{name}"
+    return run
+
+
+def few_shot(name: str, shots: str) -> ml_collections.ConfigDict:
+    """K clips of every class of HMDB51 or UCF101, drawn by `data.train.seed`, from CLIP; 32 frames of ViT-B/16."""
+    run = fine_tuning(name, 32, batch_size=64)
+    run.data.train.shots = int(shots)
+    run.init_from = HUB["ViT-B/16"]
+    run.eval_every_epochs = 10.0
+    run.workdir = f"outputs/{name}_{shots}_shots"
+    return run

@@ -1,1 +1,0 @@
-"""PyTorch checkpoints <-> this project's models, with proof of equality."""

@@ -1,0 +1,206 @@
+"""Writes a data set as ArrayRecord shards (see records.py): in parallel, and going on after a kill where it stopped."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import filelock
+from array_record.python import array_record_module
+
+from actionclip_jax import config, paths
+from actionclip_jax.data import table, workers
+from actionclip_jax.data.records import encode, reader
+
+MADE_BY = "dataset.json"  # a directory that holds it was made here
+NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a directory holds once `prepare` is done."""
+
+    clips: int
+    bad: int
+    notes: dict[str, str]  # what is wrong with clips that could be used, by their ids
+    bytes: int
+    kept_shards: int  # found finished from an earlier run
+
+
+def prepare(
+    clips: table.ClipTable,
+    directory: str | os.PathLike,
+    settings: config.RecordConfig,
+    *,
+    processes: int,
+    overwrite: bool = False,
+    retry_bad: bool = False,
+    progress: Callable[[int], None] = lambda clips: None,
+) -> Outcome:
+    """Writes all clips to `directory`; finished shards of an earlier, interrupted run are kept.
+
+    The files are the same, byte for byte, whatever the number of processes and interruptions. `progress` is told of
+    each step by how many clips it went on. `retry_bad` makes the shards again of which clips could not be used.
+
+    Raises:
+        ValueError: the directory holds something else or is being written, or a worker was killed.
+        OSError: the disk is full, say; the same call goes on from there.
+    """
+    config.check_data(settings)
+    paths.check_directory("OUT", directory)
+    directory = paths.expand_home(directory)
+    plan = describe(clips, settings)
+    check_directory(directory, plan, overwrite)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(directory / ".lock", blocking=False):
+            begin(directory, plan, overwrite)
+            encoder = functools.partial(encode.encode_clip, clips.reader, settings)
+            lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad, progress)
+            bad = [entry for shard in lists for entry in shard["bad"]]
+            write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
+            write_text(directory / MADE_BY, to_json({**plan, "complete": True}, indent=1))
+    except filelock.Timeout:
+        raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
+    except futures.process.BrokenProcessPool:
+        raise ValueError(
+            "a worker process was killed, often for lack of memory: try fewer workers; "
+            "the same command goes on where it stopped"
+        ) from None
+    entries = [clip for shard in lists for clip in shard["clips"]]
+    notes = {clip["id"]: clip["note"] for clip in entries if "note" in clip}
+    return Outcome(len(entries), len(bad), notes, sum(shard["bytes"] for shard in lists), kept)
+
+
+def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str, Any]:
+    """The content of dataset.json: what decides the bytes of every shard, and where the clips come from."""
+    digest = hashlib.sha256()
+    for column in (clips.ids, clips.label_ids.tolist(), clips.starts, clips.ends):
+        digest.update("\n".join(map(str, column)).encode())
+    return {
+        "version": reader.VERSION,
+        "complete": False,
+        "clips": len(clips),
+        "clips_sha256": digest.hexdigest(),
+        "shards": -(-len(clips) // settings.shard_clips),
+        "settings": config.to_dict(settings),
+        "labels": list(clips.labels),
+        "names": list(clips.names),
+        "multi_label": clips.multi_label,
+        "origin": clips.origin,
+    }
+
+
+def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Raises ValueError for a directory of something else, or prepared from other clips or in another way."""
+    file = directory / MADE_BY
+    if not file.exists():
+        if directory.exists() and not (directory.is_dir() and {item.name for item in directory.iterdir()} <= {".lock"}):
+            raise ValueError(f"{directory} exists and was not made by `actionclip prepare`: choose another directory")
+        return
+    if overwrite:
+        return
+    found, changed = reader.read_json(file), []
+    for name, value in plan.items():
+        if name not in NOT_COMPARED and found.get(name) != value:
+            short = isinstance(value, int | dict)
+            changed.append(f"  {name}: {found.get(name)} then, {value} now" if short else f"  {name} differ")
+    if changed:
+        advice = "choose another directory, or replace it with --overwrite"
+        raise ValueError(
+            "\n".join([f"{directory} was prepared from other clips or in another way: {advice}", *changed])
+        )
+
+
+def begin(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Marks the directory as unfinished, then clears away what killed runs left or is to be replaced."""
+    write_text(directory / MADE_BY, to_json(plan, indent=1))
+    if overwrite:
+        shutil.rmtree(directory / "shards", ignore_errors=True)
+    for partial in directory.rglob("*.partial"):
+        partial.unlink()
+    (directory / "shards").mkdir(exist_ok=True)
+
+
+def write_shards(
+    clips: table.ClipTable,
+    directory: pathlib.Path,
+    plan: dict[str, Any],
+    encoder: Callable[[table.Clip], tuple[str, dict[str, Any], list[bytes]]],
+    processes: int,
+    retry_bad: bool,
+    progress: Callable[[int], None],
+) -> tuple[list[dict[str, Any]], int]:
+    """The lists of all shards, written or found finished, and how many were found."""
+    lists, kept, size = [], 0, plan["settings"]["shard_clips"]
+    with workers.process_pool(processes) as pool:
+        try:
+            for number in range(plan["shards"]):
+                rows = range(number * size, min(len(clips), (number + 1) * size))
+                shard = finished_shard(directory, number)
+                if shard and not (retry_bad and shard["bad"]):
+                    kept += 1
+                    progress(len(rows))
+                else:
+                    encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), 2 * processes)
+                    shard = write_shard(directory, number, encoded, progress)
+                lists.append(shard)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return lists, kept
+
+
+def finished_shard(directory: pathlib.Path, number: int) -> dict[str, Any] | None:
+    """The list of a shard that was written completely: its list is written last."""
+    try:
+        return reader.read_list(directory, number)
+    except ValueError:
+        return None
+
+
+def write_shard(
+    directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], progress: Callable[[int], None]
+) -> dict[str, Any]:
+    """Writes one shard and its list from futures of `encode.encode_clip`."""
+    path = reader.shard_file(directory, number, "array_record")
+    partial = path.with_suffix(".partial")
+    content: dict[str, list] = {"clips": [], "bad": []}
+    written = 0
+    try:
+        # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
+        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
+        for future in encoded:
+            kind, entry, encoded_records = future.result()
+            content[kind].append({**entry, "record": written} if kind == "clips" else entry)
+            for record in encoded_records:
+                writer.write(record)
+            written += len(encoded_records)
+            progress(1)
+        writer.close()
+    except RuntimeError as error:  # array_record's only kind; a broken pool is one too
+        if isinstance(error, futures.BrokenExecutor):
+            raise
+        raise OSError(f"{error}; the same command goes on where it stopped") from None
+    shard = {"bytes": partial.stat().st_size, "sha256": reader.file_digest(partial), **content}
+    partial.replace(path)
+    write_text(reader.shard_file(directory, number, "json"), to_json(shard, indent=1))
+    return shard
+
+
+def to_json(content: dict[str, Any], **options: Any) -> str:
+    """JSON that shows letters of all scripts as they are."""
+    return json.dumps(content, ensure_ascii=False, **options)
+
+
+def write_text(path: pathlib.Path, content: str) -> None:
+    """Replaces the file at one stroke."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,196 @@
+"""The embedded sample data set: thousands of short real videos whose labels compose, made on the spot in seconds.
+
+Of the 6 x 3 combinations of color and shape 6 are held out with all their 4 directions, so that a model which
+understands the words can be told from one that has learnt the labels. Stills are image-text pairs, for training the
+towers beforehand; they show every color and shape, at rest.
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import Any
+
+import filelock
+
+from actionclip_jax import config, paths, textfile
+from actionclip_jax.data import workers
+from actionclip_jax.data.records import writer
+from actionclip_jax.data.shapes import drawing
+
+SPLITS = ("train", "test", "unseen", "stills")
+MADE_BY = "sample.json"  # its settings, in a directory that holds all of it
+UNFINISHED = "unfinished.json"  # the same until then
+VERSION = 1  # of what the settings alone do not say
+SIDES = {"left": "on the left", "right": "on the right", "up": "at the top", "down": "at the bottom"}
+FILES_A_TASK = 32
+LEAST = {"size": 32, "seed": 0}  # other settings: 1
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A video of the set."""
+
+    place: str  # below its directory
+    words: tuple[str, str, str]  # color, shape and direction
+    moves: bool
+    seed: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        """`a red square moving left`, or of a still `a red square on the left`."""
+        color, shape, direction = self.words
+        return f"a {color} {shape} {f'moving {direction}' if self.moves else SIDES[direction]}"
+
+
+def make_sample_set(
+    directory: str | os.PathLike,
+    settings: config.SampleSetConfig,
+    *,
+    processes: int,
+    progress: Callable[[int], None] = lambda files: None,
+) -> None:
+    """Writes the videos, a list of each split (train.csv ...) and at last sample.json; files there already are kept.
+
+    So it goes on where it was interrupted, and the files are the same, byte for byte, whatever the number of processes.
+    `progress` is told of each step by how many files it went on. Another process that makes the set is waited for.
+
+    Raises:
+        ValueError: impossible settings, a directory of something else or made with others, or a worker was killed.
+    """
+    _check_settings(settings)
+    directory = paths.expand_home(directory)
+    plan = {"version": VERSION, **config.to_dict(settings)}
+    if _is_made(directory / MADE_BY, plan):
+        return
+    _check_free(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(directory / ".lock"):
+        if _is_made(directory / MADE_BY, plan):
+            return
+        if not _is_made(directory / UNFINISHED, plan):
+            writer.write_text(directory / UNFINISHED, writer.to_json(plan, indent=1))
+        lists = {split: list_files(split, settings) for split in SPLITS}
+        for split, files in lists.items():
+            (directory / "videos" / split).mkdir(parents=True, exist_ok=True)
+            rows = [("path", "label"), *((file.place, file.label) for file in files)]
+            (directory / f"{split}.csv").write_text("".join(f"{place},{label}\n" for place, label in rows))
+        _write_all(directory, settings, [*itertools.chain(*lists.values())], processes, progress)
+        (directory / UNFINISHED).replace(directory / MADE_BY)
+
+
+def list_classes(split: str) -> list[tuple[str, str, str]]:
+    """The words of every class: color, shape and direction."""
+    chosen = []
+    for (number, color), (other, shape) in itertools.product(enumerate(drawing.COLORS), enumerate(drawing.SHAPES)):
+        held_out = (number + other) % len(drawing.SHAPES) == 0  # one shape of each color, two colors of each shape
+        if split == "stills" or held_out == (split == "unseen"):
+            chosen += [(color, shape, direction) for direction in drawing.DIRECTIONS]
+    return chosen
+
+
+def list_files(split: str, settings: config.SampleSetConfig) -> list[File]:
+    """All files of a split, class by class."""
+    counts = (settings.train_clips, settings.test_clips, settings.unseen_clips, settings.still_clips)
+    part = SPLITS.index(split)
+    return [
+        File(
+            f"videos/{split}/{'_'.join(words)}_{clip:03d}.mp4",
+            words,
+            split != "stills",
+            (settings.seed, part, number, clip),
+        )
+        for number, words in enumerate(list_classes(split))
+        for clip in range(counts[part])
+    ]
+
+
+def read_list(directory: pathlib.Path, split: str) -> list[tuple[pathlib.Path, str]]:
+    """(video, label) of a split that has been made."""
+    return [(directory / place, label) for _, (place, label) in textfile.read_rows(directory / f"{split}.csv")[1:]]
+
+
+def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathlib.Path]:
+    """So many videos of as many classes, far apart in the list, with all directions among them."""
+    by_label = {label: path for path, label in read_list(directory, split)}
+    labels = sorted(by_label)
+    return [by_label[labels[5 * number % len(labels)]] for number in range(count)]
+
+
+def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, files: Sequence[File]) -> None:
+    """Writes those files that are not there; each gets its name once it is whole."""
+    size = (settings.size, settings.size)
+    for file in files:
+        path = directory / file.place
+        if path.exists():
+            continue
+        partial = path.with_suffix(".partial")
+        color, shape, direction = file.words
+        if file.moves:
+            drawing.write_moving_shape(
+                partial, shape, color, direction, size=size, frames=settings.frames, fps=settings.fps, seed=file.seed
+            )
+        else:
+            drawing.write_still_shape(partial, shape, color, direction, size=size, seed=file.seed)
+        partial.replace(path)
+
+
+def _write_all(
+    directory: pathlib.Path,
+    settings: config.SampleSetConfig,
+    files: Sequence[File],
+    processes: int,
+    progress: Callable[[int], None],
+) -> None:
+    tasks = [files[start : start + FILES_A_TASK] for start in range(0, len(files), FILES_A_TASK)]
+    with workers.process_pool(min(processes, len(tasks))) as pool:
+        try:
+            write = functools.partial(write_files, directory, settings)
+            for task, future in zip(tasks, workers.map_ahead(pool, write, tasks, 2 * processes), strict=True):
+                future.result()
+                progress(len(task))
+        except futures.process.BrokenProcessPool:
+            raise ValueError(f"a worker process was killed: the same call goes on with {directory}") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _check_settings(settings: config.SampleSetConfig) -> None:
+    values = config.to_dict(settings).items()
+    found = [
+        f"{name} is {value}: expected at least {LEAST.get(name, 1)}"
+        for name, value in values
+        if value < LEAST.get(name, 1)
+    ]
+    if settings.size % 2:
+        found.append(f"size is {settings.size}: expected an even number")
+    if found:
+        raise config.ConfigError(found)
+
+
+def _is_made(file: pathlib.Path, plan: dict[str, Any]) -> bool:
+    """Whether the file is there and holds these settings; raises ValueError if it holds others."""
+    if not file.is_file():
+        return False
+    found = textfile.read_json(file)
+    changed = [
+        f"  {name}: {found.get(name)} then, {value} now" for name, value in plan.items() if found.get(name) != value
+    ]
+    if changed:
+        advice = "choose another directory, or delete this one"
+        raise ValueError(
+            "\n".join([f"{file.parent} is a sample data set made with other settings: {advice}", *changed])
+        )
+    return True
+
+
+def _check_free(directory: pathlib.Path) -> None:
+    """Raises ValueError for a directory of something else."""
+    there = {item.name for item in directory.iterdir()} if directory.is_dir() else set()
+    begun = there & {MADE_BY, UNFINISHED} or there <= {".lock", f"{UNFINISHED}.partial"}
+    if not begun or (directory.exists() and not directory.is_dir()):
+        raise ValueError(f"{directory} exists and is no sample data set: choose another directory")

@@ -1,0 +1,150 @@
+"""TFDS data sets prepared as ArrayRecord, read at random without TensorFlow.
+
+The files are read here rather than by `tfds.data_source`, whose `Video` feature imports TensorFlow when it is made
+(tensorflow-datasets 4.9.10): features.json and dataset_info.json name the features and shards, each record is a
+tf.train.Example, and a video is its list of pictures.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from actionclip_jax import config, paths, textfile
+from actionclip_jax.data import label_files, table, video
+from actionclip_jax.data.sources import listing, problems, splits
+from actionclip_jax.data.video import pictures
+
+NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.\-]+)?(:\d+\.\d+\.\d+|/\d+\.\d+\.\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsReader:
+    """A clip's path is `split/row` of the shards; their times are not known."""
+
+    shards: tuple[str, ...]
+    feature: str
+
+    def read(
+        self,
+        clip: table.Clip,
+        choose: Callable[[int], np.ndarray],
+        transform: Callable[[np.ndarray], Any],
+        short_side: int | None = None,
+    ) -> video.Frames:
+        """See `table.Reader`."""
+        row = int(clip.path.rpartition("/")[2])
+        with video.name_faults(clip.path, "the record cannot be read"):
+            encoded = parse(open_shards(self.shards)[row])[self.feature].bytes_list.value
+        if not encoded:
+            raise video.VideoError(clip.path, "the record holds no frames")
+
+        def decode(number: int) -> np.ndarray:
+            return pictures.decode_picture(encoded[number])
+
+        return pictures.read_pictures(clip.path, decode, np.full(len(encoded), np.nan), choose, transform, short_side)
+
+
+@functools.lru_cache(maxsize=8)  # opening reads every shard's index
+def open_shards(shards: tuple[str, ...]) -> Sequence[bytes]:
+    """The records of all shards in order; kept for the next clip."""
+    from array_record.python import array_record_data_source  # 70 ms (etils), which only who reads TFDS has to pay
+
+    return array_record_data_source.ArrayRecordDataSource(shards)
+
+
+def parse(record: bytes) -> Any:
+    """The features of a serialised tf.train.Example, by name."""
+    try:
+        from tensorflow_datasets import proto  # half a second, which only who reads TFDS has to pay
+    except ImportError as error:
+        raise ValueError(f"TFDS data sets need the package tensorflow-datasets ({error})") from error
+    try:
+        return proto.tf_example_pb2.Example.FromString(record).features.feature
+    except Exception as error:  # protobuf's own kind, which has no public name common to all its versions
+        raise ValueError(f"not a tf.train.Example ({error})") from None
+
+
+def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+    """By name, below `videos` or where TFDS keeps its data sets, or the directory of a prepared one."""
+    directory = find_directory(source, found)
+    info = found.read(textfile.read_json, directory / "dataset_info.json")
+    features = found.read(textfile.read_json, directory / "features.json")
+    split = source.split or "train"
+    try:
+        feature, label = _find_features(features.get("featuresDict", {}).get("features", {}), directory, found)
+        shards = _find_shards(source, directory, info, split, found)
+    except (LookupError, TypeError, AttributeError) as error:
+        found.fail(problems.UNREADABLE, f"{directory}: features.json or dataset_info.json is not TFDS's ({error!r})")
+    entries = []
+    for row, record in enumerate(open_shards(shards)):
+        example = parse(record)
+        place, frames = f"{split}/{row}", len(example[feature].bytes_list.value)
+        entries.append(listing.Entry(place, (place,), tuple(example[label].int64_list.value), frames=frames))
+    label_file = directory / f"{label}.labels.txt"
+    known = label_files.Classes(tuple(found.read(textfile.read_lines, label_file)), 0, label_file)
+    files = [directory / "dataset_info.json", directory / "features.json"]
+    return listing.Listing(entries, None, files, TfdsReader(shards, feature), known)
+
+
+def find_directory(source: config.SourceConfig, found: problems.Problems) -> pathlib.Path:
+    """The folder of the newest version; an error unless exactly one prepared data set is meant."""
+    directory = pathlib.Path(source.path)
+    if not directory.is_dir():
+        root = paths.expand_home(source.videos or "~/tensorflow_datasets")
+        directory = root / source.path.replace(":", "/")
+        if not directory.is_dir():
+            found.fail(
+                problems.NOT_THERE,
+                f"{source.path}: no such file or directory; nor is a TFDS data set of that name prepared below {root} "
+                "(say with videos, --videos, where else; prepare with `tfds build --file_format=array_record`)",
+            )
+    prepared = sorted((file.parent for file in directory.rglob("features.json")), key=_version)
+    parents = {path.parent for path in prepared if path != directory}
+    if not prepared or len(parents) > 1:
+        there = ", ".join(path.relative_to(directory).as_posix() for path in prepared)
+        found.fail(
+            "TFDS data sets that are not there or not one (prepare with `tfds build --file_format=array_record`)",
+            f"{directory}: {f'holds {there}' if there else 'no features.json in it'}",
+        )
+    return prepared[-1]
+
+
+def _version(directory: pathlib.Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", directory.name))
+
+
+def _find_features(features: dict[str, Any], directory: pathlib.Path, found: problems.Problems) -> tuple[str, str]:
+    """The names of the video and of the label."""
+    kinds = {name: feature["pythonClassName"].rpartition(".")[2] for name, feature in features.items()}
+    videos = [
+        name
+        for name, kind in kinds.items()
+        if kind == "Video" or (kind == "Sequence" and "image" in features[name]["sequence"]["feature"])
+    ]
+    labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
+    if len(videos) != 1 or len(labels) != 1:
+        found.fail(
+            "TFDS data sets without just one feature Video (or Sequence of Image) and one ClassLabel",
+            f"{directory}: {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}",
+        )
+    return videos[0], labels[0]
+
+
+def _find_shards(
+    source: config.SourceConfig, directory: pathlib.Path, info: dict[str, Any], split: str, found: problems.Problems
+) -> tuple[str, ...]:
+    lengths = {item["name"]: item["shardLengths"] for item in info["splits"]}
+    if split not in lengths:
+        splits.reject(source, f"one of {', '.join(lengths)}", found)
+    count = len(lengths[split])
+    names = [f"{info['name']}-{split}.array_record-{shard:05d}-of-{count:05d}" for shard in range(count)]
+    if missing := [name for name in names if not (directory / name).is_file()]:
+        found.fail(
+            "TFDS shards missing (prepare with `tfds build --file_format=array_record`)", f"{directory}: {missing[0]}"
+        )
+    return tuple(str(directory / name) for name in names)

@@ -1,0 +1,63 @@
+"""The test views of videos, read ahead of whoever computes with them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+
+from actionclip_jax.data import sampling, video, workers
+from actionclip_jax.data.video import views as geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """The views of one video."""
+
+    clips: np.ndarray  # [V * S, T, size, size, 3] uint8: temporal views, each with its crops
+    indices: np.ndarray  # [V, T] int64
+    timestamps: np.ndarray  # [V, T] float64
+    note: str | None
+
+
+def read_clips(
+    read: Callable[[Callable, Callable], video.Frames], *, size: int, frames: int, views: tuple[int, int]
+) -> Clips:
+    """Decodes the test views of a video: `frames` segment middles x T views x S crops.
+
+    `read(choose, transform)` reads the frames, as `video.read_frames` does.
+    """
+    count, crops = views
+
+    def choose(length: int) -> np.ndarray:
+        return np.concatenate([sampling.segment_middles(length, frames, view, count) for view in range(count)])
+
+    result = read(choose, geometry.view_transform(size, crops))
+    images = np.stack(result.images).reshape(count, frames, crops, size, size, 3).swapaxes(1, 2)
+    shape = (count, frames)
+    return Clips(
+        images.reshape(-1, frames, size, size, 3),
+        result.indices.reshape(shape),
+        result.timestamps.reshape(shape),
+        result.note,
+    )
+
+
+def read_ahead(paths: Sequence[str], **options: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
+    """(path, its `read_clips` or the VideoError that says why not) in order, a few files ahead in threads."""
+
+    def read(path: str) -> Clips:
+        return read_clips(functools.partial(video.read_frames, path), **options)
+
+    threads = min(8, workers.count_cores())
+    pool = futures.ThreadPoolExecutor(threads)
+    try:
+        for path, future in zip(paths, workers.map_ahead(pool, read, paths, 2 * threads), strict=True):
+            try:
+                yield path, future.result()
+            except video.VideoError as error:
+                yield path, error
+    finally:  # whoever stops early does not wait for files nobody will look at
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,207 @@
+"""Features of all clips of a data set: each clip encoded once, on all devices and hosts, and kept as it is done."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from actionclip_jax import config, sharding, xla
+from actionclip_jax.data import order, pipeline, table
+from actionclip_jax.models import action_clip
+
+PART_CLIPS = 128  # a part is written after so many: what a kill costs at most
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """What a model makes of clips before any label is looked at."""
+
+    ids: np.ndarray  # [N] text
+    values: np.ndarray  # [N, V, E] float32 of unit norm by view; zero for clips that cannot be decoded
+    decoded: np.ndarray  # [N] bool
+
+    def of(self, ids: np.ndarray) -> "Features":
+        """Those of these clips [M], in that order. Raises ValueError naming clips without features."""
+        places = {name: row for row, name in enumerate(self.ids.tolist())}
+        if missing := [name for name in ids.tolist() if name not in places]:
+            shown = ", ".join(map(repr, missing[:5]))
+            raise ValueError(f"{len(missing)} of {len(ids)} clips have no saved features, such as {shown}")
+        rows = np.array([places[name] for name in ids.tolist()], np.int64)
+        return Features(self.ids[rows], self.values[rows], self.decoded[rows])
+
+
+class Encoder:
+    """Encodes one data set, again and again as the parameters change; compiles once."""
+
+    def __init__(
+        self,
+        clips: table.ClipTable,
+        model: config.ModelConfig,
+        compute: config.ComputeConfig,
+        sample: config.SampleConfig,
+        loader: config.LoaderConfig,
+        *,
+        mesh: Mesh,
+        report: pathlib.Path | None = None,
+    ) -> None:
+        """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
+        sharding.check_rows(loader.batch_size, mesh)
+        self.clips, self.model, self.compute = clips, model, compute
+        self.mesh, self.batch_size = mesh, loader.batch_size
+        self.batches = pipeline.eval_batches(clips, sample, loader, host=order.this_host(), report=report)
+
+        def encode(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            features = encode_views(action_clip.from_params(model, compute, params), batch["video"])
+            return {"features": features, "clip": batch["clip"], "mask": batch["mask"]}
+
+        # what goes in spread over devices and hosts comes out whole on each of them
+        options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": xla.options(compute.dtype)}
+        self._encode = jax.jit(encode, **options)
+
+    def __call__(
+        self,
+        params: Mapping[str, jax.Array],
+        progress: Callable[[int], None] = lambda clips: None,
+        store: "Store | None" = None,
+    ) -> Features:
+        """Features of all clips but for those in the `store` already; `progress` is told of clips that are done."""
+        parts = store.read() if store else []
+        position = sum(part["batches"].item() for part in parts)
+        progress(sum(int((part["clip"] >= 0).sum()) for part in parts))
+        self.batches.restore(self.batches.state() | {"position": position})
+        waiting: list[dict[str, np.ndarray]] = []
+        with self.batches:
+            for batch in self.batches:
+                placed = {name: batch[name] for name in ("video", "clip", "mask")}
+                encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
+                waiting.append({name: np.asarray(value) for name, value in encoded.items()})
+                progress(int((waiting[-1]["clip"] >= 0).sum()))
+                if store and len(waiting) * self.batch_size >= PART_CLIPS:
+                    parts.append(store.add(len(parts), join(waiting)))
+                    waiting = []
+        if waiting:
+            parts.append(store.add(len(parts), join(waiting)) if store else join(waiting))
+        return in_order(self.clips.ids, parts)
+
+
+def join(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Batches -> a part, which knows how many they were."""
+    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return joined | {"batches": np.int64(len(batches))}
+
+
+class Store:
+    """Features in a directory, in parts that are there whole or not at all; the first process writes."""
+
+    def __init__(
+        self, directory: pathlib.Path, described: Mapping[str, Any], ids: np.ndarray, *, replace: bool = True
+    ) -> None:
+        """`described` (JSON) says what the features are made from: with `replace`, those of anything else make way.
+
+        Raises:
+            ValueError: a directory that holds something else, which is not touched.
+        """
+        self.directory = directory
+        content = {**described, "ids": ids.tolist()}
+        known = read_json(directory / "features.json")
+        # what an older program did not write down was as it is now
+        same = isinstance(known, dict) and "ids" in known and content | known == content
+        if jax.process_index() or same:
+            return
+        there = list(directory.glob("*"))
+        ours = [file for file in there if file.name.startswith(("features.json", "part-"))]
+        if len(ours) < len(there) or (known is not None and not replace):
+            raise ValueError(f"{directory} holds something else, or features of other settings: choose another --out")
+        for file in ours:
+            file.unlink()
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "features.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def read(self) -> list[dict[str, np.ndarray]]:
+        """The parts written so far; all processes take the same ones."""
+        count = 0
+        while part_file(self.directory, count).is_file():
+            count += 1
+        if jax.process_count() > 1:
+            count = int(multihost_utils.broadcast_one_to_all(np.int32(count)))
+        return [read_part(part_file(self.directory, number)) for number in range(count)]
+
+    def add(self, number: int, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Writes a part, and returns it."""
+        if jax.process_index() == 0:
+            file = part_file(self.directory, number)
+            partial = file.with_suffix(".partial")
+            with partial.open("wb") as opened:
+                np.savez(opened, **part)
+            partial.replace(file)
+        return part
+
+
+def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
+    """What the features of a directory are made from, and the features.
+
+    Raises:
+        ValueError: there are none, or not yet all of them.
+    """
+    described = read_json(directory / "features.json")
+    names = described.pop("ids", None) if isinstance(described, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{directory}: there are no saved features (features.json is missing or damaged)")
+    ids = np.array(names, table.TEXT)
+    parts = []
+    while (file := part_file(directory, len(parts))).is_file():
+        parts.append(read_part(file))
+    try:
+        there, found = sum(int((part["clip"] >= 0).sum()) for part in parts), in_order(ids, parts) if parts else None
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{directory}: parts that do not belong to its list ({error!r}): encode again") from None
+    if there < len(ids) or found is None:
+        raise ValueError(
+            f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
+        )
+    return described, found
+
+
+def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
+    """Parts -> the features of all clips in the order of the table."""
+    values = np.zeros((len(ids), *parts[0]["features"].shape[1:]), np.float32)
+    decoded = np.zeros(len(ids), bool)
+    for part in parts:
+        good = part["mask"]
+        values[part["clip"][good]], decoded[part["clip"][good]] = part["features"][good], True
+    return Features(ids, values, decoded)
+
+
+def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a part. Raises ValueError for a damaged one."""
+    try:
+        with np.load(file) as part:
+            if sum(entry.file_size for entry in part.zip.infolist()) > file.stat().st_size:
+                raise ValueError("its arrays are larger than the file")  # compressed, which they never are here
+            return dict(part)
+    except Exception as error:  # zipfile and numpy raise many kinds
+        raise ValueError(f"{file}: damaged ({error}); encode the clips again, with {file.parent} removed") from None
+
+
+def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:
+    """Where a part is."""
+    return directory / f"part-{number:06d}.npz"
+
+
+def read_json(file: pathlib.Path) -> Any:
+    """The content of a JSON file; None where there is none, or a damaged one."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
+    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
+    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)

@@ -1,0 +1,87 @@
+"""Scores of a test: probabilities of the classes, and how good they are. On the host, in numpy."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sklearn.metrics
+
+
+def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Share of rows [N, C] whose label [N] is among the k most probable classes; of equal ones the first counts."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def class_accuracies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of the clips [N] of each class whose most probable class [N, C] it is -> [C]; NaN without clips."""
+    right = probabilities.argmax(axis=1) == labels
+    clips = np.bincount(labels, minlength=probabilities.shape[1])
+    with np.errstate(invalid="ignore"):
+        return np.bincount(labels[right], minlength=probabilities.shape[1]) / clips
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error (arXiv 1706.04599): how far, on average, confidence and accuracy lie apart.
+
+    Clips [N, C] are sorted into equal bins (a, b] of their greatest probability; in each bin its mean is compared with
+    the share of right answers.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.abs(np.bincount(index, confidence - right, minlength=bins))
+    return float(gaps.sum() / len(labels))
+
+
+def confused_pairs(probabilities: np.ndarray, labels: np.ndarray, count: int = 20) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes (class, taken for, clips), the most frequent first."""
+    best = probabilities.argmax(axis=1)
+    pairs, clips = np.unique(np.stack([labels, best], 1)[best != labels], axis=0, return_counts=True)
+    order = np.argsort(-clips, kind="stable")[:count]
+    return [(int(pairs[row, 0]), int(pairs[row, 1]), int(clips[row])) for row in order]
+
+
+def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What saying "none of these" below a threshold does -> thresholds [N], coverage [N], accuracy [N].
+
+    Row i answers the i + 1 clips of the greatest probability: `thresholds` is the least of them, `coverage` their share
+    of all clips, `accuracy` the share of right ones among them.
+    """
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (probabilities.argmax(axis=1) == labels)[order]
+    answered = np.arange(1, len(labels) + 1)
+    return confidence[order], answered / len(labels), np.cumsum(right) / answered
+
+
+def average_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Average precision of each class [C] of scores [N, C] for targets [N, C] of ones and zeros; NaN without a one."""
+    found = np.full(targets.shape[1], np.nan)
+    for label in np.flatnonzero(targets.any(axis=0)):
+        found[label] = sklearn.metrics.average_precision_score(targets[:, label], scores[:, label])
+    return found
+
+
+def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Mean average precision over the classes that occur, computed once over all clips, as Charades asks."""
+    return nan_mean(average_precisions(scores, targets))
+
+
+def nan_mean(values: np.ndarray) -> float:
+    """Mean of those that are numbers; NaN if none is."""
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """2 a b / (a + b) of two accuracies; 0 where both are."""
+    return 2 * first * second / (first + second) if first + second else 0.0
+
+
+def mean_and_deviation(trials: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Each number over the trials: its mean and its standard deviation (of the trials themselves: divided by n)."""
+    return {
+        name: {"mean": float(np.mean(values)), "deviation": float(np.std(values)), "trials": len(values)}
+        for name in (trials[0] if trials else ())
+        if (values := [trial[name] for trial in trials if name in trial])
+    }

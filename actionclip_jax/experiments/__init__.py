@@ -1,0 +1,1 @@
+"""Several trainings or evaluations for one result."""

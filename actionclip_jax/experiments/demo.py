@@ -1,0 +1,82 @@
+"""The embedded default from beginning to end: sample videos, training, zero-shot evaluation, and a control."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from actionclip_jax import config
+from actionclip_jax.config import run_config
+from actionclip_jax.evaluation import scoring
+from actionclip_jax.plots import charts
+from actionclip_jax.training import loop
+
+AXES = (("left", "right"), ("up", "down"))
+OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
+WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
+
+
+def run_demo(run: run_config.TrainConfig, say: loop.Say, progress: loop.Progress) -> dict[str, Any]:
+    """Trains what the configuration says and a control without a temporal head; returns the report.
+
+    WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set.
+    """
+    begin, workdir = time.perf_counter(), pathlib.Path(run.workdir)
+    outcome = loop.train(run, say=say, progress=progress)
+    if outcome.model is None:
+        raise KeyboardInterrupt
+    say("the control, half as long, with the mean over the frames in the place of the temporal transformer:")
+    control = loop.train(control_of(run), say=say, progress=progress)
+    if control.model is None:
+        raise KeyboardInterrupt
+    report: dict[str, Any] = {"seed": run.seed}
+    for name, scores in outcome.scores.items():
+        picture = workdir / f"confusion_{name}.png"
+        charts.confusion_matrix(picture, scores.labels, scores.targets, scores.probabilities.argmax(axis=1))
+        report[name] = {
+            run.model.temporal.head: describe(scores),
+            "meanP": describe(control.scores[name]),
+            "picture": str(picture),
+        }
+    report["seconds"] = round(time.perf_counter() - begin, 1)
+    (workdir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def control_of(run: run_config.TrainConfig) -> run_config.TrainConfig:
+    """The run for half as long, from the same pre-trained towers, but without a temporal head."""
+    workdir, change = pathlib.Path(run.workdir), dataclasses.replace
+    half = {name: getattr(run.optim, name) / 2 for name in ("epochs", "warmup_epochs")}
+    return change(
+        run,
+        model=change(run.model, temporal=config.TemporalConfig()),
+        optim=change(run.optim, **half),
+        init_from=str(workdir / "pretrain" / "model"),
+        pretrain=run_config.PretrainConfig(),
+        workdir=str(workdir / "meanP"),
+    )
+
+
+def describe(scores: scoring.Scores) -> dict[str, float]:
+    """Accuracy with its chance level, of the single words too, and how often a direction beats its opposite."""
+    best = scores.probabilities.argmax(axis=1)
+    words = np.array([label.split() for label in scores.labels])
+    found = scores.summary()
+    for name, place in WORDS.items():
+        found[name] = float((words[best, place] == words[scores.targets, place]).mean())
+    for first, second in AXES:
+        rows = np.flatnonzero(np.isin(words[scores.targets, -1], [first, second]))
+        if len(rows):
+            found[f"{first}_or_{second}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def beats_opposite(scores: scoring.Scores, row: int) -> bool:
+    """Whether the clip's label is more probable than the same thing moving the other way: by chance half the time."""
+    target = int(scores.targets[row])
+    *rest, direction = scores.labels[target].split()
+    opposite = scores.labels.index(" ".join([*rest, OPPOSITE[direction]]))
+    return bool(scores.probabilities[row, target] > scores.probabilities[row, opposite])

@@ -1,0 +1,207 @@
+"""Protocols that train before they test: few-shot and base-to-novel. What was killed goes on."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from actionclip_jax import config, paths
+from actionclip_jax.config import run_config
+from actionclip_jax.data import sources, subsets
+from actionclip_jax.evaluation import metrics, protocols, published, report
+from actionclip_jax.plots import charts
+from actionclip_jax.training import loop, run_checkpoints
+
+BASE_SHOTS = 16  # training clips of every base class, as published
+
+
+def few_shot(
+    run: run_config.TrainConfig, shots: Sequence[int], seeds: Sequence[int], say: loop.Say, progress: loop.Progress
+) -> dict[str, Any]:
+    """Trains with K clips of every class for every K in `shots` and every seed, and tests each on run.data.test.
+
+    The seed draws the clips and decides everything else random. run.workdir then holds a directory for each run,
+    report.json, report.md and shots.png. Returns what report.json holds.
+    """
+    plan(run, "few-shot", shots)
+    out, rows = pathlib.Path(run.workdir), []
+    for count in shots:
+        trials = []
+        for seed in seeds:
+            name = f"{count}_shots_seed_{seed}"
+            say(f"{name}:")
+            trials.append(train_and_test(variant(run, out / name, seed, count), say, progress)["test"])
+        rows.append({"shots": count, "trials": trials, "summary": metrics.mean_and_deviation(trials)})
+    known = published.FEW_SHOT.get(run.data.train.kind, {})
+    lines = [table_row("training clips of a class", "top-1", *known), "|---" * (2 + len(known)) + "|"]
+    for row in rows:
+        theirs = (dict(zip(published.SHOTS, values, strict=True)).get(row["shots"], "") for values in known.values())
+        lines.append(table_row(row["shots"], spread(row["summary"]["top1"]), *theirs))
+    content = {
+        **describe("few-shot", run, seeds),
+        "results": rows,
+        "published_shots": published.SHOTS,
+        "published": known,
+    }
+    if jax.process_index() == 0:
+        means, deviations = ([row["summary"]["top1"][name] for row in rows] for name in ("mean", "deviation"))
+        charts.shots_curve(out / "shots.png", shots, means, deviations, published.SHOTS, known)
+        write(out, content, [*lines, "", "![few-shot accuracy](shots.png)"])
+    return content
+
+
+def base_to_novel(
+    run: run_config.TrainConfig, shots: int, seeds: Sequence[int], say: loop.Say, progress: loop.Progress
+) -> dict[str, Any]:
+    """Trains with some clips of every base class for every seed, and tests on base and on novel classes.
+
+    Base classes are those of run.data.train.base_classes or else half of all, drawn by run.data.train.seed and written
+    to base_classes.txt. The harmonic mean is that of each seed. The rest as in `few_shot`.
+    """
+    plan(run, "base-to-novel", [shots])
+    out, trials = pathlib.Path(run.workdir), []
+    file = run.data.train.base_classes or write_base_classes(run, out / "base_classes.txt")
+    part = {name: {"classes": name, "base_classes": file} for name in ("base", "novel")}
+    data = dataclasses.replace(
+        run.data,
+        train=dataclasses.replace(run.data.train, **part["base"]),
+        test=dataclasses.replace(run.data.test, **part["base"]),
+        zero_shot=dataclasses.replace(run.data.test, **part["novel"]),
+    )
+    run = dataclasses.replace(run, data=data)
+    for seed in seeds:
+        say(f"seed {seed}:")
+        scores = train_and_test(variant(run, out / f"seed_{seed}", seed, shots), say, progress)
+        base, novel = scores["test"]["top1"], scores["zero_shot"]["top1"]
+        trials.append({"base": base, "novel": novel, "harmonic mean": metrics.harmonic_mean(base, novel)})
+    summary, known = metrics.mean_and_deviation(trials), published.beside("base-to-novel", run.data.train.kind)
+    lines = [table_row("seed", *summary), "|---" * 4 + "|"]
+    for seed, trial in zip(seeds, trials, strict=True):
+        lines.append(table_row(seed, *(f"{value:.2%}" for value in trial.values())))
+    lines.append(table_row("mean ± deviation", *map(spread, summary.values())))
+    lines += [table_row(f"published: {row.method}", "", "", f"{row.value}%") for row in known]
+    content = {**describe("base-to-novel", run, seeds), "shots": shots, "trials": trials, "summary": summary}
+    content["published"] = [dataclasses.asdict(row) for row in known]
+    if jax.process_index() == 0:
+        write(out, content, lines)
+    return content
+
+
+def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[protocols.Trial]:
+    """The clips trained and tested with, after everything that can be checked before the first of the runs.
+
+    Raises:
+        ValueError: a configuration or data that cannot be measured by these protocols.
+    """
+    check(run)
+    training, tests = run.data.train, {"test": run.data.test}
+    if protocol == "base-to-novel":
+        training = dataclasses.replace(training, classes="base")
+        halves = {"base_classes": training.base_classes, "seed": training.seed}
+        tests = {
+            f"test, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
+            for part in ("base", "novel")
+        }
+    sets = {f"training, {count} clips a class": dataclasses.replace(training, shots=count) for count in shots} | tests
+    return [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
+
+
+def check(run: run_config.TrainConfig) -> None:
+    """Raises ValueError for a configuration that cannot be measured by these protocols."""
+    paths.check_directory("--out", run.workdir)
+    found = run_config.problems(run)
+    if not run.data.test.path:
+        found.append("data.test.path is empty: expected the clips to test with")
+    if run.objective.loss == "multi_label":
+        found.append("objective.loss is 'multi_label': clips with several labels belong to no one class")
+    if found:
+        raise config.ConfigError(found)
+
+
+def variant(run: run_config.TrainConfig, workdir: pathlib.Path, seed: int, shots: int) -> run_config.TrainConfig:
+    """The run with so many clips of every class, drawn by the seed, and everything else random after that seed too."""
+    data = dataclasses.replace(
+        run.data,
+        train=dataclasses.replace(run.data.train, shots=shots, seed=seed),
+        loader=dataclasses.replace(run.data.loader, seed=seed),
+    )
+    return dataclasses.replace(run, data=data, seed=seed, workdir=str(workdir))
+
+
+def train_and_test(run: run_config.TrainConfig, say: loop.Say, progress: loop.Progress) -> dict[str, Any]:
+    """All scores of a run by data set; those of a run that was finished before are read from its directory.
+
+    Of a finished run the model stays, and its checkpoints, several times as large, go.
+    """
+    workdir = pathlib.Path(run.workdir)
+    file = workdir / "scores.json"
+    if file.is_file():
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if not run_checkpoints.describe_changes(known["config"], run):
+            say(f"  finished before: top-1 {known['scores']['test']['top1']:.1%}")
+            return known["scores"]
+        raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
+    outcome = loop.train(run, say=lambda line: say(f"  {line}"), progress=progress)
+    if outcome.model is None:
+        raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
+    scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
+    if jax.process_index() == 0:
+        write_text(file, json.dumps({"config": config.to_dict(run), "scores": scores}, indent=1) + "\n")
+        shutil.rmtree(workdir / "checkpoints")
+    return scores
+
+
+def write_base_classes(run: run_config.TrainConfig, file: pathlib.Path) -> str:
+    """Draws half of the classes and writes their names, one a line."""
+    clips = sources.open_source(dataclasses.replace(run.data.train, shots=0))
+    half = subsets.draw_half(len(clips.names), run.data.train.seed)
+    if jax.process_index() == 0:
+        write_text(file, "".join(f"{clips.names[index]}\n" for index in half))
+    return str(file)
+
+
+def describe(protocol: str, run: run_config.TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
+    """What was done; JSON."""
+    return {
+        "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
+        "protocol": protocol,
+        "seeds": list(seeds),
+        "config": config.to_dict(run),
+    }
+
+
+def table_row(*cells: Any) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def spread(numbers: Mapping[str, Any]) -> str:
+    """Mean and deviation in percent."""
+    return f"{numbers['mean']:.2%} ± {numbers['deviation']:.2%}"
+
+
+def write(out: pathlib.Path, content: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """report.json and report.md."""
+    run, seeds = content["config"], ", ".join(map(str, content["seeds"]))
+    head = [
+        f"# {content['protocol']}: {run['init_from'] or 'random weights'} on {run['data']['train']['path']}",
+        "",
+        *lines,
+        "",
+        f"Seeds {seeds}; {run['data']['sample']['frames']} frames, one centre view, templates "
+        f"{run['objective']['templates']}, class names split into words: {run['data']['train']['split_names']}. All "
+        "settings are in report.json.",
+    ]
+    write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
+    write_text(out / "report.md", "\n".join(head) + "\n")
+
+
+def write_text(file: pathlib.Path, text: str) -> None:
+    """Writes a file, and its directory if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

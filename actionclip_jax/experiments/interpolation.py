@@ -1,0 +1,158 @@
+"""Scores of the weights between two checkpoints: what training gained on classes seen, and lost on others."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from actionclip_jax import config, paths, sharding, text
+from actionclip_jax.checkpoints import model_directory
+from actionclip_jax.data import bad_clips, order, subsets, table
+from actionclip_jax.evaluation import evaluate, features, scoring
+from actionclip_jax.plots import charts
+from actionclip_jax.training import initial, optim
+
+
+def parse_shares(text: str) -> list[float]:
+    """`0:1:0.1` -> 0, 0.1 ... 1 (both ends included); or a comma list."""
+    try:
+        if ":" not in text:
+            shares = [float(share) for share in text.split(",")]
+        else:
+            first, last, step = map(float, text.split(":"))
+            steps = round((last - first) / step)
+            if not 0 <= steps <= 1000 or abs(first + steps * step - last) > 1e-6:
+                raise ValueError
+            shares = [first + index * step for index in range(steps + 1)]
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(
+            f"{text!r} is not of the form 0:1:0.1 (first, last, a step that divides them, at most 1000) or 0,0.5,1"
+        ) from None
+    if not shares or not all(0 <= share <= 1 + 1e-9 for share in shares):
+        raise ValueError(f"{text!r}: expected shares from 0 to 1")
+    return [round(share, 6) for share in shares]
+
+
+def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[str, table.ClipTable]:
+    """The clips of the classes a file names and those of the others, each among their own; or just all."""
+    if not seen:
+        return {"all": clips}
+    paths.check_file("--seen-classes", seen)
+    known = subsets.known_classes(clips, seen)
+    others = np.setdiff1d(np.arange(len(clips.labels)), known)
+    parts = {"seen": known, "unseen": others}
+    if empty := [name for name, classes in parts.items() if not len(classes)]:
+        raise ValueError(f"{seen}: no class of the data set is {empty[0]}")
+    return {name: subsets.take_classes(clips, classes) for name, classes in parts.items()}
+
+
+def sweep(
+    first: model_directory.Weights,
+    model: evaluate.Model,
+    sets: Mapping[str, table.ClipTable],
+    shares: Sequence[float],
+    settings: evaluate.Settings,
+    say: evaluate.Say,
+    progress: evaluate.Progress,
+) -> dict[str, Any]:
+    """Scores data sets with weights first + share * (the model's - first) for every share; goes on after a kill.
+
+    Args:
+        first: where the path begins; what it lacks (a temporal head, say) stays as the model has it.
+        model: where it ends.
+        sets: clips by name, such as `seen` and `unseen`.
+        shares: from 0, the first weights, to 1, the model's.
+        settings: how clips and labels are encoded.
+        say: told of every score.
+        progress: told how far it is.
+
+    Returns:
+        What interpolation.json holds; interpolation.png draws it.
+
+    Raises:
+        ValueError: models of different towers.
+    """
+    if differences := initial.tower_differences(first.model, model.config):
+        raise ValueError("\n  ".join(["the models differ (--from there, MODEL here):", *differences]))
+    begin = {path: value for path, value in first.params.items() if path in model.params}
+    if wrong := sorted(path for path, value in begin.items() if value.shape != model.params[path].shape):
+        raise ValueError(f"the models differ in the shapes of {len(wrong)} parameters: {', '.join(wrong[:5])}")
+    sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
+    evaluators = {}
+    for name, clips in sets.items():
+        report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
+        encoder = features.Encoder(
+            clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
+        )
+        how = {"average": settings.average, "kind": settings.scores}
+        evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
+    described = {
+        "first": model_directory.digest(begin),
+        "second": model.digests["weights"],
+        "sets": {name: describe_set(clips) for name, clips in sets.items()},
+        "sample": config.to_dict(sample),
+        "templates": list(text.load_templates(settings.templates)),
+        "average": settings.average,
+        "kind": settings.scores,
+        "dtype": model.compute.dtype,
+    }
+    file = settings.out / "interpolation.json"
+    done = read_done(file, described)
+    start, end = sharding.replicate(begin, model.mesh), model.params
+    mix = jax.jit(lambda start, end, share: optim.interpolate(start, end, 1 - share))
+    for share in shares:
+        found = done.setdefault(str(share), {})
+        for name, evaluator in evaluators.items():
+            if name not in found:
+                with jax.set_mesh(model.mesh):
+                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}", progress)
+                write_done(file, described, done)
+        say(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
+    if jax.process_index() == 0:
+        charts.interpolation_curve(
+            settings.out / "interpolation.png", shares, {name: [done[str(x)][name] for x in shares] for name in sets}
+        )
+    return {**described, "scores": done}
+
+
+def describe_set(clips: table.ClipTable) -> dict[str, Any]:
+    """What a data set's score depends on; JSON."""
+    rows = zip(clips.ids.tolist(), clips.paths.tolist(), clips.label_ids.tolist(), strict=True)
+    digest = evaluate.text_digest([*map(str, rows), *clips.labels])
+    return {"clips": len(clips), "classes": len(clips.labels), "sha256": digest}
+
+
+def score(
+    evaluator: scoring.Evaluator,
+    params: Mapping[str, jax.Array],
+    name: str,
+    progress: evaluate.Progress,
+) -> float:
+    """Top-1 accuracy or, with several labels, mean average precision of a data set."""
+    done = 0
+
+    def count(clips: int) -> None:
+        nonlocal done
+        done += clips
+        progress(name, done, len(evaluator.clips), "")
+
+    return evaluator(params, count).headline
+
+
+def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Scores of an earlier call of the same sweep."""
+    known = features.read_json(file) or {}
+    same = {name: value for name, value in known.items() if name != "scores"} == described
+    return known["scores"] if same else {}
+
+
+def write_done(file: pathlib.Path, described: Mapping[str, Any], done: Mapping[str, Any]) -> None:
+    """Writes the scores so far; there is always a whole file."""
+    if jax.process_index() == 0:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps({**described, "scores": done}, indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)

@@ -1,0 +1,115 @@
+"""Floating-point operations: those of the model, counted by hand, and how many a second a device can do.
+
+A multiplication and an addition are two. Norms, softmax and activations (below 1%) are left out. `benchmarks/flops.py`
+compares the counts with XLA's.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from actionclip_jax import config
+from actionclip_jax.config import run_config
+
+
+def blocks(tokens: int, width: int, depth: int) -> int:
+    """Transformer blocks over one sequence: 12 D^2 products a token, and every token with every other, twice."""
+    return depth * (2 * tokens * 12 * width**2 + 2 * 2 * tokens**2 * width)
+
+
+def image_tower(model: config.ModelConfig, frames: int = 1, patches: int = 0) -> int:
+    """So many frames of a clip, with so many of their patches (0: all): patches, blocks, projection of the class token.
+
+    Shift costs nothing.
+    """
+    image, patches = model.image, patches or model.image.tokens - 1
+    embedding = 2 * frames * patches * image.patch**2 * 3 * image.width
+    sequences, tokens = (1, frames * patches + 1) if model.joint else (frames, patches + 1)
+    encoding = blocks(tokens, image.width, image.depth) + 2 * image.width * model.embed_width
+    return embedding + sequences * encoding
+
+
+def text_tower(model: config.ModelConfig, tokens: int = 0) -> int:
+    """One text of so many tokens (0: the whole context): blocks, and projection of the last token."""
+    text = model.text
+    return blocks(tokens or text.context, text.width, text.depth) + 2 * text.width * model.embed_width
+
+
+def temporal_head(model: config.ModelConfig, frames: int) -> int:
+    """One clip through the Transf head; the others are not counted."""
+    return blocks(frames, model.embed_width, model.temporal.depth) if model.temporal.head == "Transf" else 0
+
+
+def encode_video(model: config.ModelConfig, frames: int) -> int:
+    """One clip from pixels to its feature."""
+    return image_tower(model, frames) + temporal_head(model, frames)
+
+
+def train_clip(
+    model: config.ModelConfig, objective: run_config.ObjectiveConfig, frames: int, texts: float, tokens: int
+) -> float:
+    """A training step, for each of its clips: forward, and twice that backward through what is trained.
+
+    `texts` are encoded for each clip, of so many tokens. What is computed again to save memory does not count.
+    """
+    image = image_tower(model, frames, model.kept_patches) * (3 if objective.image == "trained" else 1)
+    text = texts * text_tower(model, tokens) * (3 if objective.text == "trained" else 0)
+    return image + 3 * temporal_head(model, frames) + text
+
+
+def executed(jaxpr: Any) -> int:
+    """All products of a traced function on all devices, those that are computed again for the backward pass included.
+
+    Of a branch the larger side counts, of a loop without a known end one turn.
+    """
+    total = 0
+    for equation in jaxpr.eqns:
+        parts = [executed(part) for part in inner_jaxprs(equation)]
+        name, parameters = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (contracted, _), _ = parameters["dimension_numbers"]
+            sizes = [equation.invars[0].aval.shape[axis] for axis in contracted]
+            total += 2 * math.prod(sizes) * math.prod(equation.outvars[0].aval.shape)
+        elif name.startswith("dot_product_attention"):  # cuDNN's: two products forward, five backward
+            batch, length, heads, width = equation.invars[0].aval.shape
+            total += (5 if "bwd" in name else 2) * 2 * batch * heads * width * length**2
+        elif name == "scan":
+            total += parameters["length"] * sum(parts)
+        elif name == "cond":
+            total += max(parts)
+        elif name == "shard_map":  # shapes inside are those of one device
+            total += parameters["mesh"].size * sum(parts)
+        else:
+            total += sum(parts)
+    return total
+
+
+def inner_jaxprs(equation: Any) -> Iterator[Any]:
+    """The functions that an equation calls."""
+    for value in equation.params.values():
+        for item in value if isinstance(value, tuple | list) else [value]:
+            if hasattr(item, "eqns"):
+                yield item
+            elif hasattr(item, "jaxpr"):
+                yield item.jaxpr
+
+
+def matmul_rate(dtype: str) -> float:
+    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by.
+
+    Of random numbers: a GPU at its power limit multiplies ones faster than anything a model has.
+    """
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    square = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    precision = "highest" if dtype == "float32" else None
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    seconds = []
+    for _ in range(4):  # the first one compiles
+        start = time.perf_counter()
+        multiply(square).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

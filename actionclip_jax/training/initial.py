@@ -1,0 +1,101 @@
+"""The weights a run starts from: at random, or those of a CLIP or ActionCLIP with what it lacks made anew."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding
+
+from actionclip_jax import config, text
+from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax.config import config_file
+from actionclip_jax.models import action_clip
+
+TOWERS = ("image", "text", "embed_width", "activation", "norm_eps")  # of a model's configuration, what is CLIP's
+
+
+@dataclasses.dataclass
+class Initial:
+    """Parameters by path, on the devices, with the tokenizer that goes with them."""
+
+    params: dict[str, jax.Array]
+    loaded: list[str]  # paths of CLIP's own parameters that were read and not drawn at random
+    tokenizer: Any
+    provenance: dict[str, Any]
+
+
+def initial_weights(
+    model: config.ModelConfig,
+    source: str,
+    seed: int,
+    shardings: Mapping[str, NamedSharding],
+    say: Callable[[str], None] = lambda line: None,
+) -> Initial:
+    """Parameters spread as `shardings` say: random ones never exist anywhere else.
+
+    Args:
+        model: what is to be trained.
+        source: model directory, PyTorch checkpoint or hub name; empty: everything at random.
+        seed: of the random ones.
+        shardings: where each parameter lives.
+        say: told what was recognised, and what is new.
+
+    Raises:
+        ValueError: the source is not this model; all differences are listed.
+    """
+
+    def draw() -> dict[str, jax.Array]:
+        return action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed)))
+
+    params = jax.jit(draw, out_shardings=dict(shardings))()
+    if not source:
+        return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
+    weights = convert.read_any(source, say=say)
+    stored = fitting_params(source, weights, model, say)
+    for path, values in stored.items():
+        if values.shape != params[path].shape:
+            raise ValueError(f"{source}: {path} has shape {values.shape}, expected {params[path].shape}")
+        host = np.asarray(values, np.float32)
+        params[path] = jax.make_array_from_callback(host.shape, shardings[path], host.__getitem__)
+    new = sorted({path.split("/")[0] for path in params.keys() - stored.keys()})
+    if new:
+        say(f"initialised at random, as {source} has none: {', '.join(new)}")
+    loaded = [path for path in stored if not path.startswith("temporal/")]
+    provenance = {"source": source, **{f"source_{name}": value for name, value in weights.provenance.items()}}
+    return Initial(params, loaded, weights.tokenizer, provenance)
+
+
+def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> list[str]:
+    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`."""
+    first, second = (config_file.flatten({"model": config.to_dict(model)}) for model in (theirs, ours))
+    parts = tuple(f"model.{name}" for name in TOWERS)
+    return [
+        f"{name} is {value} there, {second[name]}"
+        for name, value in first.items()
+        if name.startswith(parts) and value != second[name]
+    ]
+
+
+def fitting_params(
+    source: str, weights: model_directory.Weights, model: config.ModelConfig, say: Callable[[str], None]
+) -> dict[str, np.ndarray | jax.Array]:
+    """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
+    theirs = weights.model
+    found = [f"  {difference} in the configuration" for difference in tower_differences(theirs, model)]
+    same_kind = theirs.temporal.head == model.temporal.head != "meanP"
+    if same_kind and theirs.temporal != model.temporal:
+        found.append(f"  temporal: {theirs.temporal} there, {model.temporal} in the configuration (model.temporal)")
+    if found:
+        raise ValueError("\n".join([f"{source}: is not the model to be trained:", *found]))
+    kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
+    if theirs.temporal.head not in ("meanP", model.temporal.head):
+        say(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
+    # the times of joint attention: a model without it has none
+    return {
+        path: values
+        for path, values in weights.params.items()
+        if path.startswith(kept) and (model.joint or path != "image/time")
+    }

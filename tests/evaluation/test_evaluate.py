@@ -1,0 +1,562 @@
+"""Protocols and reports: every clip counted, stopped and gone on with, the same on any number of devices."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tiny
+import videos
+
+from actionclip_jax import cli, config, sharding, text
+from actionclip_jax.checkpoints import model_directory
+from actionclip_jax.config import run_config
+from actionclip_jax.data import readers, sources, subsets, table
+from actionclip_jax.data.shapes import sample_set
+from actionclip_jax.evaluation import evaluate, features, metrics, protocols, published, report, scoring
+from actionclip_jax.experiments import few_shot, interpolation
+from actionclip_jax.inference import predict
+
+ANNOTATIONS = pathlib.Path(__file__).parents[3] / "shared" / "data" / "annotations"
+needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason="the annotation files are not on this machine")
+SAMPLE = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
+CLASSES = 48  # of the sample's test split, with a clip each
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """A small sample data set."""
+    directory = tmp_path_factory.mktemp("sample") / "set"
+    sample_set.make_sample_set(directory, SAMPLE, processes=1)
+    return directory
+
+
+def save_model(directory, seed=0, **changes):
+    model = dataclasses.replace(tiny.model_config(**changes), frames=2)
+    params = tiny.random_params(model, seed)
+    model_directory.save(
+        directory, model_directory.Weights(model, params, text.default_tokenizer(), {"source": "test"}, {})
+    )
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A random model in a directory."""
+    return save_model(tmp_path_factory.mktemp("models") / "model")
+
+
+@pytest.fixture
+def source(sample):
+    return config.SourceConfig(path=str(sample), kind="sample", split="test")
+
+
+def make_settings(out, **changes):
+    loader = config.LoaderConfig(batch_size=16, workers=0)
+    return evaluate.Settings(**{"out": out, "templates": "none", "loader": loader, **changes})
+
+
+def without_times(content):
+    return {name: value for name, value in content.items() if name not in ("seconds", "date")}
+
+
+def in_files(clips, labels, multi_label=False):
+    """A table of clips (id, labels) that lie nowhere."""
+    rows = [table.Clip(name, f"{name}.mp4", ids) for name, ids in clips]
+    return table.make_table(rows, labels, readers.VideoFiles(), multi_label=multi_label, origin={"kind": "folders"})
+
+
+# the trials
+
+
+@needs_annotations
+@pytest.mark.parametrize(
+    ("name", "clips", "classes"), [("ucf101", (3783, 3734, 3696), 101), ("hmdb51", (1530, 1530, 1530), 51)]
+)
+def test_official_splits(name, clips, classes):
+    trials = protocols.plan("splits", config.SourceConfig(path=str(ANNOTATIONS / name)), check_files=False)
+    assert tuple(len(trial.clips) for trial in trials) == clips
+    assert all(len(trial.clips.labels) == classes for trial in trials)
+    united = subsets.unite([trial.clips for trial in trials])
+    assert sorted(united.ids) == sorted({clip for trial in trials for clip in trial.clips.ids.tolist()})
+
+
+@needs_annotations
+def test_official_halves_and_classes_seen_in_kinetics():
+    source = config.SourceConfig(path=str(ANNOTATIONS / "ucf101"), split="test")
+    halves = protocols.plan("half", source, check_files=False)
+    assert [len(trial.clips.labels) for trial in halves] == [50] * 10
+    whole = protocols.plan("full", source, check_files=False)[0]
+    names = np.array(whole.clips.labels)
+    assert set(halves[3].clips.labels) == set(names[np.random.RandomState(3).permutation(101)[:50]])
+    unseen = protocols.without_classes(whole, ANNOTATIONS / "kinetics" / "kinetics_400_labels.csv")
+    assert len(unseen.clips.labels) == 101 - 19
+
+
+@needs_annotations
+def test_draws_of_new_kinetics_600_classes(tmp_path):
+    names = (ANNOTATIONS / "kinetics" / "label_map_k600.txt").read_text().splitlines()
+    rows = "".join(f'"{name}",{index:011d},0,10,validate\n' for index, name in enumerate(names))
+    (tmp_path / "validate.csv").write_text(f"label,youtube_id,time_start,time_end,split\n{rows}")
+    draws = [ANNOTATIONS / "kinetics" / f"k160_labels_split{number}.csv" for number in (1, 2, 3)]
+    source = config.SourceConfig(path=str(tmp_path / "validate.csv"), kind="kinetics")
+    trials = protocols.plan("k600", source, draws, check_files=False)
+    assert [(len(trial.clips), len(trial.clips.labels)) for trial in trials] == [(160, 160)] * 3
+    assert all(not set(names[:1]) & set(trial.clips.labels) for trial in trials)  # abseiling is one of the 400
+
+
+@needs_annotations
+def test_charades():
+    source = config.SourceConfig(path=str(ANNOTATIONS / "charades"), split="test")
+    (trial,) = protocols.plan("multi-label", source, check_files=False)
+    assert (len(trial.clips), len(trial.clips.labels)) == (1863, 157)
+    with pytest.raises(ValueError, match="several labels, which protocol 'full' is not for"):
+        protocols.plan("full", source, check_files=False)
+
+
+def test_a_protocol_refuses_what_it_is_not_for(source):
+    with pytest.raises(ValueError, match="'splits' is for ucf101 and hmdb51"):
+        protocols.plan("splits", dataclasses.replace(source, split="test"))
+    with pytest.raises(ValueError, match="needs class lists"):
+        protocols.plan("k600", source)
+    with pytest.raises(ValueError, match="has no class lists"):
+        protocols.plan("full", source, [pathlib.Path("some.csv")])
+    with pytest.raises(ValueError, match="one label, which protocol 'multi-label' is not for"):
+        protocols.plan("multi-label", source)
+
+
+def test_united_tables_hold_each_clip_once_and_no_labels():
+    one, two = in_files([("b", (0,)), ("a", (1,))], "xy"), in_files([("a", (0,)), ("c", (0,))], "z")
+    united = subsets.unite([one, two])
+    assert united.ids.tolist() == ["b", "a", "c"] and united[1].labels == () and united.paths[2] == "c.mp4"
+
+
+def test_published_numbers_stand_beside_the_right_protocols():
+    assert published.beside("splits", "ucf101")[0].value == 73.8
+    assert published.beside("k600", "whatever")[0].value == 68.1
+    assert published.beside("full", published.known_set("kinetics", 400))[0].value == 81.1
+    assert published.beside("full", published.known_set("kinetics", 700)) == ()
+    assert published.beside("multi-label", "charades")[0].value == 44.3
+
+
+# a whole evaluation
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, model, sample):
+    """An undisturbed evaluation of all kinds of scores: settings and report."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    seen = out.parent / "seen.txt"
+    seen.write_text("a red circle moving up\nsomething that is not there\n")
+    settings = make_settings(out, seen=seen, threshold=0.5, save_features=True)
+    source = config.SourceConfig(path=str(sample), kind="sample", split="test")
+    return settings, evaluate.evaluate(model, source, settings)
+
+
+def test_scores_equal_those_of_predicting_each_video(whole, model, source):
+    content = whole[1]
+    clips = sources.open_source(source)
+    predictor = predict.load(model)
+    results = predictor.predict(clips.paths.tolist(), clips.labels, templates="none")
+    right = [clips.labels[clips.label_ids[row, 0]] == one.top(1)[0][0] for row, one in enumerate(results)]
+    (trial,) = content["trials"]
+    assert (trial["clips"], trial["scored"], trial["classes"]) == (CLASSES, CLASSES, CLASSES)
+    assert trial["scores"]["top1"] == pytest.approx(np.mean(right))
+    five = [clips.labels[clips.label_ids[row, 0]] in dict(one.top(5)) for row, one in enumerate(results)]
+    assert trial["scores"]["top5"] == pytest.approx(np.mean(five))
+    assert trial["without_seen_classes"]["classes"] == CLASSES - 1 == trial["without_seen_classes"]["scored"]
+
+
+def test_the_report_says_what_was_done(whole, source):
+    settings, content = whole
+    assert content == json.loads((settings.out / "report.json").read_text())
+    lines = (settings.out / "report.md").read_text()
+    for told in (
+        "templates | none (1)",
+        "frames, views | 2, 1x1",
+        "class names split into words | yes",
+        "Without clips",
+    ):
+        assert told in lines
+    for picture in ("classes.png", "confusion.png", "coverage.png", "worst.png"):
+        assert (settings.out / picture).read_bytes().startswith(b"\x89PNG") and picture in lines
+    assert content["model"]["weights_sha256"] and content["data"]["label_texts_sha256"]
+
+
+def test_saved_features_serve_other_labels_without_the_videos(whole, model, source, tmp_path, monkeypatch):
+    settings, content = whole
+    monkeypatch.setattr(features.Encoder, "__call__", None)  # nothing is encoded
+    labels = tmp_path / "labels.json"
+    clips = sources.open_source(source)
+    labels.write_text(json.dumps({name: name.replace("moving", "going") for name in clips.names}))
+    again = make_settings(tmp_path / "again", features=settings.out / "features")
+    same = evaluate.evaluate(model, source, again)
+    assert same["trials"][0]["scores"]["top1"] == content["trials"][0]["scores"]["top1"]
+    other = evaluate.evaluate(model, dataclasses.replace(source, labels=str(labels)), again)
+    assert "a red circle going up" in other["trials"][0]["per_class"]
+    assert other["data"]["label_texts_sha256"] != same["data"]["label_texts_sha256"]
+    halves = evaluate.evaluate(model, source, dataclasses.replace(again, protocol="half"))
+    assert halves["summary"]["top1"]["trials"] == 10 and halves["trials"][0]["classes"] == CLASSES // 2
+
+
+def test_saved_features_of_other_constants_or_another_activation_are_refused(whole, model, tmp_path):
+    settings, _ = whole
+    for name, changes in (
+        ("halves", {"image": dataclasses.replace(tiny.model_config().image, mean=(0.5,) * 3, std=(0.5,) * 3)}),
+        ("gelu", {"activation": "gelu"}),
+    ):
+        weights = model_directory.load(model)
+        weights.model = dataclasses.replace(weights.model, **changes)
+        model_directory.save(tmp_path / name, weights)
+        again = make_settings(tmp_path / "again", features=settings.out / "features")
+        other = evaluate.load_model(str(tmp_path / name), again, print)
+        with pytest.raises(ValueError, match=r"features of (other weights|the activation quick_gelu)"):
+            evaluate.clip_features(other, [], again, print, print)
+
+
+def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
+    tested = evaluate.load_model(model, make_settings(tmp_path), print)
+    with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
+        tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
+
+
+def test_a_dry_run_refuses_labels_that_are_the_same_text(tmp_path, capsys):
+    for place in ("rock & roll/a.mp4", "rock &amp; roll/b.mp4"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+    assert cli.main(["evaluate", "none", "--data", str(tmp_path), "--dry-run"]) == 2
+    assert "'rock & roll' and 'rock &amp; roll' are the same text" in capsys.readouterr().err
+
+
+def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp_path):
+    settings, _ = whole
+    other = save_model(tmp_path / "other", seed=1)
+    again = make_settings(tmp_path / "again", features=settings.out / "features")
+    with pytest.raises(ValueError, match="features of other weights"):
+        evaluate.evaluate(other, source, again)
+    _, found = features.load(settings.out / "features")
+    with pytest.raises(ValueError, match="1 of 2 clips have no saved features, such as 'unknown'"):
+        found.of(np.array([found.ids[0], "unknown"], table.TEXT))
+    for content in ("", "[]", '{"ids": 3}', "[" * 100_000):
+        (tmp_path / "features.json").write_text(content)
+        with pytest.raises(ValueError, match="there are no saved features"):
+            features.load(tmp_path)
+    damaged = shutil.copytree(settings.out / "features", tmp_path / "damaged")
+    (damaged / "part-000000.npz").write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged .*; encode the clips again"):
+        features.load(damaged)
+    np.savez(damaged / "part-000000.npz", clip=np.array([10**6]), mask=np.ones(1, bool), features=np.zeros((1, 1, 4)))
+    with pytest.raises(ValueError, match="parts that do not belong to its list"):
+        features.load(damaged)
+    np.savez_compressed(damaged / "part-000000.npz", features=np.zeros(10**7))
+    with pytest.raises(ValueError, match=r"part-000000.npz: damaged \(its arrays are larger than the file\)"):
+        features.load(damaged)
+
+
+@pytest.mark.parametrize("change", ["templates", "seen"])
+def test_wrong_files_are_found_before_a_clip_is_decoded(change, model, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.Encoder, "__call__", None)
+    with pytest.raises((ValueError, OSError), match=r"missing\.txt"):
+        evaluate.evaluate(model, source, make_settings(tmp_path / "out", **{change: tmp_path / "missing.txt"}))
+
+
+class Killed(Exception):
+    """As if the process had died."""
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(whole, model, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "PART_CLIPS", 16)  # a batch a part
+    settings = dataclasses.replace(whole[0], out=tmp_path / "out")
+
+    def kill(task, done, total, line):
+        if done == 32:
+            raise Killed
+
+    with pytest.raises(Killed):
+        evaluate.evaluate(model, source, settings, progress=kill)
+    with pytest.raises(ValueError, match="holds features of 16 of 48 clips"):
+        features.load(settings.out / "features")
+    shown = []
+    content = evaluate.evaluate(model, source, settings, progress=lambda task, done, *_: shown.append(done))
+    assert shown == [16, 32, 48]
+    assert without_times(content) == without_times(whole[1])
+    # another model neither goes on with these nor removes them
+    with pytest.raises(ValueError, match="features of other settings"):
+        evaluate.evaluate(save_model(tmp_path / "other", seed=1), source, settings)
+    assert len(features.load(settings.out / "features")[1].ids) == CLASSES
+
+
+def test_a_directory_of_somebody_else_is_not_touched(model, source, tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="holds something else"):
+        evaluate.evaluate(model, source, make_settings(tmp_path, save_features=True))
+    assert (tmp_path / "features" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("names", "said"), [("nothing known", "names no class"), (None, "names every class")])
+def test_a_file_of_seen_classes_that_changes_nothing_or_all_is_refused(names, said, model, source, tmp_path):
+    file = tmp_path / "seen.txt"
+    file.write_text(names or "\n".join(sources.open_source(source).labels))
+    with pytest.raises(ValueError, match=said):
+        evaluate.evaluate(model, source, make_settings(tmp_path / "out", seen=file))
+
+
+def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
+    """48 clips in batches of 40: the last one is filled up."""
+    clips, weights = sources.open_source(source), model_directory.load(model)
+    loader = config.LoaderConfig(batch_size=40, workers=0)
+    found = []
+    for devices in (jax.devices(), jax.devices()[:1]):
+        mesh = sharding.make_mesh(devices)
+        sample = config.SampleConfig(2, 32, 2, 3)
+        encoder = features.Encoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
+        with jax.set_mesh(mesh):
+            found.append(encoder(sharding.replicate(weights.params, mesh)))
+    assert found[0].decoded.all() and found[0].values.shape == (CLASSES, 6, 64)
+    np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-5)
+
+
+def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample, tmp_path, capsys):
+    """A folder a class: two videos, a broken one, and a class that holds nothing but the broken one."""
+    good = sample_set.examples(sample, "test")[:2]
+    for index, name in enumerate(("first class", "second class")):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        (tmp_path / "videos" / name / "good.mp4").write_bytes(pathlib.Path(good[index]).read_bytes())
+    (tmp_path / "videos" / "third class").mkdir()
+    (tmp_path / "videos" / "third class" / "bad.mp4").write_bytes(b"no video")
+    out = tmp_path / "out"
+    command = ["evaluate", model, "--data", str(tmp_path / "videos"), "--out", str(out), "--templates", "none"]
+    assert cli.main([*command, "--workers", "0"]) == 1
+    (trial,) = json.loads((out / "report.json").read_text())["trials"]
+    assert (trial["clips"], trial["scored"], trial["undecodable"], trial["classes_without_clips"]) == (3, 2, 1, 1)
+    assert trial["per_class"]["third class"] is None
+    (named,) = [json.loads(line) for line in (out / "bad_clips_evaluation.jsonl").read_text().splitlines()]
+    assert named["id"] == "third class/bad.mp4"
+    assert "2 of 3" in capsys.readouterr().out and not (out / evaluate.UNFINISHED).exists()
+
+
+def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_reads_saved_features(
+    model, sample, tmp_path, capsys, monkeypatch
+):
+    for index, path in enumerate(sample_set.examples(sample, "test", 12)):
+        (tmp_path / "videos" / f"class {index % 2}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "videos" / f"class {index % 2}" / f"{index}.mp4")
+    videos.cut(videos.write(tmp_path / "videos" / "class 0" / "0.mp4", frames=90, mux={"movflags": "faststart"}))
+    out = tmp_path / "out"
+    command = ["evaluate", model, "--data", str(tmp_path / "videos"), "--templates", "none", "--workers", "0"]
+    usual = [*command, "--out", str(out), "--save-features", "--batch-size", "8"]
+    monkeypatch.setattr(features, "PART_CLIPS", 1)
+    add = features.Store.add
+
+    def stop_after_one(store, number, part):
+        if number == 1:
+            raise ValueError("stopped")
+        return add(store, number, part)
+
+    monkeypatch.setattr(features.Store, "add", stop_after_one)
+    assert cli.main(usual) == 2
+    monkeypatch.setattr(features.Store, "add", add)
+    capsys.readouterr()
+    for arguments in (usual, [*command, "--out", str(tmp_path / "again"), "--features", str(out / "features")]):
+        assert cli.main(arguments) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert "1 of 12 videos have notes: class 0/0.mp4: truncated: " in told and "notes_evaluation.jsonl" in told
+        report_file = pathlib.Path(arguments[arguments.index("--out") + 1]) / "report.json"
+        assert json.loads(report_file.read_text())["data"]["noted"] == 1
+        assert "| clips with notes (truncated, damaged ...) | 1 |" in report_file.with_suffix(".md").read_text()
+    (named,) = [json.loads(line) for line in (out / "notes_evaluation.jsonl").read_text().splitlines()]
+    assert named["id"] == "class 0/0.mp4" and named["note"].startswith("truncated: ")
+    assert not (out / "bad_clips_evaluation.jsonl").exists()
+
+
+def test_labels_that_become_equal_are_refused(model, sample, tmp_path):
+    for name in ("PlayGuitar", "play_guitar"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="classes that become equal once their names are split"):
+        evaluate.evaluate(model, config.SourceConfig(path=str(tmp_path)), make_settings(tmp_path / "out"))
+
+
+def test_several_labels_a_clip_are_scored_by_mean_average_precision():
+    clips = in_files([("a", (0, 2)), ("b", (1,)), ("c", (0,))], ("x", "y", "z", "w"), multi_label=True)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 1, 8))
+    classes = rng.normal(size=(4, 1, 8)) / 50
+    found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
+    scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
+    np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
+    assert scores.headline == pytest.approx(metrics.nan_mean(report.by_class(scores)))
+    described = report.describe(report.Measured("all", scores, None), None)
+    assert described["per_class"]["w"] is None and "top1" not in described["scores"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "--data SOURCE is missing"),
+        (["--data", "x", "--config", "y"], "--config FILE is for few-shot and base-to-novel"),
+        (["--protocol", "few-shot"], "--config FILE is missing"),
+        (["--data", "x", "--interpolate", "0:1:0.5"], "go together"),
+        (["--data", "x", "--clips-per-class", "2"], "is for few-shot"),
+        (["--data", "x", "--frobnicate"], "--frobnicate is not understood"),
+        (["--data", "x", "--threshold", "1.5"], "threshold is 1.5: expected 0 to 1"),
+        (["--data", "x", "--features", "f", "--save-features"], "nothing to save"),
+        (["--data", "x", "--features", "f", "--views", "2x1"], "frames and views of their own"),
+        (["--data", "/no/such/place"], "no such file or directory"),
+    ],
+)
+def test_options_that_make_no_sense(options, said, capsys):
+    assert cli.main(["evaluate", "model", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_without_videos(tmp_path, capsys):
+    (tmp_path / "list.csv").write_text("path,label\na.mp4,surfing\nb.mp4,archery\nc.mp4,archery\n")
+    assert cli.main(["evaluate", "model", "--data", str(tmp_path / "list.csv"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out.split("all")[1]
+    assert [word for word in shown.split() if word.isdecimal()] == ["3", "2", "0"]
+
+
+def test_a_dry_run_refuses_what_the_real_run_refuses(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("list.csv").write_text("path,label\na.mp4,surfing\nb.mp4,archery\nc.mp4,archery\n")
+    pathlib.Path("a file").write_text("neither known\n")
+    for name in "abc":
+        pathlib.Path(f"{name}.mp4").touch()
+    there = sorted(path.name for path in tmp_path.iterdir())
+    for options, said in (
+        ("--seen-classes missing.txt", "--seen-classes is 'missing.txt': there is no such file"),
+        ("--seen-classes .", "--seen-classes is '.', a directory: expected a file"),
+        ("--protocol k600 --class-lists missing.txt", "--class-lists is 'missing.txt': there is no such file"),
+        ("--labels missing.txt", "labels (--labels) is 'missing.txt': there is no such file"),
+        ("--templates missing.txt", "templates 'missing.txt': expected actionclip or none, or a text file"),
+        ("--features missing", "missing: there are no saved features"),
+        ("--threshold 2", "threshold is 2.0: expected 0 to 1"),
+        ("--features f --views 2x1", "frames and views of their own"),
+        ("--batch-size 7", "7 clips cannot be spread over"),
+        ("--workers -5", "workers is -5"),
+        ("--attention cudnn", "attention cudnn computes in bfloat16 only"),
+        ("--out list.csv", "--out is 'list.csv', but"),
+        ("--interpolate 0:2:1 --from x", "expected shares from 0 to 1"),
+        ("--interpolate 0,1 --from x --seen-classes missing.txt", "--seen-classes is 'missing.txt'"),
+        ("--interpolate 0,1 --from x --seen-data missing.csv", "missing.csv: no such file"),
+    ):
+        for dry in (["--dry-run"], []):
+            assert cli.main(["evaluate", "model", "--data", "list.csv", *options.split(), *dry]) == 2
+            told = capsys.readouterr().err
+            assert said in told and "[Errno" not in told, (options, dry, told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
+
+
+# weights between two checkpoints
+
+
+def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
+    other = save_model(tmp_path / "other", seed=1, head="Transf")  # with a head that the first has not
+    out, seen = tmp_path / "out", tmp_path / "seen.txt"
+    clips = sources.open_source(config.SourceConfig(path=str(sample), kind="sample", split="test"))
+    seen.write_text("\n".join(clips.labels[:20]))
+    command = ["evaluate", other, "--interpolate", "0:1:0.5", "--from", model, "--data", str(sample), "--split", "test"]
+    command += ["--kind", "sample", "--seen-classes", str(seen), "--templates", "none", "--out", str(out)]
+    assert cli.main([*command, "--workers", "0"]) == 0
+    found = json.loads((out / "interpolation.json").read_text())
+    assert list(found["scores"]) == ["0.0", "0.5", "1.0"] and set(found["scores"]["0.5"]) == {"seen", "unseen"}
+    assert (out / "interpolation.png").is_file()
+    # the end is the model itself
+    settings = make_settings(tmp_path / "end")
+    rows = subsets.take_classes(clips, np.arange(20))
+    content = evaluate.evaluate(other, config.SourceConfig(path=str(sample), kind="sample", split="test"), settings)
+    halves = interpolation.seen_and_unseen(clips, seen)
+    assert len(halves["seen"]) == len(rows) == 20 and len(halves["unseen"]) == CLASSES - 20
+    assert content["trials"][0]["clips"] == CLASSES
+    # done is done
+    monkeypatch.setattr(features.Encoder, "__call__", None)
+    assert cli.main([*command, "--workers", "0"]) == 0
+
+
+def test_shares():
+    assert interpolation.parse_shares("0:1:0.25") == [0, 0.25, 0.5, 0.75, 1]
+    assert interpolation.parse_shares("0,1") == [0, 1]
+    for wrong in ("0:1", "0:1:0", "-1,0", "0:2:0.5", "0:1:0.3", "0:1:1e-9", "0:inf:1", "half", ""):
+        with pytest.raises(ValueError, match=r"expected shares|not of the form"):
+            interpolation.parse_shares(wrong)
+
+
+# protocols that train
+
+TRAINING = """
+from actionclip_jax import config_file
+
+def get_config():
+    run = config_file.default()
+    run.model.image.update(size=32, patch=8, width=128, depth=2, heads=2)
+    run.model.text.update(width=128, depth=2, heads=2)
+    run.model.temporal.update(head="meanP", depth=2, heads=2, positions=8)
+    run.model.update(embed_width=64, frames=2)
+    for part, split in (("train", "train"), ("test", "test")):
+        run.data[part].update(path={data!r}, kind="sample", split=split)
+    run.data.sample.update(frames=2, size=32)
+    run.data.loader.update(batch_size=8, workers=0)
+    run.objective.templates = "none"
+    run.optim.update(steps=2)
+    return run
+"""
+
+
+@pytest.fixture
+def training(sample, tmp_path, monkeypatch):
+    devices = jax.devices()
+    monkeypatch.setattr(jax, "devices", lambda: devices[:1])
+    file = tmp_path / "training.py"
+    file.write_text(TRAINING.format(data=str(sample)))
+    return ["--config", str(file), "--out", str(tmp_path / "out"), "--config.optim.lr=1e-3"]
+
+
+def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, tmp_path, monkeypatch, capsys):
+    command = ["evaluate", model, "--protocol", "few-shot", *training, "--seeds", "1", "--clips-per-class"]
+    assert cli.main([*command, "1"]) == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    (row,) = found["results"]
+    assert row["shots"] == 1 and len(row["trials"]) == row["summary"]["top1"]["trials"] == 1
+    assert (tmp_path / "out" / "shots.png").is_file() and "few-shot" in capsys.readouterr().out
+    assert (tmp_path / "out" / "1_shots_seed_1" / "model").is_dir()
+    assert not (tmp_path / "out" / "1_shots_seed_1" / "checkpoints").exists()
+    monkeypatch.setattr(few_shot.train, "train", None)  # all is done
+    assert cli.main([*command, "1"]) == 0
+    assert cli.main([*command, "1", "--config.optim.lr=1e-4"]) == 2
+    assert "finished run with other settings" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_few_shot_counts_and_trains_nothing(training, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(few_shot.train, "train", None)
+    for protocol in ("few-shot", "base-to-novel"):
+        command = ["evaluate", "-", "--protocol", protocol, *training]
+        assert cli.main([*command, "--clips-per-class", "1", "--dry-run"]) == 0
+        assert "training, 1 clips a class" in " ".join(capsys.readouterr().out.split())
+    for dry in ([], ["--dry-run"]):
+        assert cli.main([*command, "--clips-per-class", "50", *dry]) == 2
+        assert "too few clips for 50 shots" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_seed_decides_everything_random():
+    run = few_shot.variant(run_config.TrainConfig(), pathlib.Path("out"), 5, 8)
+    assert (run.seed, run.data.loader.seed, run.data.train.seed, run.data.train.shots) == (5, 5, 5, 8)
+
+
+def test_base_to_novel_tests_on_classes_it_did_not_train(model, training, tmp_path):
+    command = ["evaluate", model, "--protocol", "base-to-novel", *training, "--seeds", "3", "--clips-per-class", "1"]
+    assert cli.main(command) == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    base = (tmp_path / "out" / "base_classes.txt").read_text().splitlines()
+    assert len(base) == CLASSES // 2
+    (trial,) = found["trials"]
+    harmonic = 2 * trial["base"] * trial["novel"] / max(trial["base"] + trial["novel"], 1e-9)
+    assert trial["harmonic mean"] == pytest.approx(harmonic)
+    scores = json.loads((tmp_path / "out" / "seed_3" / "scores.json").read_text())
+    trained, tested = (scores["config"]["data"][name] for name in ("train", "zero_shot"))
+    assert (trained["classes"], trained["shots"], tested["classes"], tested["split"]) == ("base", 1, "novel", "test")

@@ -1,0 +1,336 @@
+"""The training step: equal to PyTorch's, on any number of devices, and in all its ways of saving work and memory."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+import torch_reference
+import training_runs
+from training_runs import assert_close, assert_same_training, change, make_batch, make_spec, make_texts
+
+from actionclip_jax import config, sharding
+from actionclip_jax.checkpoints import formats, mapping, torch_files, verify
+from actionclip_jax.config import run_config
+from actionclip_jax.evaluation import scoring
+from actionclip_jax.training import optim
+
+
+def torch_rate(step, spec):
+    """The source's schedule, written from its description: looked at before the 1st, 10th, 20th ... step."""
+    every = spec.optim.refresh_every
+    looked = 0 if step + 1 < every else (step + 1) // every * every - 1
+    if looked < spec.warmup:
+        return spec.optim.lr * looked / spec.warmup
+    return spec.optim.lr * (1 + math.cos(math.pi * (looked - spec.warmup) / (spec.steps - spec.warmup))) / 2
+
+
+def torch_training(spec, source, texts, batches):
+    """Trains with PyTorch's own AdamW; returns the losses and the trained modules."""
+    towers, head = verify.torch_towers(source), verify.TorchHead(source)
+    parts = (towers.vision_model, towers.visual_projection)
+    vision = [parameter for part in parts for parameter in part.parameters()]
+    ids = set(map(id, vision))
+    words = [parameter for parameter in towers.parameters() if id(parameter) not in ids]
+    groups = [(vision, 1), (words, 1), (list(head.parameters()), 10)]
+    settings = spec.optim
+    adamw = torch.optim.AdamW(
+        [{"params": parameters} for parameters, _ in groups],
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+    )
+    losses = []
+    for step, batch in enumerate(batches):
+        for group, (_, multiplier) in zip(adamw.param_groups, groups, strict=True):
+            group["lr"] = torch_rate(step, spec) * multiplier
+        mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
+        pixels = (torch.tensor(batch["video"]).float() / 255 - mean) / std
+        video = verify.unit(head(verify.image_features(towers, source, pixels.movedim(-1, 2))))
+        tokens = torch.tensor(texts[batch["label"], 0]).long()
+        hidden = towers.text_model(input_ids=tokens).last_hidden_state
+        text = verify.unit(towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)]))
+        similarities = towers.logit_scale.exp() * video @ text.T
+        same = torch.tensor(batch["label"][:, None] == batch["label"][None]).float()
+        target = torch.softmax(10 * same, dim=1)
+        loss = sum(
+            torch.nn.functional.kl_div(rows.log_softmax(1), target, reduction="batchmean")
+            for rows in (similarities, similarities.T)
+        )
+        adamw.zero_grad()
+        (loss / 2).backward()
+        if settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_([*towers.parameters(), *head.parameters()], settings.clip_norm)
+        adamw.step()
+        losses.append(loss.item() / 2)
+    return losses, {**towers.state_dict(), **{f"head.{name}": value for name, value in head.state_dict().items()}}
+
+
+@pytest.mark.parametrize("refresh, clip_norm", [(1, 0.0), (10, 0.5)])
+def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, refresh, clip_norm):
+    spec = change(make_spec(), "optim", refresh_every=refresh, clip_norm=clip_norm)
+    model = dataclasses.replace(spec.model, temporal=dataclasses.replace(spec.model.temporal, positions=77))
+    spec = dataclasses.replace(spec, model=model, warmup=5)
+    torch.save(torch_reference.source_checkpoint(model), tmp_path / "source.pt")
+    source = formats.recognise(torch_files.read(tmp_path / "source.pt"), frames=model.frames)
+    rows = [*mapping.huggingface_towers(model), *mapping.temporal_head(model, "head.")]
+    params = training_params(source, model)
+    texts, batches = make_texts()[:, :1], [make_batch(number) for number in range(20)]
+    state, history = training_runs.run(spec, 20, params=params, texts=texts, batches=batches)
+    losses, theirs = torch_training(spec, source, texts, batches)
+    assert losses[-1] < losses[0]
+    np.testing.assert_allclose([metrics["loss"] for metrics in history], losses, rtol=1e-5)
+    ours = mapping.to_tensors(rows, state.params)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        if "k_proj.bias" in name:  # changes no softmax: its gradient is rounding, which Adam blows up
+            continue
+        mine, value = ours[name], value.numpy()
+        if name.endswith("in_proj_bias"):
+            mine, value = np.delete(mine.reshape(3, -1), 1, 0), np.delete(value.reshape(3, -1), 1, 0)
+        assert_close(name, mine, value, 1e-5)
+
+
+def training_params(source, model):
+    """The parameters by path, from a copy of the source's tensors."""
+    from actionclip_jax.models import action_clip
+
+    params = mapping.to_params(source.rows, action_clip.param_shapes(model), dict(source.tensors))
+    return {path: jnp.asarray(value) for path, value in params.items()}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return training_runs.run(make_spec(), 4)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "computation"),
+    [
+        ({}, "plain"),
+        ({}, "blockwise"),
+        ({"fsdp": 8}, "plain"),
+        ({"model": 2}, "plain"),
+        ({"fsdp": 2, "model": 2}, "blockwise"),
+    ],
+)
+def test_eight_devices_in_every_arrangement_train_like_one(plain, mesh, computation):
+    spec = change(make_spec(), "objective", computation=computation, block=5)
+    assert_same_training(training_runs.run(spec, 4, mesh=sharding.make_mesh(**mesh)), plain)
+
+
+def test_parameters_and_optimiser_state_are_divided_by_fsdp_and_model():
+    state, _ = training_runs.run(make_spec(), 1, mesh=sharding.make_mesh(fsdp=4, model=2))
+    moments = next(part for part in state.opt_state if hasattr(part, "mu"))
+    for tree in (state.params, moments.mu, moments.nu):
+        kernel = tree["image/blocks/attn/qkv/kernel"]
+        assert kernel.addressable_shards[0].data.size * 8 == kernel.size
+        assert len({shard.device for shard in kernel.addressable_shards}) == 8
+
+
+def test_activations_stay_spread_under_fsdp():
+    """Without constraints XLA may gather the activations of all clips: the step would need several times the memory."""
+
+    def temporaries(**mesh):
+        spec = make_spec(compute=config.ComputeConfig(remat="full"))
+        mesh = sharding.make_mesh(**mesh)
+        return training_runs.compile_step(spec, mesh, rows=64).memory_analysis().temp_size_in_bytes
+
+    assert temporaries(fsdp=8) < 1.5 * temporaries()
+
+
+def test_a_batch_in_parts_trains_like_the_whole_batch():
+    augment = config.AugmentConfig()  # colours too: a clip's do not depend on its part
+    whole = training_runs.run(make_spec(augment=augment), 3)
+    spec = change(make_spec(augment=augment), "optim", accumulate=4)
+    assert_same_training(training_runs.run(spec, 3), whole)
+    assert_same_training(training_runs.run(spec, 3, mesh=sharding.make_mesh(jax.devices()[:4])), whole)
+
+
+def test_a_batch_in_parts_needs_less_memory():
+    def temporaries(parts):
+        spec = change(make_spec(), "optim", accumulate=parts)
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        return training_runs.compile_step(spec, mesh, rows=64).memory_analysis().temp_size_in_bytes
+
+    assert temporaries(8) < temporaries(1) / 2
+
+
+def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain):
+    spec = change(make_spec(), "objective", encode_texts="distinct")
+    assert_same_training(training_runs.run(spec, 4), plain)
+    accumulating = change(spec, "optim", accumulate=2)
+    assert_same_training(training_runs.run(accumulating, 4, mesh=sharding.make_mesh()), plain)
+
+
+def test_cached_embeddings_of_a_frozen_text_tower_train_like_encoding_them():
+    spec = make_spec()
+    params = training_runs.make_params(spec)
+    frozen = change(spec, "objective", text="frozen")
+    embeddings = scoring.encode_texts(spec.build(params), make_texts())
+    cached, history = training_runs.run(frozen, 4, texts=embeddings)
+    # the same by other means: a trained text tower whose learning rate is zero
+    rules = (("text/.*", 0.0), *spec.optim.multipliers)
+    assert_same_training((cached, history), training_runs.run(change(spec, "optim", multipliers=rules), 4))
+    for path, value in params.items():
+        assert (cached.params[path] == value).all() == path.startswith("text/"), path
+
+
+def test_a_frozen_image_tower_stays_as_it_is_and_has_no_optimiser_state():
+    spec = change(make_spec(), "objective", image="frozen")
+    state, _ = training_runs.run(spec, 3)
+    for path, value in training_runs.make_params(spec).items():
+        assert bool((state.params[path] == value).all()) == path.startswith("image/"), path
+    moments = next(part for part in state.opt_state if hasattr(part, "mu"))
+    assert not any(path.startswith("image/") for path in moments.mu)
+
+
+def test_remat_and_unrolled_layers_train_alike(plain):
+    compute = config.ComputeConfig(remat="full", layers="unroll")
+    assert_same_training(training_runs.run(make_spec(compute=compute), 4), plain)
+
+
+def test_a_step_without_a_finite_loss_changes_nothing_but_the_counters():
+    batches = [make_batch(number) for number in range(5)]
+    texts = make_texts()
+    params = training_runs.make_params(make_spec())
+    broken = {**params, "logit_scale": jnp.float32(jnp.inf)}
+    for mesh in (sharding.make_mesh(jax.devices()[:1]), sharding.make_mesh()):
+        state, history = training_runs.run(make_spec(), 3, mesh=mesh, params=broken, texts=texts, batches=batches)
+        assert [int(metrics["skipped"]) for metrics in history] == [1, 2, 3]
+        assert int(state.skipped_in_row) == int(state.step) == 3
+        for path, value in broken.items():
+            np.testing.assert_array_equal(state.params[path], value)
+        moments = next(part for part in state.opt_state if hasattr(part, "mu"))
+        assert int(moments.count) == 0 and not any(np.any(value) for value in moments.mu.values())
+
+
+def test_what_is_not_finite_on_one_of_eight_devices_is_skipped_on_all_and_counted():
+    spec = change(make_spec(), "objective", text="frozen")
+    texts = np.random.default_rng(3).normal(size=(training_runs.CLASSES, 1, spec.model.embed_width))
+    texts = (texts / np.linalg.norm(texts, axis=-1, keepdims=True)).astype(np.float32)
+    texts[4] = np.nan
+    batches = [make_batch(number) for number in range(4)]
+    for batch in batches:
+        batch["label"] %= 4
+    batches[1]["label"][5] = 4  # of 16 rows over 8 devices: the third device alone sees it
+    run = functools.partial(training_runs.run, spec, 4, texts=texts, batches=batches)
+    one, eight = run(), run(mesh=sharding.make_mesh())
+    assert [int(metrics["skipped"]) for metrics in eight[1]] == [0, 1, 1, 1]
+    assert [int(metrics["skipped_in_row"]) for metrics in eight[1]] == [0, 1, 0, 0]
+    assert all(np.isfinite(value).all() for value in eight[0].params.values())
+    for ours, theirs in zip(eight[1], one[1], strict=True):
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-5)
+    for path, value in one[0].params.items():
+        assert_close(path, eight[0].params[path], value, 1e-5)
+
+
+def test_a_skipped_step_is_made_good_by_the_next_one():
+    """One bad batch among good ones: a video of NaN cannot be, so the batch's texts are made to overflow."""
+    spec = make_spec()
+    embeddings = np.array(scoring.encode_texts(spec.build(training_runs.make_params(spec)), make_texts()))
+    embeddings[4] = np.nan  # a class that is not finite
+    batches = [make_batch(number) for number in range(3)]
+    for number, batch in enumerate(batches):
+        batch["label"] = np.full_like(batch["label"], 4) if number == 1 else batch["label"] % 4
+    frozen = change(spec, "objective", text="frozen")
+    _, history = training_runs.run(frozen, 3, texts=embeddings, batches=batches)
+    assert [int(metrics["skipped"]) for metrics in history] == [0, 1, 1]
+    assert [int(metrics["skipped_in_row"]) for metrics in history] == [0, 1, 0]
+
+
+def test_averaged_weights_follow_their_formula():
+    spec = change(make_spec(), "optim", ema=0.9)
+    states = [training_runs.run(spec, steps)[0] for steps in (1, 2, 3)]
+    expected = {path: np.asarray(value) for path, value in training_runs.make_params(spec).items()}
+    for state in states:
+        expected = {path: 0.9 * value + 0.1 * np.asarray(state.params[path]) for path, value in expected.items()}
+    for path, value in expected.items():
+        np.testing.assert_allclose(states[-1].ema[path], value, atol=1e-6, err_msg=path)
+
+
+def test_float16_weights_are_those_the_source_keeps_so():
+    state, _ = training_runs.run(change(make_spec(), "optim", float16_weights=True), 2)
+    exact = {path for path, value in state.params.items() if (np.float32(np.float16(value)) == value).all()}
+    rounded = {path for path in state.params if optim.FLOAT16.fullmatch(path)}
+    assert rounded <= exact
+    assert {"image/patch/kernel", "text/projection/kernel", "image/blocks/mlp/fc/bias"} <= rounded
+    kept = {"text/token/embedding", "image/position", "image/blocks/ln_1/scale", "temporal/blocks/mlp/fc/kernel"}
+    assert not rounded & kept and not kept & exact
+
+
+def test_interpolation_adds_the_gradient_at_weights_between_then_and_now():
+    """Of the first step both gradients are known, since initial and present weights are the same."""
+    spec = make_spec()
+    _, before = training_runs.run(spec, 1)
+    mixed = change(spec, "interpolation", strength=0.5, greatest=0.6)
+    _, history = training_runs.run(mixed, 1)
+    # at the first step all interpolations are the weights themselves
+    assert history[0]["loss/interpolated"] == pytest.approx(history[0]["loss"], rel=1e-6)
+    assert history[0]["gradient_norm"] == pytest.approx(1.5 * before[0]["gradient_norm"], rel=1e-5)
+    _, longer = training_runs.run(mixed, 3)
+    assert longer[2]["loss/interpolated"] != pytest.approx(longer[2]["loss"], rel=1e-4)
+
+
+def test_multi_label_training_learns_and_is_the_same_on_eight_devices():
+    spec = change(make_spec(log_odds=-1.0), "objective", loss="multi_label")
+    targets = (np.random.default_rng(0).random((16, training_runs.CLASSES)) < 0.4).astype(np.uint8)
+    batches = [{**make_batch(0), "label": targets} for _ in range(12)]
+    _, history = training_runs.run(change(spec, "optim", lr=1e-3), 12, batches=batches)
+    assert history[-1]["loss"] < history[0]["loss"] - 0.05
+    one, many = (training_runs.run(spec, 3, batches=batches, mesh=mesh) for mesh in (None, sharding.make_mesh()))
+    assert_same_training(many, one)
+
+
+def test_randomness_depends_on_the_seed_and_the_step_alone():
+    spec = make_spec(augment=config.AugmentConfig())
+    first, again = (training_runs.run(spec, 2)[1] for _ in range(2))
+    other = training_runs.run(dataclasses.replace(spec, seed=4), 2)[1]
+    assert [m["loss"] for m in first] == [m["loss"] for m in again]
+    assert first[0]["loss"] != other[0]["loss"]
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    settings = run_config.OptimConfig(lr=1.0)
+    rate = optim.learning_rate(settings, 100, 10)
+    values = [float(rate(jnp.int32(step))) for step in range(101)]
+    assert values[0] == 0 and values[5] == pytest.approx(0.5) and values[10] == 1 and values[55] == pytest.approx(0.5)
+    assert values[100] == pytest.approx(0, abs=1e-6) and max(values) == 1
+    often = optim.learning_rate(dataclasses.replace(settings, refresh_every=10), 100, 10)
+    looked = [float(often(jnp.int32(step))) for step in range(25)]
+    assert looked == [values[0]] * 9 + [values[9]] * 10 + [values[19]] * 6
+
+
+def test_epochs_become_steps_once():
+    settings = run_config.OptimConfig(epochs=50, warmup_epochs=5)
+    assert optim.count_steps(settings, 1000, 128) == (391, 39)
+    assert optim.count_steps(dataclasses.replace(settings, steps=20), 1000, 128) == (20, 2)
+    assert optim.count_steps(dataclasses.replace(settings, epochs=0.0, steps=7, warmup_epochs=0.0), 10, 128) == (7, 0)
+
+
+def test_multipliers_are_those_of_the_first_rule_that_matches():
+    rules = (("image/blocks/.*", 0.5), ("image/.*", 1.0), (".*", 2.0))
+    found = optim.match_multipliers(["image/blocks/a", "image/b", "logit_scale"], rules)
+    assert found == {"image/blocks/a": 0.5, "image/b": 1.0, "logit_scale": 2.0}
+    with pytest.raises(ValueError, match=r"no rule matches logit_scale \(1 parameters\)"):
+        optim.match_multipliers(["image/b", "logit_scale"], rules[:2])
+
+
+def test_decay_can_spare_norms_biases_and_other_vectors():
+    spec = change(make_spec(), "optim", decay_everything=False, weight_decay=0.5, lr=1e-3)
+    spared, decayed = (training_runs.run(each, 3)[0] for each in (spec, change(spec, "optim", decay_everything=True)))
+    start = training_runs.make_params(spec)
+    unused = np.setdiff1d(np.arange(start["text/token/embedding"].shape[0]), make_texts())[:5]
+    for state in (spared, decayed):  # rows of tokens that no text has only decay
+        assert (
+            np.abs(state.params["text/token/embedding"][unused]) < np.abs(start["text/token/embedding"][unused])
+        ).all()
+    for path in ("image/position", "temporal/position", "image/ln_pre/scale", "text/blocks/mlp/fc/bias", "logit_scale"):
+        assert optim.SPARED.fullmatch(path)
+    rows = slice(10, None)  # positions behind the longest text have no gradient
+    assert (spared.params["text/position"][rows] == start["text/position"][rows]).all()
+    assert (np.abs(decayed.params["text/position"][rows]) < np.abs(start["text/position"][rows])).all()
