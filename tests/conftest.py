@@ -16,6 +16,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).pa
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import clip_sets
+import messages
 import pytest
 
 LONGEST = ("test_train.py", "test_training.py", "test_evaluate.py", "test_demo.py", "test_models.py", "test_compile.py")
@@ -33,3 +34,10 @@ def video_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("videos")
     clip_sets.make_clips(directory)
     return directory
+
+
+@pytest.fixture
+def told():
+    """The lines that the library tells people during the test."""
+    with messages.heard() as lines:
+        yield lines

@@ -4,17 +4,19 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actionclip_jax import config, sharding
+from actionclip_jax import config, files, sharding
 from actionclip_jax.aot import estimate, topologies
 from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import run_log
+
+logger = logging.getLogger(__name__)
 
 # clips a device that are tried
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -30,7 +32,6 @@ def sweep(
     remats: Sequence[str],
     meshes: Sequence[tuple[int, int]],
     report_of: Callable[[estimate.Plan], Report],
-    say: Callable[[str], None],
 ) -> list[Report]:
     """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes.
 
@@ -49,12 +50,14 @@ def sweep(
 
             def measure(size: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
                 report = report_of(estimate.Plan(with_batch(changed, size * shares), topology))
-                say(describe(report))
+                logger.info(describe(report))
                 return report
 
             found = search(measure, sizes)
             largest = max((size for size, report in found.items() if report["fits"]), default=0)
-            say(f"remat {remat}, fsdp {one.sharding.fsdp}, model {one.sharding.model}: {largest} clips a device fit")
+            logger.info(
+                f"remat {remat}, fsdp {one.sharding.fsdp}, model {one.sharding.model}: {largest} clips a device fit"
+            )
             reports += found.values()
     return reports
 
@@ -136,7 +139,7 @@ class ReportCache:
             return json.loads(path.read_text(encoding="utf-8"))
         report = estimate.report(estimate.compile_plan(plan), self.utilisation)
         path.parent.mkdir(parents=True, exist_ok=True)
-        run_log.write_whole(path, json.dumps(report, indent=1) + "\n")
+        files.write_json(path, report)
         return report
 
 

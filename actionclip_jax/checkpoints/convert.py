@@ -2,9 +2,10 @@
 
 import collections
 import dataclasses
+import logging
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -17,6 +18,8 @@ from actionclip_jax import config, paths, text
 from actionclip_jax.checkpoints import errors, formats, locate, mapping, model_directory, torch_files
 from actionclip_jax.models import action_clip
 
+logger = logging.getLogger(__name__)
+
 
 def read_any(
     name: str | os.PathLike,
@@ -24,7 +27,6 @@ def read_any(
     activation: str | None = None,
     frames: int | None = None,
     image_size: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
 ) -> model_directory.Weights:
     """Weights from a model directory, a checkpoint file or directory, or a hub name.
 
@@ -33,14 +35,15 @@ def read_any(
         activation: quick_gelu or gelu, for checkpoints that do not say it.
         frames: frames of a clip, if not the number the checkpoint says (or 8 where it says none).
         image_size: resize the image positions bicubically to another input size in pixels.
-        say: told, line by line, what was recognised.
     """
     if str(name).strip() and model_directory.is_model_directory(name):
         try:
             weights = model_directory.load(name)
         except config.ConfigError as error:
             raise errors.CheckpointError(f"{name}: {error}") from None
-        say(f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}")
+        logger.info(
+            f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}"
+        )
         if activation not in (None, weights.model.activation):
             raise errors.CheckpointError(
                 f"{name}: is a converted model with {weights.model.activation}, not {activation}"
@@ -49,22 +52,20 @@ def read_any(
             weights.model = config.checked(dataclasses.replace(weights.model, frames=frames))
     else:
         model_directory.check_not_a_part(name)
-        weights = import_weights(torch_files.read(name), activation, frames, say)
+        weights = import_weights(torch_files.read(name), activation, frames)
     return resize_image(weights, image_size) if image_size else weights
 
 
-def import_weights(
-    source: torch_files.Source, activation: str | None, frames: int | None, say: Callable[[str], None]
-) -> model_directory.Weights:
+def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
     """What was read from a PyTorch checkpoint, as this project's parameters."""
     found = formats.recognise(source, activation, frames)
-    say(f"{source.name}: {found.describe()}")
+    logger.info(f"{source.name}: {found.describe()}")
     for note in found.notes:
-        say(f"note: {note}")
+        logger.warning(f"note: {note}")
     if found.left_out:
-        say(f"left out (not the model): {', '.join(found.left_out)}")
+        logger.info(f"left out (not the model): {', '.join(found.left_out)}")
     if found.unused:
-        say(f"kept aside (no computation uses them): {', '.join(sorted(found.unused))}")
+        logger.info(f"kept aside (no computation uses them): {', '.join(sorted(found.unused))}")
     dtypes = {name: str(array.dtype) for name, array in (found.tensors | found.unused).items()}
     provenance = {
         "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
@@ -80,7 +81,7 @@ def import_weights(
     own = beside if beside and text.has_tokenizer(beside) else None
     rest = [file for file in locate.TOKENIZER_PARTS if beside and (beside / file).is_file()]
     if rest and not own:
-        say(
+        logger.info(
             f"note: {', '.join(rest)} beside it is not read without {' or '.join(text.TOKENIZER_FILES)}: CLIP's own "
             "tokenizer is taken"
         )

@@ -33,7 +33,8 @@ def run(arguments: Sequence[str] | None) -> int:
     options.settings = settings
     quieten_libraries()
     try:
-        return options.execute(options)
+        with terminal.messages_shown():
+            return options.execute(options)
     except (ValueError, OSError) as error:
         of_file = isinstance(error, OSError) and error.strerror and error.filename is not None
         said = f"{error.filename}: {error.strerror}" if of_file else error

@@ -91,7 +91,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.sweep:
         fsdps, models = options.fsdp or [run.sharding.fsdp], options.model or [run.sharding.model]
         meshes = [(fsdp, model) for fsdp in fsdps for model in models]
-        reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of, terminal.say)
+        reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of)
         return finish_sweep(reports, out)
     if options.clips_per_device:
         run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(estimate.Plan(run, topology).mesh))

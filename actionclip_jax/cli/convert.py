@@ -61,7 +61,6 @@ def execute(options: argparse.Namespace) -> int:
         activation=options.activation,
         frames=options.frames,
         image_size=options.image_size,
-        say=terminal.say,
     )
     with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
         if options.to:

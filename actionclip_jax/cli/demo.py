@@ -50,8 +50,8 @@ def execute(options: argparse.Namespace) -> int:
     run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
     terminal.say(f"$ actionclip train --config {options.config} --workdir {out}")
-    with terminal.progress_line() as progress:
-        report = demo.run_demo(run, terminal.say, progress)
+    with terminal.progress_line():
+        report = demo.run_demo(run)
     print_report(report, run.model.temporal.head)
     failed = predict_unseen(out)
     terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {out}")

@@ -181,8 +181,8 @@ def measure(options: argparse.Namespace) -> int:
     from actionclip_jax.evaluation import evaluate, report
 
     settings, clips = read_settings(options), source.read_options(options)
-    with terminal.progress_line() as progress:
-        content = evaluate.evaluate(options.model, clips, settings, say=terminal.say, progress=progress)
+    with terminal.progress_line():
+        content = evaluate.evaluate(options.model, clips, settings)
     if not content:  # another process reports
         return 0
     print_report(content, report)
@@ -198,10 +198,10 @@ def interpolate(options: argparse.Namespace) -> int:
 
     settings = read_settings(options)
     shares, sets = plan_interpolation(options, settings, check_files=True)
-    first = convert.read_any(options.first, say=terminal.say)
-    model = evaluate.load_model(options.model, settings, terminal.say)
-    with terminal.progress_line() as progress:
-        interpolation.sweep(first, model, sets, shares, settings, terminal.say, progress)
+    first = convert.read_any(options.first)
+    model = evaluate.load_model(options.model, settings)
+    with terminal.progress_line():
+        interpolation.sweep(first, model, sets, shares, settings)
     terminal.say(f"wrote {settings.out / 'interpolation.json'} and interpolation.png")
     if noted := sorted(settings.out.glob("notes_*.jsonl")):
         terminal.say(f"some videos have notes (truncated, damaged ...): {', '.join(file.name for file in noted)}")
@@ -247,11 +247,11 @@ def train_and_test(options: argparse.Namespace) -> int:
         print_trials(few_shot.plan(run, options.protocol, counts))
         return 0
     processes.join(options)
-    with terminal.progress_line() as progress:
+    with terminal.progress_line():
         if options.protocol == "few-shot":
-            few_shot.few_shot(run, counts, options.seeds, terminal.say, progress)
+            few_shot.few_shot(run, counts, options.seeds)
         else:
-            few_shot.base_to_novel(run, counts[0], options.seeds, terminal.say, progress)
+            few_shot.base_to_novel(run, counts[0], options.seeds)
     report = (options.out / "report.md").read_text(encoding="utf-8")
     terminal.CONSOLE.print(terminal.visible(report), markup=False)
     return 0

@@ -93,15 +93,13 @@ def execute(options: argparse.Namespace) -> int:
         options.model,
         activation=options.activation,
         cache=None if options.no_cache else terminal.cache_directory() / "text",
-        say=terminal.say,
         dtype=options.dtype,
         attention=options.attention,
         interpolate_positions=options.interpolate_positions,
     )
-    bar = terminal.progress_bar(2 if options.timeline else len(videos))
-    with interrupts.handled_by(signal.default_int_handler), bar as progress:
+    with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():
         done = []
-        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked, progress)
+        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked)
         try:
             for item in found:
                 result = item if isinstance(item, ValueError) else next(results)  # some inputs have no video
@@ -115,10 +113,10 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def predict_each(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str], progress: Any
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str]
 ) -> Iterator[Any]:
-    """A Prediction or VideoError of each video; the progress bar counts videos."""
-    results = model.predict_each(
+    """A Prediction or VideoError of each video."""
+    return model.predict_each(
         videos,
         asked,
         templates=options.templates,
@@ -128,7 +126,6 @@ def predict_each(
         batch_size=options.batch_size,
         keep_images=bool(options.sheet),
     )
-    return progress.track(results, total=len(videos), description="predicting")
 
 
 def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import interrupts, source, terminal
+from actionclip_jax.cli import source, terminal
 
 
 def add(commands: Any) -> None:
@@ -58,13 +58,7 @@ def execute(options: argparse.Namespace) -> int:
     clips = source.open_table(options)
     for line in summary.notices(clips.origin):
         terminal.say(line)
-    with interrupts.stoppable() as check, terminal.progress_bar(len(clips)) as progress:
-        task = progress.add_task("preparing", total=len(clips))
-
-        def advance(count: int) -> None:
-            check()
-            progress.advance(task, count)
-
+    with terminal.progress_line():
         outcome = writer.prepare(
             clips,
             out,
@@ -72,7 +66,6 @@ def execute(options: argparse.Namespace) -> int:
             processes=options.workers or workers.count_cores(),
             overwrite=options.overwrite,
             retry_bad=options.retry_bad,
-            progress=advance,
         )
     if outcome.kept_shards:
         terminal.say(f"{outcome.kept_shards} shards were finished before and kept")

@@ -1,6 +1,7 @@
 """Options of the commands that several processes may run together."""
 
 import argparse
+import logging
 import math
 import os
 import re
@@ -54,6 +55,7 @@ def join(options: argparse.Namespace) -> None:
     connected = futures.ThreadPoolExecutor(1).submit(connect, *told, timeout=math.ceil(options.wait) + 60)
     try:
         connected.result(options.wait)
+        silence_others()
     except TimeoutError:
         end(
             f"[bold red]error:[/] --distributed: within {options.wait:g} s not all processes came together "
@@ -66,6 +68,14 @@ def join(options: argparse.Namespace) -> None:
             f"--distributed: the other processes were not found: {error} ({awaited}). Where no launcher tells JAX of "
             "them, give --coordinator, --processes and --process"
         ) from None
+
+
+def silence_others() -> None:
+    """The first process speaks for all: what the library tells people is the same everywhere."""
+    import jax
+
+    if jax.process_index():
+        logging.getLogger("actionclip_jax").setLevel(logging.ERROR)
 
 
 def check_told(options: argparse.Namespace) -> None:

@@ -2,18 +2,19 @@
 
 import argparse
 import contextlib
+import logging
 import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import rich.cells
 import rich.console
 import rich.markup
 import rich.progress
 
+from actionclip_jax import progress
 from actionclip_jax.cli import interrupts
 
 CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
@@ -52,31 +53,63 @@ def bar(label: str, width: int, probability: float) -> str:
     return f"{cell}  {probability:7.2%}  [cyan]{'━' * round(30 * probability)}[/]"
 
 
-def progress_bar(total: int, *columns: str) -> rich.progress.Progress:
-    """A progress bar with counts, remaining time and further columns, shown where somebody watches."""
-    return rich.progress.Progress(
-        *rich.progress.Progress.get_default_columns(),
-        rich.progress.MofNCompleteColumn(),
-        *columns,
-        console=ERRORS,
-        transient=True,
-        disable=total < 2 or not ERRORS.is_terminal,
-    )
+class Messages(logging.Handler):
+    """Shows what the library logs as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows one record."""
+        say(record.getMessage())
 
 
 @contextlib.contextmanager
-def progress_line() -> Iterator[Any]:
-    """A function that shows how far a task is, with a line of numbers. Between its calls Ctrl-C does not come."""
-    with interrupts.stoppable() as check, progress_bar(2, "{task.fields[line]}") as bar:
-        tasks: dict[str, Any] = {}
+def messages_shown() -> Iterator[None]:
+    """Within, people are told what the library logs."""
+    logger, handler = logging.getLogger("actionclip_jax"), Messages()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # libraries give the root handlers of their own, which would tell it again
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
 
-        def progress(task: str, done: int, total: int, line: str) -> None:
-            check()
-            if task not in tasks:
-                tasks[task] = bar.add_task(task, total=total, line=line)
-            bar.update(tasks[task], completed=done, total=total, line=line, visible=done < total)
 
-        yield progress
+@contextlib.contextmanager
+def progress_drawn(check: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Within, a line shows how far each task of several steps is; `check` is called at every step."""
+    bar = rich.progress.Progress(
+        *rich.progress.Progress.get_default_columns(),
+        rich.progress.MofNCompleteColumn(),
+        "{task.fields[comment]}",
+        console=ERRORS,
+        transient=True,
+        disable=not ERRORS.is_terminal,
+    )
+    tasks: dict[str, rich.progress.TaskID] = {}
+
+    def show(task: str, done: float, total: float | None, comment: str) -> None:
+        check()
+        if total == 1:
+            return
+        if task not in tasks:
+            tasks[task] = bar.add_task(escape(task), comment=comment)
+        rounded = total and round(total)
+        bar.update(tasks[task], completed=round(done), total=rounded, comment=comment, visible=done != total)
+
+    with bar, progress.shown_by(show):
+        yield
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[None]:
+    """The same for commands that several processes may run. Between the steps of tasks Ctrl-C does not come."""
+    if not logging.getLogger("actionclip_jax").isEnabledFor(logging.INFO):  # another process speaks for all
+        yield
+        return
+    with interrupts.stoppable() as check, progress_drawn(check):
+        yield
 
 
 def cache_directory() -> pathlib.Path:

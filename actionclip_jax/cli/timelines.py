@@ -71,17 +71,10 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def follow(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str], progress: Any
+    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str]
 ) -> Iterator[Any]:
-    """A Timeline or VideoError of each video; the progress bar shows the position in the one being followed."""
+    """A Timeline or VideoError of each video."""
     from actionclip_jax.inference import timeline
-
-    task = progress.add_task("", total=None)
-
-    def show(path: str, seconds: float, length: float | None) -> None:
-        total = None if length is None else round(length)
-        name = terminal.escape(pathlib.Path(path).name)
-        progress.update(task, description=f"{name} (seconds)", completed=round(seconds), total=total)
 
     yield from timeline.follow_each(
         model,
@@ -91,7 +84,6 @@ def follow(
         split_names=options.split_names,
         frames=options.frames,
         batch_size=options.batch_size,
-        progress=show,
         **given(options),
     )
 

@@ -46,9 +46,9 @@ def execute(options: argparse.Namespace) -> int:
     run: run_config.TrainConfig = config_file.load(options.config, overrides)
     terminal.set_up_jax()
     processes.join(options)
-    with terminal.progress_line() as progress:
+    with terminal.progress_line():
         try:
-            outcome = loop.train(run, say=terminal.say, progress=progress, dry_run=options.dry_run, began=began)
+            outcome = loop.train(run, dry_run=options.dry_run, began=began)
         except loop.TrainingError as error:
             terminal.tell(f"[bold red]stopped:[/] {terminal.escape(error)}")
             return terminal.EXIT_STUCK

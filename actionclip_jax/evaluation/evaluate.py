@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import hashlib
+import logging
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -21,10 +22,9 @@ from actionclip_jax.data.records import reader
 from actionclip_jax.evaluation import features, protocols, report, scoring
 from actionclip_jax.inference import class_scores
 
-UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
+logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int, str], None]  # told what is being done, how far it is, of how much, and a comment
+UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +95,9 @@ class Model:
         return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
 
 
-def load_model(name: str, settings: Settings, say: Say) -> Model:
+def load_model(name: str, settings: Settings) -> Model:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
-    weights = convert.read_any(name, activation=settings.activation, frames=settings.frames or None, say=say)
+    weights = convert.read_any(name, activation=settings.activation, frames=settings.frames or None)
     return Model(weights, settings.compute, sharding.make_mesh())
 
 
@@ -105,9 +105,6 @@ def evaluate(
     name: str,
     source: config.SourceConfig,
     settings: Settings,
-    *,
-    say: Say = lambda line: None,
-    progress: Progress = lambda task, done, total, line: None,
 ) -> dict[str, Any]:
     """Measures a model and writes the report into settings.out; every process of a run makes the same call.
 
@@ -117,8 +114,6 @@ def evaluate(
         name: model directory, PyTorch checkpoint or hub name.
         source: the clips to test with.
         settings: the protocol, and how clips and labels are encoded.
-        say: told what people should know, a line each.
-        progress: told how far it is.
 
     Returns:
         What report.json holds.
@@ -127,18 +122,16 @@ def evaluate(
         ValueError: settings, a model or data that cannot work.
     """
     begin = time.perf_counter()
-    if jax.process_index():  # one process speaks for all
-        say, progress = lambda line: None, lambda task, done, total, line: None
     trials = plan(source, settings, check_files=settings.features is None)
     left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
-        say(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
+        logger.info(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
     for line in protocols.notices(trials):
-        say(line)
-    model = load_model(name, settings, say)
+        logger.warning(line)
+    model = load_model(name, settings)
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
-    found, sample = clip_features(model, trials, settings, say, progress)
-    noted = read_notes(trials, settings, say)
+    found, sample = clip_features(model, trials, settings)
+    noted = read_notes(trials, settings)
     scores, unseen = (score_trials(some, classes, found, settings) for some in (trials, left))
     measured = [report.Measured(trial.name, *pair) for trial, *pair in zip(trials, scores, unseen, strict=True)]
     described = {
@@ -178,7 +171,7 @@ def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) 
 
 
 def clip_features(
-    model: Model, trials: Sequence[protocols.Trial], settings: Settings, say: Say, progress: Progress
+    model: Model, trials: Sequence[protocols.Trial], settings: Settings
 ) -> tuple[features.Features, dict[str, Any]]:
     """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
     if settings.features:
@@ -188,7 +181,9 @@ def clip_features(
         if made_from.get("activation", model.config.activation) != model.config.activation:
             raise ValueError(f"{settings.features}: features of the activation {made_from['activation']}")
         sample = made_from["sample"]
-        say(f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views")
+        logger.info(
+            f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views"
+        )
         return found, {**sample, "dtype": made_from["dtype"]}
     clips = subsets.unite([trial.clips for trial in trials])
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
@@ -210,18 +205,14 @@ def clip_features(
     encoder = features.Encoder(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
-    done = 0
-
-    def count(some: int) -> None:
-        nonlocal done
-        done += some
-        progress("encoding clips", done, len(clips), "")
-
     with jax.set_mesh(model.mesh):
-        return encoder(model.params, count, store), {**config.to_dict(sample), "dtype": model.compute.dtype}
+        return encoder(model.params, "encoding clips", store=store), {
+            **config.to_dict(sample),
+            "dtype": model.compute.dtype,
+        }
 
 
-def read_notes(trials: Sequence[protocols.Trial], settings: Settings, say: Say) -> dict[str, str]:
+def read_notes(trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, str]:
     """What is wrong with videos that were encoded nevertheless, by clip; it is said, but for notes of prepared shards.
 
     Those are said with the data set.
@@ -230,7 +221,7 @@ def read_notes(trials: Sequence[protocols.Trial], settings: Settings, say: Say) 
     ids = {clip for trial in trials for clip in trial.clips.ids.tolist()}
     notes = {clip: note for clip, note in clip_log.read_notes(directory, "evaluation").items() if clip in ids}
     if notes:
-        say(clip_log.describe_notes(notes, len(ids), str(directory / "notes_evaluation.jsonl")))
+        logger.warning(clip_log.describe_notes(notes, len(ids), str(directory / "notes_evaluation.jsonl")))
     prepared = {clip: note for trial in trials for clip, note in reader.read_notes(trial.clips).items() if clip in ids}
     return prepared | notes
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from actionclip_jax import config, sharding, xla
+from actionclip_jax import config, files, progress, sharding, xla
 from actionclip_jax.data import order, pipeline, table
 from actionclip_jax.models import action_clip
 
@@ -67,13 +67,19 @@ class Encoder:
     def __call__(
         self,
         params: Mapping[str, jax.Array],
-        progress: Callable[[int], None] = lambda clips: None,
+        task: str,
+        *,
         store: "Store | None" = None,
+        after_batch: Callable[[], None] = lambda: None,
     ) -> Features:
-        """Features of all clips but for those in the `store` already; `progress` is told of clips that are done."""
+        """Features of all clips but for those in the `store` already; `task` is what is said of it meanwhile.
+
+        `after_batch` is called after every batch, and what it raises ends the work.
+        """
+        done = progress.Progress(task, len(self.clips))
         parts = store.read() if store else []
         position = sum(part["batches"].item() for part in parts)
-        progress(sum(int((part["clip"] >= 0).sum()) for part in parts))
+        done.advance(sum(int((part["clip"] >= 0).sum()) for part in parts))
         self.batches.restore(self.batches.state() | {"position": position})
         waiting: list[dict[str, np.ndarray]] = []
         with self.batches:
@@ -81,7 +87,8 @@ class Encoder:
                 placed = {name: batch[name] for name in ("video", "clip", "mask")}
                 encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
                 waiting.append({name: np.asarray(value) for name, value in encoded.items()})
-                progress(int((waiting[-1]["clip"] >= 0).sum()))
+                done.advance(int((waiting[-1]["clip"] >= 0).sum()))
+                after_batch()
                 if store and len(waiting) * self.batch_size >= PART_CLIPS:
                     parts.append(store.add(len(parts), join(waiting)))
                     waiting = []
@@ -135,11 +142,8 @@ class Store:
     def add(self, number: int, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Writes a part, and returns it."""
         if jax.process_index() == 0:
-            file = part_file(self.directory, number)
-            partial = file.with_suffix(".partial")
-            with partial.open("wb") as opened:
+            with files.written_whole(part_file(self.directory, number)) as partial, partial.open("wb") as opened:
                 np.savez(opened, **part)
-            partial.replace(file)
         return part
 
 

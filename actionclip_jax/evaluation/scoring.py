@@ -59,10 +59,12 @@ class Evaluator:
         )
         self.tokens = text.cut_padding(tokens)  # [C, P, L]
 
-    def __call__(self, params: Mapping[str, jax.Array], progress: Callable[[int], None] = lambda clips: None) -> Scores:
-        """Scores the parameters; `progress` is told of clips as they are done."""
+    def __call__(
+        self, params: Mapping[str, jax.Array], task: str = "evaluating", after_batch: Callable[[], None] = lambda: None
+    ) -> Scores:
+        """Scores the parameters; `task` and `after_batch` are those of `features.Encoder`."""
         classes = np.asarray(self.encode_texts(params, self.tokens))
-        return score(self.clips, self.encoder(params, progress), classes, **self.options)
+        return score(self.clips, self.encoder(params, task, after_batch=after_batch), classes, **self.options)
 
 
 def score(

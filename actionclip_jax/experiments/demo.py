@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 import time
 from typing import Any
@@ -14,22 +15,24 @@ from actionclip_jax.evaluation import scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop
 
+logger = logging.getLogger(__name__)
+
 AXES = (("left", "right"), ("up", "down"))
 OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
 WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
 
 
-def run_demo(run: run_config.TrainConfig, say: loop.Say, progress: loop.Progress) -> dict[str, Any]:
+def run_demo(run: run_config.TrainConfig) -> dict[str, Any]:
     """Trains what the configuration says and a control without a temporal head; returns the report.
 
     WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set.
     """
     begin, workdir = time.perf_counter(), pathlib.Path(run.workdir)
-    outcome = loop.train(run, say=say, progress=progress)
+    outcome = loop.train(run)
     if outcome.model is None:
         raise KeyboardInterrupt
-    say("the control, half as long, with the mean over the frames in the place of the temporal transformer:")
-    control = loop.train(control_of(run), say=say, progress=progress)
+    logger.info("the control, half as long, with the mean over the frames in the place of the temporal transformer:")
+    control = loop.train(control_of(run))
     if control.model is None:
         raise KeyboardInterrupt
     report: dict[str, Any] = {"seed": run.seed}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,19 +11,19 @@ from typing import Any
 
 import jax
 
-from actionclip_jax import config, paths
+from actionclip_jax import config, files, paths
 from actionclip_jax.config import run_config
 from actionclip_jax.data import sources, subsets
 from actionclip_jax.evaluation import metrics, protocols, published, report
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop, run_checkpoints
 
+logger = logging.getLogger(__name__)
+
 BASE_SHOTS = 16  # training clips of every base class, as published
 
 
-def few_shot(
-    run: run_config.TrainConfig, shots: Sequence[int], seeds: Sequence[int], say: loop.Say, progress: loop.Progress
-) -> dict[str, Any]:
+def few_shot(run: run_config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
     """Trains with K clips of every class for every K in `shots` and every seed, and tests each on run.data.test.
 
     The seed draws the clips and decides everything else random. run.workdir then holds a directory for each run,
@@ -34,8 +35,8 @@ def few_shot(
         trials = []
         for seed in seeds:
             name = f"{count}_shots_seed_{seed}"
-            say(f"{name}:")
-            trials.append(train_and_test(variant(run, out / name, seed, count), say, progress)["test"])
+            logger.info(f"{name}:")
+            trials.append(train_and_test(variant(run, out / name, seed, count))["test"])
         rows.append({"shots": count, "trials": trials, "summary": metrics.mean_and_deviation(trials)})
     known = published.FEW_SHOT.get(run.data.train.kind, {})
     lines = [table_row("training clips of a class", "top-1", *known), "|---" * (2 + len(known)) + "|"]
@@ -55,9 +56,7 @@ def few_shot(
     return content
 
 
-def base_to_novel(
-    run: run_config.TrainConfig, shots: int, seeds: Sequence[int], say: loop.Say, progress: loop.Progress
-) -> dict[str, Any]:
+def base_to_novel(run: run_config.TrainConfig, shots: int, seeds: Sequence[int]) -> dict[str, Any]:
     """Trains with some clips of every base class for every seed, and tests on base and on novel classes.
 
     Base classes are those of run.data.train.base_classes or else half of all, drawn by run.data.train.seed and written
@@ -75,8 +74,8 @@ def base_to_novel(
     )
     run = dataclasses.replace(run, data=data)
     for seed in seeds:
-        say(f"seed {seed}:")
-        scores = train_and_test(variant(run, out / f"seed_{seed}", seed, shots), say, progress)
+        logger.info(f"seed {seed}:")
+        scores = train_and_test(variant(run, out / f"seed_{seed}", seed, shots))
         base, novel = scores["test"]["top1"], scores["zero_shot"]["top1"]
         trials.append({"base": base, "novel": novel, "harmonic mean": metrics.harmonic_mean(base, novel)})
     summary, known = metrics.mean_and_deviation(trials), published.beside("base-to-novel", run.data.train.kind)
@@ -133,7 +132,7 @@ def variant(run: run_config.TrainConfig, workdir: pathlib.Path, seed: int, shots
     return dataclasses.replace(run, data=data, seed=seed, workdir=str(workdir))
 
 
-def train_and_test(run: run_config.TrainConfig, say: loop.Say, progress: loop.Progress) -> dict[str, Any]:
+def train_and_test(run: run_config.TrainConfig) -> dict[str, Any]:
     """All scores of a run by data set; those of a run that was finished before are read from its directory.
 
     Of a finished run the model stays, and its checkpoints, several times as large, go.
@@ -143,15 +142,15 @@ def train_and_test(run: run_config.TrainConfig, say: loop.Say, progress: loop.Pr
     if file.is_file():
         known = json.loads(file.read_text(encoding="utf-8"))
         if not run_checkpoints.describe_changes(known["config"], run):
-            say(f"  finished before: top-1 {known['scores']['test']['top1']:.1%}")
+            logger.info(f"finished before: top-1 {known['scores']['test']['top1']:.1%}")
             return known["scores"]
         raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
-    outcome = loop.train(run, say=lambda line: say(f"  {line}"), progress=progress)
+    outcome = loop.train(run)
     if outcome.model is None:
         raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
     scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
     if jax.process_index() == 0:
-        write_text(file, json.dumps({"config": config.to_dict(run), "scores": scores}, indent=1) + "\n")
+        files.write_json(file, {"config": config.to_dict(run), "scores": scores})
         shutil.rmtree(workdir / "checkpoints")
     return scores
 
@@ -161,7 +160,7 @@ def write_base_classes(run: run_config.TrainConfig, file: pathlib.Path) -> str:
     clips = sources.open_source(dataclasses.replace(run.data.train, shots=0))
     half = subsets.draw_half(len(clips.names), run.data.train.seed)
     if jax.process_index() == 0:
-        write_text(file, "".join(f"{clips.names[index]}\n" for index in half))
+        files.write_text(file, "".join(f"{clips.names[index]}\n" for index in half))
     return str(file)
 
 
@@ -197,11 +196,5 @@ def write(out: pathlib.Path, content: Mapping[str, Any], lines: Sequence[str]) -
         f"{run['objective']['templates']}, class names split into words: {run['data']['train']['split_names']}. All "
         "settings are in report.json.",
     ]
-    write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
-    write_text(out / "report.md", "\n".join(head) + "\n")
-
-
-def write_text(file: pathlib.Path, text: str) -> None:
-    """Writes a file, and its directory if need be."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    files.write_json(out / "report.json", content)
+    files.write_text(out / "report.md", "\n".join(head) + "\n")

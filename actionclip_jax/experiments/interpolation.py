@@ -1,6 +1,6 @@
 """Scores of the weights between two checkpoints: what training gained on classes seen, and lost on others."""
 
-import json
+import logging
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import config, paths, sharding, text
+from actionclip_jax import config, files, paths, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import bad_clips, order, subsets, table
 from actionclip_jax.evaluation import evaluate, features, scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
+
+logger = logging.getLogger(__name__)
 
 
 def parse_shares(text: str) -> list[float]:
@@ -55,8 +57,6 @@ def sweep(
     sets: Mapping[str, table.ClipTable],
     shares: Sequence[float],
     settings: evaluate.Settings,
-    say: evaluate.Say,
-    progress: evaluate.Progress,
 ) -> dict[str, Any]:
     """Scores data sets with weights first + share * (the model's - first) for every share; goes on after a kill.
 
@@ -66,8 +66,6 @@ def sweep(
         sets: clips by name, such as `seen` and `unseen`.
         shares: from 0, the first weights, to 1, the model's.
         settings: how clips and labels are encoded.
-        say: told of every score.
-        progress: told how far it is.
 
     Returns:
         What interpolation.json holds; interpolation.png draws it.
@@ -108,9 +106,9 @@ def sweep(
         for name, evaluator in evaluators.items():
             if name not in found:
                 with jax.set_mesh(model.mesh):
-                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}", progress)
+                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}")
                 write_done(file, described, done)
-        say(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
+        logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
     if jax.process_index() == 0:
         charts.interpolation_curve(
             settings.out / "interpolation.png", shares, {name: [done[str(x)][name] for x in shares] for name in sets}
@@ -129,17 +127,9 @@ def score(
     evaluator: scoring.Evaluator,
     params: Mapping[str, jax.Array],
     name: str,
-    progress: evaluate.Progress,
 ) -> float:
     """Top-1 accuracy or, with several labels, mean average precision of a data set."""
-    done = 0
-
-    def count(clips: int) -> None:
-        nonlocal done
-        done += clips
-        progress(name, done, len(evaluator.clips), "")
-
-    return evaluator(params, count).headline
+    return evaluator(params, name).headline
 
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -152,7 +142,4 @@ def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dic
 def write_done(file: pathlib.Path, described: Mapping[str, Any], done: Mapping[str, Any]) -> None:
     """Writes the scores so far; there is always a whole file."""
     if jax.process_index() == 0:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps({**described, "scores": done}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
+        files.write_json(file, {**described, "scores": done})

@@ -6,14 +6,14 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actionclip_jax import config, text, textfile, xla
+from actionclip_jax import config, progress, text, textfile, xla
 from actionclip_jax.checkpoints import convert, model_directory
 from actionclip_jax.data import labels as label_names
 from actionclip_jax.data import test_views as reading
@@ -50,7 +50,6 @@ def load(
     frames: int | None = None,
     activation: str | None = None,
     cache: Path | None = None,
-    say: Callable[[str], None] = lambda line: None,
     **compute: Any,
 ) -> "Predictor":
     """Loads a model directory, a PyTorch checkpoint or a hub name.
@@ -60,12 +59,11 @@ def load(
         frames: frames sampled from a clip, if not the model's own number.
         activation: quick_gelu or gelu, for PyTorch checkpoints that do not say it.
         cache: directory that keeps text embeddings between runs.
-        say: told what was recognised, line by line.
         **compute: fields of `config.ComputeConfig`: dtype, attention, interpolate_positions ...
     """
     how = config.ComputeConfig(**compute)
     xla.check_attention(how.attention)
-    weights = convert.read_any(path, activation=activation, frames=frames, say=say)
+    weights = convert.read_any(path, activation=activation, frames=frames)
     config.checked(weights.model, how)
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
 
@@ -234,7 +232,9 @@ class Predictor:
         batches = max(1, -(-len(videos) * clips // batch_size))
         batch_size = max(1, -(-len(videos) * clips // batches))  # equal batches: little padding in the last
         decoded = reading.read_ahead(videos, size=self.config.image.size, frames=frames, views=views)
+        done = progress.Progress("predicting", len(videos))
         for path, read, features in self._encode_each(decoded, batch_size):
+            done.advance()
             if isinstance(read, video.VideoError):
                 yield read
                 continue

@@ -5,13 +5,14 @@ import functools
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config
+from actionclip_jax import config, progress
 from actionclip_jax.data import labels as label_names
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video, workers
@@ -79,7 +80,6 @@ def follow_each(
     split_names: bool = True,
     frames: int | None = None,
     batch_size: int = 8,
-    progress: Callable[[str, float, float | None], None] = lambda path, seconds, length: None,
     **windows: Any,
 ) -> Iterator[Timeline | video.VideoError]:
     """Follows videos one after the other, in the order given.
@@ -96,7 +96,6 @@ def follow_each(
         split_names: split joined names into words.
         frames: frames of a window (the model's own number by default).
         batch_size: windows' worth of frames computed at once.
-        progress: told of each batch: the video, the seconds of it that are done, and its length if the file says it.
         **windows: fields of `config.TimelineConfig`: window, hop, threshold.
 
     Yields:
@@ -112,7 +111,7 @@ def follow_each(
     follower = _Follower(model, classes, settings, frames, batch_size)
     for path in map(os.fspath, videos):
         try:
-            times, probabilities, note = follower.follow(path, functools.partial(progress, path))
+            times, probabilities, note = follower.follow(path)
             yield Timeline(path, labels, times, probabilities, settings.threshold, note)
         except video.VideoError as error:
             yield error
@@ -158,9 +157,7 @@ class _Follower:
     frames: int
     batch_size: int
 
-    def follow(
-        self, path: str, progress: Callable[[float, float | None], None]
-    ) -> tuple[np.ndarray, np.ndarray, str | None]:
+    def follow(self, path: str) -> tuple[np.ndarray, np.ndarray, str | None]:
         """Windows [W, 2], their probabilities [W, C], and what is wrong with the file.
 
         Of all frames only their features are held, those of equal cells once: 2 KiB a frame for a ViT-B.
@@ -169,13 +166,15 @@ class _Follower:
         transform = views.view_transform(self.model.config.image.size)
         grid = stream.Grid(path, spacing, lambda image: transform(image)[0])
         features, cells, done = [], [], 0
+        seconds = progress.Progress(f"{pathlib.Path(path).name} (seconds)", None)
         for batch in _read_ahead(grid, self.batch_size * self.frames):
             if _is_shorter(grid, window):
                 break
             features.append(self._encode(np.stack([image for image, _ in batch])))
             cells += [count for _, count in batch]
             done += sum(count for _, count in batch)
-            progress(done * spacing, grid.promised)
+            seconds.total = grid.promised  # which the first frames tell
+            seconds.move_to(done * spacing)
         if _is_shorter(grid, window):
             return self._predict_whole(path, grid)
         whole = math.floor((grid.length + stream.ROUNDING) / spacing)

@@ -16,7 +16,7 @@ import ftfy
 import numpy as np
 import transformers
 
-from actionclip_jax import textfile
+from actionclip_jax import files, textfile
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -235,10 +235,8 @@ class TextCache:
         except (OSError, ValueError, EOFError):
             pass
         array = make()
-        with contextlib.suppress(OSError):  # a cache that cannot be written, in a read-only home say, only costs time
-            self.directory.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            with partial.open("wb") as file:
-                np.save(file, array)
-            partial.replace(path)
+        # a cache that cannot be written, in a read-only home say, only costs time
+        mark = f".{os.getpid()}"
+        with contextlib.suppress(OSError), files.written_whole(path, mark) as partial, partial.open("wb") as file:
+            np.save(file, array)
         return array

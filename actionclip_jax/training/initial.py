@@ -1,7 +1,8 @@
 """The weights a run starts from: at random, or those of a CLIP or ActionCLIP with what it lacks made anew."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import convert, model_directory
 from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip
+
+logger = logging.getLogger(__name__)
 
 TOWERS = ("image", "text", "embed_width", "activation", "norm_eps")  # of a model's configuration, what is CLIP's
 
@@ -32,7 +35,6 @@ def initial_weights(
     source: str,
     seed: int,
     shardings: Mapping[str, NamedSharding],
-    say: Callable[[str], None] = lambda line: None,
 ) -> Initial:
     """Parameters spread as `shardings` say: random ones never exist anywhere else.
 
@@ -41,7 +43,6 @@ def initial_weights(
         source: model directory, PyTorch checkpoint or hub name; empty: everything at random.
         seed: of the random ones.
         shardings: where each parameter lives.
-        say: told what was recognised, and what is new.
 
     Raises:
         ValueError: the source is not this model; all differences are listed.
@@ -53,8 +54,8 @@ def initial_weights(
     params = jax.jit(draw, out_shardings=dict(shardings))()
     if not source:
         return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
-    weights = convert.read_any(source, say=say)
-    stored = fitting_params(source, weights, model, say)
+    weights = convert.read_any(source)
+    stored = fitting_params(source, weights, model)
     for path, values in stored.items():
         if values.shape != params[path].shape:
             raise ValueError(f"{source}: {path} has shape {values.shape}, expected {params[path].shape}")
@@ -62,7 +63,7 @@ def initial_weights(
         params[path] = jax.make_array_from_callback(host.shape, shardings[path], host.__getitem__)
     new = sorted({path.split("/")[0] for path in params.keys() - stored.keys()})
     if new:
-        say(f"initialised at random, as {source} has none: {', '.join(new)}")
+        logger.info(f"initialised at random, as {source} has none: {', '.join(new)}")
     loaded = [path for path in stored if not path.startswith("temporal/")]
     provenance = {"source": source, **{f"source_{name}": value for name, value in weights.provenance.items()}}
     return Initial(params, loaded, weights.tokenizer, provenance)
@@ -80,7 +81,7 @@ def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> l
 
 
 def fitting_params(
-    source: str, weights: model_directory.Weights, model: config.ModelConfig, say: Callable[[str], None]
+    source: str, weights: model_directory.Weights, model: config.ModelConfig
 ) -> dict[str, np.ndarray | jax.Array]:
     """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
     theirs = weights.model
@@ -92,7 +93,7 @@ def fitting_params(
         raise ValueError("\n".join([f"{source}: is not the model to be trained:", *found]))
     kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
     if theirs.temporal.head not in ("meanP", model.temporal.head):
-        say(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
+        logger.info(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
     # the times of joint attention: a model without it has none
     return {
         path: values

@@ -3,15 +3,15 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import pathlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from actionclip_jax import config, paths, sharding, xla
+from actionclip_jax import config, files, paths, progress, sharding, xla
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import run_config
 from actionclip_jax.data import bad_clips, clip_log
@@ -32,8 +32,7 @@ from actionclip_jax.training import (
     watchdog,
 )
 
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int, str], None]  # told what is being done, how far it is, of how much, and numbers
+logger = logging.getLogger(__name__)
 
 
 class TrainingError(ValueError):
@@ -55,8 +54,6 @@ class Outcome:
 def train(
     run: run_config.TrainConfig,
     *,
-    say: Say = lambda line: None,
-    progress: Progress = lambda task, done, total, line: None,
     dry_run: bool = False,
     began: float | None = None,
 ) -> Outcome:
@@ -66,8 +63,6 @@ def train(
 
     Args:
         run: the configuration.
-        say: told what people should know, a line each.
-        progress: told of every step.
         dry_run: compile, do one step on real data, say what it needs, and leave nothing behind.
         began: `time.perf_counter()` when the program started, for the account of where the time went.
 
@@ -77,23 +72,21 @@ def train(
     """
     clock = goodput.Clock(began)
     run_config.checked(run)
-    if jax.process_index():  # one process speaks for all
-        say, progress = lambda line: None, lambda task, done, total, line: None
     if run.pretrain.epochs:
         workdir = pathlib.Path(run.workdir) / "pretrain"
         if not model_directory.is_model_directory(workdir / "model"):
-            say("image-text pre-training:")
+            logger.info("image-text pre-training:")
             stills = setup.pretraining(run, workdir)
-            towers = train(stills, say=say, progress=progress, dry_run=dry_run, began=began)
+            towers = train(stills, dry_run=dry_run, began=began)
             clock = goodput.Clock()
             if towers.step < towers.steps and not dry_run:
                 return towers
-            say("video training:")
+            logger.info("video training:")
         run = setup.after_pretraining(run, "" if dry_run else str(workdir / "model"))
     mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
     flop_rate = flops.matmul_rate(run.compute.dtype) * mesh.size
     with jax.set_mesh(mesh):
-        trainer = Trainer(run, mesh, flop_rate, clock, say, progress)
+        trainer = Trainer(run, mesh, flop_rate, clock)
         if dry_run:
             return trainer.try_one_step()
         with setup.hold(trainer.workdir):
@@ -109,20 +102,18 @@ class Trainer:
         mesh: jax.sharding.Mesh,
         flop_rate: float,
         clock: goodput.Clock,
-        say: Say,
-        progress: Progress,
     ) -> None:
         self.run, self.mesh, self.flop_rate = run, mesh, flop_rate
-        self.clock, self.say, self.progress = clock, say, progress
+        self.clock = clock
         paths.check_directory("workdir", run.workdir)
         self.workdir = paths.expand_home(run.workdir).absolute()
         sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
         places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
-        tables = setup.open_tables(run, say)
+        tables = setup.open_tables(run)
         self.clips = len(tables["train"])
         self.spec = setup.step_spec(run, self.clips, tables["train"].label_share)
         self.batches = setup.train_batches(run, tables["train"], self.workdir)
-        start = initial.initial_weights(run.model, run.init_from, run.seed, places, say)
+        start = initial.initial_weights(run.model, run.init_from, run.seed, places)
         self.tokenizer, self.provenance = start.tokenizer, start.provenance
         self.evaluators = setup.evaluators(run, tables, start.tokenizer, mesh, self.workdir)
         self.state = setup.first_state(self.spec, start, places, mesh)
@@ -133,6 +124,7 @@ class Trainer:
         self.spikes = loss_spikes.LossSpikes()
         self.one_class = one_class.OneClassBatches()
         self.done = 0  # steps
+        self.progress = progress.Progress("training", self.spec.steps)
         self.saved: int | None = None  # the step of the newest checkpoint
 
     def compile(self) -> jax.stages.Compiled:
@@ -144,7 +136,7 @@ class Trainer:
         step = train_step.trace_step(self.spec, self.mesh, self.state, self.texts, data.sample, rows).lower().compile()
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.shape.items())
         memory = xla.describe_memory(step)
-        self.say(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {memory}")
+        logger.info(f"{self.mesh.size} devices ({axes}) of {jax.process_count()} processes; {memory}")
         self.clock.lap("compile")
         return step
 
@@ -157,7 +149,7 @@ class Trainer:
             _, metrics = step(self.state, batch, self.texts)
             metrics = jax.device_get(metrics)
             self.clock.lap("step")
-        self.say(f"one of {self.spec.steps} steps done, loss {metrics['loss']:.4f}; nothing was written")
+        logger.info(f"one of {self.spec.steps} steps done, loss {metrics['loss']:.4f}; nothing was written")
         return Outcome(1, self.spec.steps, None, {}, self.clock)
 
     def run_to_the_end(self) -> Outcome:
@@ -179,7 +171,7 @@ class Trainer:
                 except stop_signal.Stopped:
                     self.save()
                     so_far = f"stopped after step {self.done} of {self.spec.steps}"
-                    self.say(f"{so_far}; the same command goes on from there")
+                    logger.info(f"{so_far}; the same command goes on from there")
         except (OSError, bad_clips.TooManyBadClips) as error:
             raise TrainingError(f"step {self.done}: {error}; {self.checkpoints.where_to_go_on()}") from error
         self.clock.lap("checkpoint")
@@ -196,7 +188,7 @@ class Trainer:
                 raise ValueError("\n  ".join([f"{self.workdir} holds a run of another model:", *models]))
             self.batches.restore(described["data"])
 
-        found = self.checkpoints.restore_newest(self.state, fits, self.say)
+        found = self.checkpoints.restore_newest(self.state, fits)
         file, last = self.workdir / "time.json", None
         if file.is_file():
             with contextlib.suppress(ValueError):
@@ -210,9 +202,9 @@ class Trainer:
         self.checkpoints.scores.update(
             (step, score) for step, score in run_log.headlines(rows).items() if step <= self.done
         )
-        self.say(f"goes on from step {self.done} of {self.workdir}")
+        logger.info(f"goes on from step {self.done} of {self.workdir}")
         if changes:
-            self.say("\n  ".join(["with other settings than before:", *changes]))
+            logger.warning("\n  ".join(["with other settings than before:", *changes]))
 
     def next_batch(self) -> dict[str, jax.Array]:
         """The next batch, spread over the devices."""
@@ -264,7 +256,7 @@ class Trainer:
         batch_size, run, done = self.run.data.loader.batch_size, self.run, self.done
         for number, metrics in enumerate(window, done - len(window) + 1):
             if spike := self.spikes.add(number, float(metrics["loss"])):
-                self.say(spike)
+                logger.warning(spike)
         values = {name: float(value) for name, value in window[-1].items()}
         for name in values:
             if name.startswith(("loss", "top1", "gradient_norm")):
@@ -284,13 +276,13 @@ class Trainer:
         self.log.write(done, {**values, "seconds": self.clock.summary()})
         self.write_time()
         line = f"loss {values['loss']:.3f}, {rate:.3g} clips/s"
-        self.progress("training", done, self.spec.steps, line)
+        self.progress.move_to(done, line)
 
     def count_one_class_batches(self) -> int:
         """How many there were; the first is said."""
         before, count = self.one_class.count, self.one_class.total()
         if count and not before:
-            self.say(
+            logger.warning(
                 f"step {self.done}: all clips of a batch were of one class, and a contrastive loss learns nothing from "
                 "them: a larger data.loader.batch_size makes that rare. More of them are counted: one_class_batches"
             )
@@ -299,7 +291,7 @@ class Trainer:
     def write_time(self) -> None:
         """Notes where the time went, from which the next start goes on."""
         if not jax.process_index():
-            run_log.write_whole(self.workdir / "time.json", json.dumps(self.clock.state(), indent=2) + "\n")
+            files.write_json(self.workdir / "time.json", self.clock.state())
 
     def check_finite(self, metrics: dict[str, Any]) -> None:
         """Raises TrainingError after too many steps in a row that had to be skipped."""
@@ -316,23 +308,19 @@ class Trainer:
         share = 1 - self.run.interpolation.export
         return optim.interpolate(state.initial, params, share) if share else params
 
+    def after_batch(self) -> None:
+        """Between two batches of an evaluation."""
+        self.watchdog.other()
+        self.stop.check()
+
     def evaluate(self, step: int) -> None:
         """Scores the data sets with the weights, which are those of `step`. Raises Stopped like `loop`."""
         values = {}
         for name, evaluator in self.evaluators.items():
-            total, scored = len(evaluator.clips), 0
-
-            def count(clips: int, name: str = name, total: int = total) -> None:
-                nonlocal scored
-                scored += clips
-                self.progress(f"evaluating {name}", scored, total, "")
-                self.watchdog.other()
-                self.stop.check()
-
-            self.scores[name] = evaluator(self.weights(self.state), count)
+            self.scores[name] = evaluator(self.weights(self.state), f"evaluating {name}", self.after_batch)
             values[name] = self.scores[name].summary()
             numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].values.items())
-            self.say(f"step {step}, {name}: {numbers} of {self.scores[name].scored} clips")
+            logger.info(f"step {step}, {name}: {numbers} of {self.scores[name].scored} clips")
         if step not in self.checkpoints.scores:
             self.log.write(step, {"evaluation": values, "epoch": step * self.run.data.loader.batch_size / self.clips})
             self.checkpoints.scores[step] = next(iter(self.scores.values())).headline
@@ -356,7 +344,7 @@ class Trainer:
         if self.run.checkpoint.export == "best" and best not in (None, step):
             step, self.scores = best, {}
             self.state = self.checkpoints.restore(best, self.state, self.checkpoints.describe(best))
-            self.say(f"the best weights are those of step {best}")
+            logger.info(f"the best weights are those of step {best}")
             self.clock.lap("checkpoint")
         if self.evaluators and not self.scores:
             self.evaluate(step)
@@ -365,7 +353,7 @@ class Trainer:
         if jax.process_index() == 0:
             curves = self.workdir / "curves.png"
             charts.training_curves(curves, self.log.rows(), self.clock.seconds)
-            self.say(f"wrote {model} and {curves}")
+            logger.info(f"wrote {model} and {curves}")
         return model
 
     def tell_notes(self) -> None:
@@ -374,7 +362,7 @@ class Trainer:
         for part, clips in sizes.items():
             if notes := clip_log.read_notes(self.workdir, part):
                 where = self.workdir / f"notes_{part}.jsonl"
-                self.say(f"{part}: {clip_log.describe_notes(notes, clips, str(where))}")
+                logger.warning(f"{part}: {clip_log.describe_notes(notes, clips, str(where))}")
 
     def export(self) -> pathlib.Path:
         """Writes the model directory, whose weights are gathered on this host one by one."""

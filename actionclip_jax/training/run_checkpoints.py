@@ -7,6 +7,7 @@ word, so beside the state are kept a digest of every array and one of the descri
 import contextlib
 import hashlib
 import json
+import logging
 import pathlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,8 @@ from actionclip_jax.checkpoints import errors
 from actionclip_jax.config import config_file, run_config
 from actionclip_jax.training import digests, train_step
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 MESSAGE_BYTES = 400  # of what a process tells the others
 LONGEST_REASON = 200  # characters: of a missing array Orbax lists every array there should be
 
@@ -87,7 +89,7 @@ class RunCheckpoints:
             raise SaveError(f"a checkpoint could not be written ({errors.first_line(error)})") from error
 
     def restore_newest(
-        self, like: train_step.TrainState, fits: Callable[[dict[str, Any]], None], say: Say
+        self, like: train_step.TrainState, fits: Callable[[dict[str, Any]], None]
     ) -> tuple[int, train_step.TrainState, dict[str, Any]] | None:
         """Step, state and description of the newest unharmed checkpoint; None if there is none at all.
 
@@ -96,7 +98,6 @@ class RunCheckpoints:
         Args:
             like: arrays, or their shapes and dtypes, with the places where they shall live.
             fits: given the description, raises ValueError if this run cannot go on from it.
-            say: told what was damaged.
 
         Raises:
             ValueError: the arrays saved are not those of this run, or none of the checkpoints is unharmed.
@@ -111,7 +112,9 @@ class RunCheckpoints:
                 damaged[step] = str(error)
                 continue
             for other, why in damaged.items():
-                say(f"the checkpoint of step {other} is damaged ({why}): set aside as {self._set_aside(other)}")
+                logger.warning(
+                    f"the checkpoint of step {other} is damaged ({why}): set aside as {self._set_aside(other)}"
+                )
             return step, state, described
         if damaged:
             listed = "".join(f"\n  {step}: {why}" for step, why in damaged.items())

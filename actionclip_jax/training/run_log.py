@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorboardX
 
+from actionclip_jax import files
+
 
 class RunLog:
     """Rows of numbers by step, in WORKDIR/metrics.jsonl and for TensorBoard. Only the first process writes."""
@@ -20,7 +22,7 @@ class RunLog:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_rows(self._file) if row["step"] <= start] if start else []
-        write_whole(self._file, "".join(f"{json.dumps(row)}\n" for row in kept))
+        files.write_text(self._file, "".join(f"{json.dumps(row)}\n" for row in kept))
         self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
@@ -65,10 +67,3 @@ def headlines(rows: list[dict[str, Any]]) -> dict[int, float]:
     """The one number by step that says how good the weights were, of all evaluations: the first one in the row."""
     found = {row["step"]: row["evaluation"] for row in rows if row.get("evaluation")}
     return {step: next(iter(next(iter(values.values())).values())) for step, values in found.items()}
-
-
-def write_whole(file: pathlib.Path, content: str) -> None:
-    """Writes a file that at any moment is there as it was or as it shall be, even if the program is killed."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(file)

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import filelock
 import jax
@@ -20,7 +21,7 @@ from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, ta
 from actionclip_jax.evaluation import features, scoring
 from actionclip_jax.training import initial, optim, train_step
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_config.TrainConfig:
@@ -88,16 +89,16 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def open_tables(run: run_config.TrainConfig, say: Say) -> dict[str, table.ClipTable]:
+def open_tables(run: run_config.TrainConfig) -> dict[str, table.ClipTable]:
     """The clips of `train` and, where configured, `test` and `zero_shot`. Raises ValueError for unusable ones."""
     tables = {}
     for name in ("train", "test", "zero_shot"):
         source = getattr(run.data, name)
         if source.path:
             tables[name] = sources.open_source(source)
-            say(f"{name}: {len(tables[name])} clips of {len(tables[name].labels)} classes from {source.path}")
+            logger.info(f"{name}: {len(tables[name])} clips of {len(tables[name].labels)} classes from {source.path}")
             for line in summary.notices(tables[name].origin):
-                say(line)
+                logger.warning(line)
     for name, clips in tables.items():
         if clips.multi_label != (run.objective.loss == "multi_label"):
             has = "several labels" if clips.multi_label else "one label"

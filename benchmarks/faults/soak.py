@@ -24,7 +24,7 @@ from actionclip_jax.training import run_log
 SETTLED = 0.3  # of the run, after which nothing may grow any more
 MOST_GROWTH = 0.03  # of the memory, from then on
 CONFIG = """
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 def get_config():
     run = config_file.default()

@@ -25,7 +25,7 @@ from actionclip_jax.training import run_log
 
 SET = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 CONFIG = """
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 def get_config():
     run = config_file.default()

@@ -157,7 +157,9 @@ def escapes(folder: pathlib.Path) -> str:
 def good_config(folder: pathlib.Path) -> pathlib.Path:
     """A configuration file that changes nothing."""
     path = folder / "run.py"
-    path.write_text("from actionclip_jax import config_file\nget_config = config_file.default\n", encoding="utf-8")
+    path.write_text(
+        "from actionclip_jax.config import config_file\nget_config = config_file.default\n", encoding="utf-8"
+    )
     return path
 
 

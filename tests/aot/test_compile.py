@@ -16,7 +16,7 @@ from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip, flops
 
 CONFIG = """
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 
 def get_config():

@@ -287,26 +287,23 @@ def test_old_hugging_face_files_read_the_feature_at_the_largest_id_as_here(huggi
     assert convert.read_any(hugging(text_config={"eos_token_id": 2})).model.text.vocabulary == 49408
 
 
-def test_where_two_files_differ_the_one_of_the_format_is_followed_and_said(hugging):
+def test_where_two_files_differ_the_one_of_the_format_is_followed_and_said(hugging, told):
     source = hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32})
     (source / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": {"size": 32}}))
-    told = []
-    assert convert.read_any(source, say=told.append).model.image.mean == HALF
+    assert convert.read_any(source).model.image.mean == HALF
     assert any("open_clip_config.json has mean (0.48" in line and "is followed" in line for line in told)
 
 
-def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(open_clip, open_clip_weights):
+def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(open_clip, open_clip_weights, told):
     source = open_clip(preprocess={"mean": HALF})
     (source / "epoch_30.safetensors").symlink_to(open_clip_weights)
-    told = []
-    weights = convert.read_any(source / "epoch_30.safetensors", activation="gelu", say=told.append)
+    weights = convert.read_any(source / "epoch_30.safetensors", activation="gelu")
     assert weights.model.image.mean == config.CLIP_MEAN
     assert any("open_clip_config.json beside it is not read" in line for line in told)
 
 
-def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging):
-    told = []
-    assert convert.read_any(hugging(), say=told.append).model.image.mean == config.CLIP_MEAN
+def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging, told):
+    assert convert.read_any(hugging()).model.image.mean == config.CLIP_MEAN
     assert any("no file beside the weights says how pixels are normalised" in line for line in told)
 
 
@@ -344,13 +341,12 @@ def test_activation_is_asked_for_where_the_format_does_not_say_it(tmp_path, open
             assert convert.read_any(tmp_path / name, activation=activation).model.activation == activation
 
 
-def test_an_activation_that_is_taken_for_granted_is_said(tmp_path):
+def test_an_activation_that_is_taken_for_granted_is_said(tmp_path, told):
     torch.save(torch_reference.source_checkpoint(tiny.model_config()), tmp_path / "source.pt")
-    told = []
-    assert convert.read_any(tmp_path / "source.pt", say=told.append).model.activation == "quick_gelu"
+    assert convert.read_any(tmp_path / "source.pt").model.activation == "quick_gelu"
     assert any("activation quick_gelu, as ActionCLIP source has it: the file does not say so" in line for line in told)
     told.clear()
-    assert convert.read_any(tmp_path / "source.pt", activation="gelu", say=told.append).model.activation == "gelu"
+    assert convert.read_any(tmp_path / "source.pt", activation="gelu").model.activation == "gelu"
     assert any("activation gelu, as it was told; by its format or files it is quick_gelu" in line for line in told)
 
 
@@ -370,10 +366,9 @@ def test_an_archive_whose_code_says_neither_is_asked_for(tmp_path, openai_weight
 
 
 @pytest.mark.parametrize(("kind", "activation"), [(Exact, "gelu"), (Quick, "quick_gelu")])
-def test_the_code_of_an_archive_says_its_activation(kind, activation, tmp_path, openai_weights):
+def test_the_code_of_an_archive_says_its_activation(kind, activation, tmp_path, openai_weights, told):
     torch.jit.script(kind(openai_weights)).save(str(tmp_path / "script.pt"))
-    told = []
-    assert convert.read_any(tmp_path / "script.pt", say=told.append).model.activation == activation
+    assert convert.read_any(tmp_path / "script.pt").model.activation == activation
     assert not any("does not say" in line for line in told if "activation" in line)
 
 

@@ -97,16 +97,15 @@ def test_a_tensor_that_is_not_where_the_index_says_is_refused(shards):
     assert f"'lost.weight' is in none of them, the index says {first.name}" in said
 
 
-def test_which_of_two_weight_files_is_read_is_said_and_kept(state, tmp_path):
+def test_which_of_two_weight_files_is_read_is_said_and_kept(state, tmp_path, told):
     torch_files.write(tmp_path / "open_clip_model.safetensors", torch_files.arrays(state))
     torch.save({name: tensor * 2 for name, tensor in state.items()}, tmp_path / "open_clip_pytorch_model.bin")
-    told = []
-    weights = convert.read_any(tmp_path, activation="gelu", say=told.append)
+    weights = convert.read_any(tmp_path, activation="gelu")
     np.testing.assert_array_equal(weights.params["image/projection/kernel"], state["visual.proj"])
     assert "note: reads open_clip_model.safetensors; open_clip_pytorch_model.bin beside it is not read" in told
     assert weights.provenance["file"] == "open_clip_model.safetensors"
     told.clear()
-    convert.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu", say=told.append)
+    convert.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu")
     assert not any("beside it is not read" in line for line in told)  # the user chose
 
 
@@ -149,11 +148,10 @@ def test_a_model_directory_without_provenance_says_so(model_directory, tmp_path)
         checkpoint.load(tmp_path / "model")
 
 
-def test_merges_without_a_vocabulary_are_said_not_to_be_read(tmp_path):
+def test_merges_without_a_vocabulary_are_said_not_to_be_read(tmp_path, told):
     torch_reference.hugging_clip(MODEL).save_pretrained(tmp_path)
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    told = []
-    convert.read_any(tmp_path, say=told.append)
+    convert.read_any(tmp_path)
     assert any("merges.txt beside it is not read" in line and "CLIP's own tokenizer" in line for line in told)
 
 

@@ -17,7 +17,7 @@ from actionclip_jax.data.shapes import sample_set
 COMMAND = [sys.executable, "-c", "import sys; from actionclip_jax import cli; sys.exit(cli.main())"]
 TASK = """
 import os, signal, sys, time
-from actionclip_jax import cli
+from actionclip_jax import cli, progress
 from actionclip_jax.cli import inspect, interrupts, terminal
 
 class Swallowing:
@@ -29,17 +29,17 @@ def execute(options):
     if where == "anywhere":
         Swallowing()
     elif where == "task":
-        with terminal.progress_line() as progress:
+        with terminal.progress_line():
             os.kill(os.getpid(), signal.SIGINT)
             print("goes on")
-            progress("counting", 1, 2, "")
+            progress.Progress("counting", 2).advance()
     elif where == "stuck":
         interrupts.PATIENCE_SECONDS = 0.2
-        with terminal.progress_line() as progress:
+        with terminal.progress_line():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(60)
     elif where == "end":
-        with terminal.progress_line() as progress:
+        with terminal.progress_line():
             os.kill(os.getpid(), signal.SIGINT)
     print("too far")
     return 0

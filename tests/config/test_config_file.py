@@ -13,7 +13,7 @@ from actionclip_jax.training import train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 def get_config({argument}):
     run = config_file.default()

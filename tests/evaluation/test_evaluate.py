@@ -11,7 +11,7 @@ import pytest
 import tiny
 import videos
 
-from actionclip_jax import cli, config, sharding, text
+from actionclip_jax import cli, config, progress, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import run_config
 from actionclip_jax.data import readers, sources, subsets, table
@@ -275,12 +275,13 @@ def test_a_killed_evaluation_goes_on_where_it_was(whole, model, source, tmp_path
         if done == 32:
             raise Killed
 
-    with pytest.raises(Killed):
-        evaluate.evaluate(model, source, settings, progress=kill)
+    with pytest.raises(Killed), progress.shown_by(kill):
+        evaluate.evaluate(model, source, settings)
     with pytest.raises(ValueError, match="holds features of 16 of 48 clips"):
         features.load(settings.out / "features")
     shown = []
-    content = evaluate.evaluate(model, source, settings, progress=lambda task, done, *_: shown.append(done))
+    with progress.shown_by(lambda task, done, *_: shown.append(done)):
+        content = evaluate.evaluate(model, source, settings)
     assert shown == [16, 32, 48]
     assert without_times(content) == without_times(whole[1])
     # another model neither goes on with these nor removes them
@@ -489,7 +490,7 @@ def test_shares():
 # protocols that train
 
 TRAINING = """
-from actionclip_jax import config_file
+from actionclip_jax.config import config_file
 
 def get_config():
     run = config_file.default()

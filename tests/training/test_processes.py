@@ -145,7 +145,9 @@ import pathlib, sys
 number, port, what, *workdirs = sys.argv[1:]
 import jax, numpy as np
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(number), initialization_timeout=100)
-from actionclip_jax import run_checkpoints, run_config, sharding
+from actionclip_jax import sharding
+from actionclip_jax.config import run_config
+from actionclip_jax.training import run_checkpoints
 from jax.sharding import NamedSharding, PartitionSpec
 
 mesh = sharding.make_mesh(fsdp=2)

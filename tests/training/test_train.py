@@ -10,11 +10,12 @@ import sys
 import time
 
 import jax
+import messages
 import numpy as np
 import pytest
 import videos
 
-from actionclip_jax import cli, config, sharding
+from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file, run_config
 from actionclip_jax.data import readers, table
@@ -88,11 +89,11 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(run_maker, tmp_path_factory):
     """A run that came to its end undisturbed."""
-    run, told, shown = run_maker(tmp_path_factory.mktemp("finished") / "run", tests=True), [], []
-    with pytest.MonkeyPatch.context() as patch:
+    run, shown = run_maker(tmp_path_factory.mktemp("finished") / "run", tests=True), []
+    with pytest.MonkeyPatch.context() as patch, messages.heard() as told:
         devices = jax.devices()
         patch.setattr(jax, "devices", lambda: devices[:1])
-        outcome = loop.train(run, say=told.append, progress=lambda *all: shown.append(all))
+        outcome = train_shown(run, lambda *all: shown.append(all))
     return Finished(run, outcome, told, shown)
 
 
@@ -111,12 +112,18 @@ def test_the_model_of_a_run_does_not_name_the_places_it_was_made_from(finished):
     assert (described["workdir"], described["data"]["train"]["path"]) == ("run", "set")
 
 
+def train_shown(run, display):
+    """Trains with somebody told of every step."""
+    with progress.shown_by(display):
+        return loop.train(run)
+
+
 def kill_after(step):
-    def progress(task, done, total, line):
+    def show(task, done, total, line):
         if task == "training" and done == step:
             raise Killed
 
-    return progress
+    return show
 
 
 def open_checkpoints(run):
@@ -183,13 +190,12 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
     assert cli.main(["convert", *exported]) == 0
 
 
-def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished):
+def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished, told):
     broken = make_run(tests=True)
     with pytest.raises(Killed):
-        loop.train(broken, progress=kill_after(4))
+        train_shown(broken, kill_after(4))
     assert final_state(broken)[0] == 3  # the fourth step is lost
-    told = []
-    outcome = loop.train(broken, say=told.append)
+    outcome = loop.train(broken)
     assert outcome.step == STEPS and any("goes on from step 3" in line for line in told)
     step, described, arrays = final_state(broken)
     expected_step, expected, expected_arrays = final_state(finished.run)
@@ -205,12 +211,11 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished):
 
 
 @pytest.mark.many_devices
-def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished):
+def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished, told):
     broken = make_run(**{"sharding.fsdp": 2})
     with pytest.raises(Killed):
-        loop.train(broken, progress=kill_after(4))
-    told = []
-    loop.train(dataclasses.replace(broken, sharding=run_config.ShardingConfig(fsdp=4)), say=told.append)
+        train_shown(broken, kill_after(4))
+    loop.train(dataclasses.replace(broken, sharding=run_config.ShardingConfig(fsdp=4)))
     assert any("sharding.fsdp: 2 then, 4 now" in line for line in told)
     np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
 
@@ -218,16 +223,16 @@ def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=lambda number: number.name
 )
-def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run):
-    run, told = make_run(), []
+def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run, told):
+    run = make_run()
 
-    def progress(task, done, total, line):
+    def show(task, done, total, line):
         if task == "training" and done == 2:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(signal.SIGTERM)
     try:
-        outcome = loop.train(run, say=told.append, progress=progress)
+        outcome = train_shown(run, show)
         after = signal.getsignal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -237,30 +242,28 @@ def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run
     assert loop.train(run).step == STEPS
 
 
-def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(make_run, finished):
+def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(make_run, finished, told):
     run = make_run(tests=True, **{"data.eval_batch_size": 1})
     asked = []
 
-    def progress(task, done, total, line):
+    def show(task, done, total, line):
         if task == "evaluating test" and done == 3 and not asked:
             asked.append(done)
             os.kill(os.getpid(), signal.SIGINT)
 
-    outcome = loop.train(run, progress=progress)
+    outcome = train_shown(run, show)
     rows = run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")
     assert outcome.step == STEPS and outcome.model is None and not any("evaluation" in row for row in rows)
-    told = []
-    assert loop.train(run, say=told.append).scores["test"].values == finished.outcome.scores["test"].values
+    assert loop.train(run).scores["test"].values == finished.outcome.scores["test"].values
     assert f"goes on from step {STEPS} of {run.workdir}" in told
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_gives_the_same_end(make_run, finished):
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_gives_the_same_end(make_run, finished, told):
     run = make_run(tests=True)
     loop.train(run)
     workdir = pathlib.Path(run.workdir)
     (workdir / "checkpoints" / str(STEPS) / "_CHECKPOINT_METADATA").write_text("{}")
-    told = []
-    loop.train(run, say=told.append)
+    loop.train(run)
     assert any(f"the checkpoint of step {STEPS} is damaged" in line for line in told)
     assert (workdir / "damaged_checkpoints" / str(STEPS)).is_dir()
     assert run_state(run) == run_state(finished.run) and losses(run) == losses(finished.run)
@@ -311,7 +314,7 @@ def test_a_full_disk_stops_the_run_and_names_the_last_good_checkpoint(make_run, 
 def test_a_hang_prints_where_and_ends_the_process():
     script = """
 import time
-from actionclip_jax import watchdog
+from actionclip_jax.training import watchdog
 
 def stand_still():
     time.sleep(60)
@@ -338,28 +341,27 @@ def test_what_takes_long_in_order_is_no_hang():
     watchdog.Watchdog(0).step()  # never
 
 
-def test_a_dry_run_computes_a_step_and_leaves_nothing(make_run):
-    run, told = make_run(**{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0}), []
+def test_a_dry_run_computes_a_step_and_leaves_nothing(make_run, told):
+    run = make_run(**{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0})
     run = dataclasses.replace(
         run, pretrain=dataclasses.replace(run.pretrain, source=dataclasses.replace(run.data.train, split="stills"))
     )
-    loop.train(run, say=told.append, dry_run=True)
+    loop.train(run, dry_run=True)
     assert not pathlib.Path(run.workdir).exists()
     assert sum("one of" in line and "loss" in line for line in told) == 2  # pre-training, and the run
     assert any("MiB of temporaries" in line for line in told)
 
 
 @pytest.mark.slow
-def test_pre_training_on_stills_comes_first_and_only_once(make_run):
+def test_pre_training_on_stills_comes_first_and_only_once(make_run, told):
     run = make_run(
         **{"pretrain.epochs": 1.0, "pretrain.warmup_epochs": 0.0, "pretrain.batch_size": 24, "optim.steps": 2}
     )
     stills = dataclasses.replace(run.data.train, split="stills")
     run = dataclasses.replace(run, pretrain=dataclasses.replace(run.pretrain, source=stills))
-    told = []
-    stopped = loop.train(run, progress=lambda task, done, *_: done == 1 and os.kill(os.getpid(), signal.SIGINT))
+    stopped = train_shown(run, lambda task, done, *_: done == 1 and os.kill(os.getpid(), signal.SIGINT))
     assert stopped.step == 1 < stopped.steps and stopped.model is None
-    loop.train(run, say=told.append)
+    loop.train(run)
     assert any(line.startswith("goes on from step 1 ") for line in told)
     towers = pathlib.Path(run.workdir) / "pretrain" / "model"
     assert model_directory.load_config(towers).temporal.head == "meanP"
@@ -371,14 +373,13 @@ def test_pre_training_on_stills_comes_first_and_only_once(make_run):
     assert (towers / "provenance.json").stat().st_mtime_ns == before
 
 
-def test_a_run_starts_from_a_model_directory_and_says_what_is_new(make_run, finished):
+def test_a_run_starts_from_a_model_directory_and_says_what_is_new(make_run, finished, told):
     run = make_run(init_from=str(finished.model), **{"optim.steps": 1, "optim.lr": 0.0})
     end = model_directory.load(loop.train(run).model).params  # one step at a learning rate of 0
     for path, value in model_directory.load(finished.model).params.items():
         np.testing.assert_array_equal(end[path], value, err_msg=path)
-    told = []
     other = make_run("other", init_from=str(finished.model), **{"model.temporal.head": "meanP"})
-    loop.train(other, say=told.append, dry_run=True)
+    loop.train(other, dry_run=True)
     assert any("its temporal head Transf is left out" in line for line in told)
 
 
@@ -461,7 +462,7 @@ def test_the_options_work_in_a_run_that_is_killed_and_goes_on(make_run, finished
     whole, broken = (make_run(name, init_from=str(finished.model), **changes) for name in ("whole", "broken"))
     loop.train(whole)
     with pytest.raises(Killed):
-        loop.train(broken, progress=kill_after(4))
+        train_shown(broken, kill_after(4))
     loop.train(broken)
     arrays = final_state(broken)[2]
     for name, value in final_state(whole)[2].items():
@@ -522,16 +523,15 @@ def test_one_class_teaches_clips_with_several_labels_nothing_either():
         setup.check_classes(one, "multi_label")
 
 
-def test_batches_of_one_class_are_said_once_and_counted(make_run, sample, tmp_path):
+def test_batches_of_one_class_are_said_once_and_counted(make_run, sample, tmp_path, told):
     """Two clips of one class and one of another: at most every third batch of two holds both."""
     rows = [(label, path) for path, label in sample_set.read_list(pathlib.Path(sample), "train")]
     first = min(label for label, _ in rows)
     chosen = [row for row in rows if row[0] == first] + [row for row in rows if row[0] != first][:1]
     (tmp_path / "clips.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for label, path in chosen))
-    told = []
     source = {"data.train.path": str(tmp_path / "clips.csv"), "data.train.kind": "csv", "data.train.split": ""}
     run = make_run(**source, **{"data.loader.batch_size": 2, "optim.steps": 12, "data.augment.flip": "never"})
-    loop.train(run, say=told.append)
+    loop.train(run)
     counts = [row["one_class_batches"] for row in run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")]
     assert counts == sorted(counts) and 0 < counts[-1] < 12
     assert len([line for line in told if "all clips of a batch were of one class" in line]) == 1
@@ -542,7 +542,7 @@ def test_the_command_trains_and_says_what_went_wrong(make_run, tmp_path, sample,
     file = tmp_path / "run.py"
     changes = config_file.flatten(config.to_dict(run))
     file.write_text(
-        "from actionclip_jax import config_file\n"
+        "from actionclip_jax.config import config_file\n"
         "def get_config():\n"
         "    run = config_file.default()\n"
         f"    run.update_from_flattened_dict({changes!r})\n"
@@ -562,7 +562,7 @@ def test_the_command_trains_and_says_what_went_wrong(make_run, tmp_path, sample,
         cli.main(["inspect", sample, "--config.seed=1"])
 
 
-def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, tmp_path):
+def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, tmp_path, told):
     import shutil
 
     directory = tmp_path / "damaged"
@@ -574,13 +574,12 @@ def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, t
     third = sorted((directory / "videos" / "test").iterdir())[1]
     videos.cut(videos.write(third, frames=90, mux={"movflags": "faststart"}))
     changes = {f"data.{part}.path": str(directory) for part in ("train", "test", "zero_shot")}
-    said = []
     run = make_run(tests=True, **changes, **{"data.loader.max_bad_fraction": 0.1})
-    outcome = loop.train(run, say=said.append)
+    outcome = loop.train(run)
     workdir = pathlib.Path(make_run().workdir)
     assert first.name in (workdir / "bad_clips_train.jsonl").read_text()
     assert second.name in (workdir / "bad_clips_test.jsonl").read_text()
-    assert [line for line in said if line.startswith("test: 1 of 48 videos have notes: ") and third.name in line]
+    assert [line for line in told if line.startswith("test: 1 of 48 videos have notes: ") and third.name in line]
     assert (outcome.scores["test"].clips, outcome.scores["test"].scored) == (48, 47)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 from array_record.python import array_record_module
 
-from actionclip_jax import config, paths
+from actionclip_jax import config, files, paths, progress
 from actionclip_jax.data import table, workers
 from actionclip_jax.data.records import encode, reader
 
@@ -41,12 +41,11 @@ def prepare(
     processes: int,
     overwrite: bool = False,
     retry_bad: bool = False,
-    progress: Callable[[int], None] = lambda clips: None,
 ) -> Outcome:
     """Writes all clips to `directory`; finished shards of an earlier, interrupted run are kept.
 
-    The files are the same, byte for byte, whatever the number of processes and interruptions. `progress` is told of
-    each step by how many clips it went on. `retry_bad` makes the shards again of which clips could not be used.
+    The files are the same, byte for byte, whatever the number of processes and interruptions. `retry_bad` makes the
+    shards again of which clips could not be used.
 
     Raises:
         ValueError: the directory holds something else or is being written, or a worker was killed.
@@ -62,10 +61,10 @@ def prepare(
         with filelock.FileLock(directory / ".lock", blocking=False):
             begin(directory, plan, overwrite)
             encoder = functools.partial(encode.encode_clip, clips.reader, settings)
-            lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad, progress)
+            lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad)
             bad = [entry for shard in lists for entry in shard["bad"]]
-            write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
-            write_text(directory / MADE_BY, to_json({**plan, "complete": True}, indent=1))
+            files.write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
+            files.write_text(directory / MADE_BY, to_json({**plan, "complete": True}, indent=1))
     except filelock.Timeout:
         raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
     except futures.process.BrokenProcessPool:
@@ -120,7 +119,7 @@ def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bo
 
 def begin(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Marks the directory as unfinished, then clears away what killed runs left or is to be replaced."""
-    write_text(directory / MADE_BY, to_json(plan, indent=1))
+    files.write_text(directory / MADE_BY, to_json(plan, indent=1))
     if overwrite:
         shutil.rmtree(directory / "shards", ignore_errors=True)
     for partial in directory.rglob("*.partial"):
@@ -135,9 +134,9 @@ def write_shards(
     encoder: Callable[[table.Clip], tuple[str, dict[str, Any], list[bytes]]],
     processes: int,
     retry_bad: bool,
-    progress: Callable[[int], None],
 ) -> tuple[list[dict[str, Any]], int]:
     """The lists of all shards, written or found finished, and how many were found."""
+    done = progress.Progress("preparing", len(clips))
     lists, kept, size = [], 0, plan["settings"]["shard_clips"]
     with workers.process_pool(processes) as pool:
         try:
@@ -146,10 +145,10 @@ def write_shards(
                 shard = finished_shard(directory, number)
                 if shard and not (retry_bad and shard["bad"]):
                     kept += 1
-                    progress(len(rows))
+                    done.advance(len(rows))
                 else:
                     encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), 2 * processes)
-                    shard = write_shard(directory, number, encoded, progress)
+                    shard = write_shard(directory, number, encoded, done)
                 lists.append(shard)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -166,41 +165,33 @@ def finished_shard(directory: pathlib.Path, number: int) -> dict[str, Any] | Non
 
 
 def write_shard(
-    directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], progress: Callable[[int], None]
+    directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], done: progress.Progress
 ) -> dict[str, Any]:
     """Writes one shard and its list from futures of `encode.encode_clip`."""
     path = reader.shard_file(directory, number, "array_record")
-    partial = path.with_suffix(".partial")
     content: dict[str, list] = {"clips": [], "bad": []}
     written = 0
     try:
-        # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
-        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-        for future in encoded:
-            kind, entry, encoded_records = future.result()
-            content[kind].append({**entry, "record": written} if kind == "clips" else entry)
-            for record in encoded_records:
-                writer.write(record)
-            written += len(encoded_records)
-            progress(1)
-        writer.close()
+        with files.written_whole(path) as partial:
+            # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
+            writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
+            for future in encoded:
+                kind, entry, encoded_records = future.result()
+                content[kind].append({**entry, "record": written} if kind == "clips" else entry)
+                for record in encoded_records:
+                    writer.write(record)
+                written += len(encoded_records)
+                done.advance()
+            writer.close()
     except RuntimeError as error:  # array_record's only kind; a broken pool is one too
         if isinstance(error, futures.BrokenExecutor):
             raise
         raise OSError(f"{error}; the same command goes on where it stopped") from None
-    shard = {"bytes": partial.stat().st_size, "sha256": reader.file_digest(partial), **content}
-    partial.replace(path)
-    write_text(reader.shard_file(directory, number, "json"), to_json(shard, indent=1))
+    shard = {"bytes": path.stat().st_size, "sha256": reader.file_digest(path), **content}
+    files.write_text(reader.shard_file(directory, number, "json"), to_json(shard, indent=1))
     return shard
 
 
 def to_json(content: dict[str, Any], **options: Any) -> str:
     """JSON that shows letters of all scripts as they are."""
     return json.dumps(content, ensure_ascii=False, **options)
-
-
-def write_text(path: pathlib.Path, content: str) -> None:
-    """Replaces the file at one stroke."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(path)

@@ -10,13 +10,13 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
 import filelock
 
-from actionclip_jax import config, paths, textfile
+from actionclip_jax import config, files, paths, progress, textfile
 from actionclip_jax.data import workers
 from actionclip_jax.data.records import writer
 from actionclip_jax.data.shapes import drawing
@@ -51,12 +51,11 @@ def make_sample_set(
     settings: config.SampleSetConfig,
     *,
     processes: int,
-    progress: Callable[[int], None] = lambda files: None,
 ) -> None:
     """Writes the videos, a list of each split (train.csv ...) and at last sample.json; files there already are kept.
 
     So it goes on where it was interrupted, and the files are the same, byte for byte, whatever the number of processes.
-    `progress` is told of each step by how many files it went on. Another process that makes the set is waited for.
+    Another process that makes the set is waited for.
 
     Raises:
         ValueError: impossible settings, a directory of something else or made with others, or a worker was killed.
@@ -72,13 +71,13 @@ def make_sample_set(
         if _is_made(directory / MADE_BY, plan):
             return
         if not _is_made(directory / UNFINISHED, plan):
-            writer.write_text(directory / UNFINISHED, writer.to_json(plan, indent=1))
+            files.write_text(directory / UNFINISHED, writer.to_json(plan, indent=1))
         lists = {split: list_files(split, settings) for split in SPLITS}
-        for split, files in lists.items():
+        for split, planned in lists.items():
             (directory / "videos" / split).mkdir(parents=True, exist_ok=True)
-            rows = [("path", "label"), *((file.place, file.label) for file in files)]
+            rows = [("path", "label"), *((file.place, file.label) for file in planned)]
             (directory / f"{split}.csv").write_text("".join(f"{place},{label}\n" for place, label in rows))
-        _write_all(directory, settings, [*itertools.chain(*lists.values())], processes, progress)
+        _write_all(directory, settings, [*itertools.chain(*lists.values())], processes)
         (directory / UNFINISHED).replace(directory / MADE_BY)
 
 
@@ -120,38 +119,37 @@ def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathli
     return [by_label[labels[5 * number % len(labels)]] for number in range(count)]
 
 
-def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, files: Sequence[File]) -> None:
+def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, planned: Sequence[File]) -> None:
     """Writes those files that are not there; each gets its name once it is whole."""
     size = (settings.size, settings.size)
-    for file in files:
+    for file in planned:
         path = directory / file.place
         if path.exists():
             continue
-        partial = path.with_suffix(".partial")
         color, shape, direction = file.words
-        if file.moves:
-            drawing.write_moving_shape(
-                partial, shape, color, direction, size=size, frames=settings.frames, fps=settings.fps, seed=file.seed
-            )
-        else:
-            drawing.write_still_shape(partial, shape, color, direction, size=size, seed=file.seed)
-        partial.replace(path)
+        same = {"size": size, "seed": file.seed}
+        with files.written_whole(path) as partial:
+            if file.moves:
+                options = {"frames": settings.frames, "fps": settings.fps, **same}
+                drawing.write_moving_shape(partial, shape, color, direction, **options)
+            else:
+                drawing.write_still_shape(partial, shape, color, direction, **same)
 
 
 def _write_all(
     directory: pathlib.Path,
     settings: config.SampleSetConfig,
-    files: Sequence[File],
+    planned: Sequence[File],
     processes: int,
-    progress: Callable[[int], None],
 ) -> None:
-    tasks = [files[start : start + FILES_A_TASK] for start in range(0, len(files), FILES_A_TASK)]
+    done = progress.Progress("drawing sample videos", len(planned))
+    tasks = [planned[start : start + FILES_A_TASK] for start in range(0, len(planned), FILES_A_TASK)]
     with workers.process_pool(min(processes, len(tasks))) as pool:
         try:
             write = functools.partial(write_files, directory, settings)
             for task, future in zip(tasks, workers.map_ahead(pool, write, tasks, 2 * processes), strict=True):
                 future.result()
-                progress(len(task))
+                done.advance(len(task))
         except futures.process.BrokenProcessPool:
             raise ValueError(f"a worker process was killed: the same call goes on with {directory}") from None
         except BaseException:

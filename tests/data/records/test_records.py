@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import videos
 
-from actionclip_jax import config
+from actionclip_jax import config, progress
 from actionclip_jax.data import readers, sampling, table, video, workers
 from actionclip_jax.data.records import encode, writer
 from actionclip_jax.data.records import reader as records_reader
@@ -111,34 +111,33 @@ def test_preparing_again_changes_nothing(data, tmp_path):
 
 def test_a_stopped_run_goes_on_at_the_first_unfinished_shard(data, tmp_path):
     write(data, tmp_path / "unbroken")
-    done = 0
 
-    def stop(clips):
-        nonlocal done
-        done += clips
+    def stop(task, done, total, comment):
         if done > 14:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write(data, tmp_path / "out", progress=stop)
+    with pytest.raises(KeyboardInterrupt), progress.shown_by(stop):
+        write(data, tmp_path / "out")
     with pytest.raises(ValueError, match="is not finished: run the same `actionclip prepare` again"):
         records_reader.open_records(tmp_path / "out")
     steps = []
-    assert write(data, tmp_path / "out", progress=steps.append).kept_shards == 2
-    assert sum(steps) == clip_sets.CLIPS, "kept clips count as progress too"
+    with progress.shown_by(lambda task, done, total, comment: steps.append((done, total))):
+        assert write(data, tmp_path / "out").kept_shards == 2
+    assert steps[-1] == (clip_sets.CLIPS, clip_sets.CLIPS), "kept clips count as progress too"
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
 
 
 SCRIPT = """
 import pathlib, sys
 import clip_sets
-from actionclip_jax import config
-from actionclip_jax.data import prepare
+from actionclip_jax import config, progress
+from actionclip_jax.data.records import writer
 if __name__ == "__main__":
     clips = clip_sets.make_clips(pathlib.Path(sys.argv[1]))
     data = clip_sets.make_table(clips, origin={"kind": "test"}, names=("Archery", "Surfing", "PlayingPiano"))
     settings = config.RecordConfig(frames=8, shard_clips=2, quality=95, crf=10)
-    prepare.prepare(data, sys.argv[2], settings, processes=2, progress=lambda n: print(n, flush=True))
+    with progress.shown_by(lambda *told: print(told, flush=True)):
+        writer.prepare(data, sys.argv[2], settings, processes=2)
 """
 
 
@@ -174,8 +173,9 @@ def any_alive(group):
 def test_bad_videos_are_listed_with_reasons_and_the_others_stored(video_directory, tmp_path):
     damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     steps = []
-    outcome = write(damaged, tmp_path / "out", progress=steps.append)
-    assert (outcome.clips, outcome.bad, sum(steps)) == (clip_sets.CLIPS - 5, 5, clip_sets.CLIPS)
+    with progress.shown_by(lambda task, done, *_: steps.append(done)):
+        outcome = write(damaged, tmp_path / "out")
+    assert (outcome.clips, outcome.bad, steps[-1]) == (clip_sets.CLIPS - 5, 5, clip_sets.CLIPS)
     lines = [json.loads(line) for line in (tmp_path / "out" / "bad_clips.jsonl").read_text().splitlines()]
     assert [entry["id"] for entry in lines] == ["01", "05", "09", "13", "20"]
     reasons = [entry["reason"] for entry in lines]

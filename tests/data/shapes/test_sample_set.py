@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from actionclip_jax import config
+from actionclip_jax import config, progress
 from actionclip_jax.data import sources, video
 from actionclip_jax.data.shapes import drawing, sample_set
 from actionclip_jax.data.sources import problems
@@ -97,8 +97,9 @@ def test_a_still_shows_its_shape_on_its_side(side, tmp_path):
 
 def test_the_files_do_not_depend_on_the_number_of_processes(small, tmp_path):
     told = []
-    assert contents(make(tmp_path / "set", processes=2, progress=told.append)) == contents(small)
-    assert sum(told) == 240 and len(told) > 2
+    with progress.shown_by(lambda task, done, *_: told.append(done)):
+        assert contents(make(tmp_path / "set", processes=2)) == contents(small)
+    assert told[-1] == 240 and len(told) > 2
 
 
 def test_another_seed_gives_other_videos():
@@ -107,15 +108,15 @@ def test_another_seed_gives_other_videos():
 
 
 def test_what_was_interrupted_goes_on_and_keeps_whole_files(small, tmp_path):
-    def interrupt(files):
+    def interrupt(*told):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "set", progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), progress.shown_by(interrupt):
+        make(tmp_path / "set")
     whole = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.mp4")}
     assert 0 < len(whole) < 240 and not (tmp_path / "set" / "sample.json").exists()
     missing = next(name for name in contents(small) if name.endswith(".mp4") and not (tmp_path / "set" / name).exists())
-    (tmp_path / "set" / missing).with_suffix(".partial").write_bytes(b"half a vid")
+    (tmp_path / "set" / f"{missing}.partial").write_bytes(b"half a vid")
     with pytest.raises(ValueError, match="made with other settings"):
         make(tmp_path / "set", config.SampleSetConfig())
     assert contents(make(tmp_path / "set")) == contents(small)
@@ -124,7 +125,8 @@ def test_what_was_interrupted_goes_on_and_keeps_whole_files(small, tmp_path):
 
 def test_a_finished_set_is_left_alone(small):
     before = {file: file.stat().st_mtime_ns for file in small.rglob("*")}
-    make(small, progress=lambda files: pytest.fail("wrote something"))
+    with progress.shown_by(lambda *told: pytest.fail("wrote something")):
+        make(small)
     assert {file: file.stat().st_mtime_ns for file in small.rglob("*")} == before
 
 

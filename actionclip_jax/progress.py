@@ -1,0 +1,37 @@
+"""How far long work is. The command line draws it; elsewhere nobody is told unless they ask."""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+
+# told of every step: the task, how far it is, of how much (None: nobody knows), and a comment
+Display = Callable[[str, float, float | None, str], None]
+
+_display: contextvars.ContextVar[Display | None] = contextvars.ContextVar("display", default=None)
+
+
+@contextlib.contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Within, `display` is told of every step of all work. What it raises ends the work."""
+    token = _display.set(display)
+    try:
+        yield
+    finally:
+        _display.reset(token)
+
+
+class Progress:
+    """How far one task is, in whatever it is counted: clips, files, seconds."""
+
+    def __init__(self, task: str, total: float | None) -> None:
+        self.task, self.total, self.done = task, total, 0.0
+
+    def advance(self, count: float = 1, comment: str = "") -> None:
+        """So much more is done."""
+        self.move_to(self.done + count, comment)
+
+    def move_to(self, done: float, comment: str = "") -> None:
+        """So much is done."""
+        self.done = done
+        if (display := _display.get()) is not None:
+            display(self.task, done, self.total, comment)
