@@ -121,7 +121,7 @@ def ways_to_compute(options: argparse.Namespace, dtype: str) -> dict[str, config
 
 def small() -> config.ModelConfig:
     """A size that a CPU trains in seconds."""
-    return config.checked(
+    return config.checked_model(
         config.ModelConfig(
             image=config.ImageConfig(size=96, patch=16, width=256, depth=6, heads=4),
             text=config.TextConfig(width=256, depth=4, heads=4),

@@ -37,7 +37,7 @@ def jax_peer(
     model: config.ModelConfig, params: dict[str, np.ndarray], frames: np.ndarray, compute: config.ComputeConfig
 ) -> cases.Peer:
     """The same for this project's model."""
-    config.checked(model, compute)
+    config.checked_model(model, compute)
     graph, state = nnx.split(action_clip.from_params(model, compute, params))
     encode = jax.jit(
         lambda state, frames: nnx.merge(graph, state).encode_video(frames),

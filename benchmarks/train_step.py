@@ -24,7 +24,6 @@ from torch.nn import functional
 
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.checkpoints import formats, verify
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import setup, train_step
 
@@ -97,7 +96,7 @@ class JaxSteps:
 
     def peer(self, compute: config.ComputeConfig) -> cases.Peer:
         """A way of computing, its first step taken from the first weights."""
-        config.checked(self.case.model, compute)
+        config.checked_model(self.case.model, compute)
         spec = self.make_spec(compute)
         self.state = None
         with jax.set_mesh(self.mesh):
@@ -126,9 +125,9 @@ class JaxSteps:
             self.case.model,
             compute,
             config.NO_AUGMENTATION,
-            run_config.ObjectiveConfig(),
-            run_config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
-            run_config.InterpolationConfig(),
+            config.ObjectiveConfig(),
+            config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
+            config.InterpolationConfig(),
             steps=10**6,
             warmup=0,
             seed=0,
@@ -158,7 +157,7 @@ def make_peers(case: cases.Case, weights: cases.Weights) -> cases.Sides:
 
 def count_work(model: config.ModelConfig, frames: int) -> float:
     """FLOPs of a step for each of its clips."""
-    return flops.train_clip(model, run_config.ObjectiveConfig(), frames, 1.0, TOKENS)
+    return flops.train_clip(model, config.ObjectiveConfig(), frames, 1.0, TOKENS)
 
 
 def main() -> None:

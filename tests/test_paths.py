@@ -5,7 +5,6 @@ import pathlib
 import pytest
 
 from actionclip_jax import cli, config, paths
-from actionclip_jax.config import run_config
 from actionclip_jax.data import sources
 
 REMOTE = ["gs://bucket/x", "s3://bucket/x", "http://host/x", "https://host/x.mp4", "hf://owner/name", "az://c/x"]
@@ -90,8 +89,8 @@ def test_a_url_is_refused_wherever_a_command_takes_a_path(arguments, tmp_path, m
 
 def test_settings_are_checked_like_options():
     source = config.SourceConfig(path="gs://bucket/train", labels="s3://bucket/labels.txt")
-    run = run_config.TrainConfig(data=run_config.DataConfig(train=source), workdir="", init_from="http://host/x.pt")
-    said = "\n".join(run_config.problems(run))
+    run = config.TrainConfig(data=config.DataConfig(train=source), workdir="", init_from="http://host/x.pt")
+    said = "\n".join(config.run_problems(run))
     for start in ("workdir is empty", "init_from is 'http", "data.train.path is 'gs://", "data.train.labels is 's3://"):
         assert start in said
     with pytest.raises(ValueError, match=r"path is 'gs://bucket/train': expected a path"):

@@ -22,7 +22,7 @@ def model_config(head="meanP", **changes):
         embed_width=64,
         frames=FRAMES,
     )
-    return config.checked(dataclasses.replace(model, **changes))
+    return config.checked_model(dataclasses.replace(model, **changes))
 
 
 def source_config(head="meanP", **changes):

@@ -8,7 +8,6 @@ import numpy as np
 import tiny
 
 from actionclip_jax import config, sharding
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
 from actionclip_jax.training import train_step
 
@@ -24,9 +23,9 @@ def make_spec(**changes):
         "model": tiny.model_config("Transf"),
         "compute": config.ComputeConfig(),
         "augment": config.NO_AUGMENTATION,
-        "objective": run_config.ObjectiveConfig(),
-        "optim": run_config.OptimConfig(lr=1e-4, eps=1e-5),
-        "interpolation": run_config.InterpolationConfig(),
+        "objective": config.ObjectiveConfig(),
+        "optim": config.OptimConfig(lr=1e-4, eps=1e-5),
+        "interpolation": config.InterpolationConfig(),
         "steps": 20,
         "warmup": 2,
         "seed": 3,

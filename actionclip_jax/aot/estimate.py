@@ -13,7 +13,6 @@ import numpy as np
 
 from actionclip_jax import config, sharding, text, xla
 from actionclip_jax.aot import hlo, topologies
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import optim, setup, train_step
 
@@ -32,7 +31,7 @@ UTILISATION = 0.4  # of the peak; published training of this size reached 0.13 t
 class Plan:
     """A step to be compiled: of which run, and on what."""
 
-    run: run_config.TrainConfig
+    run: config.TrainConfig
     topology: topologies.Topology
 
     @property
@@ -118,7 +117,7 @@ def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_
     return setup.describe_state(spec, params, loaded, places, mesh)
 
 
-def describe_texts(run: run_config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
+def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
     """Shape and place of all prompts or, of a frozen text tower, of their embeddings."""
     prompts = (run.data.expect.classes, len(text.load_templates(run.objective.templates)))
     everywhere = sharding.everywhere(mesh)
@@ -127,7 +126,7 @@ def describe_texts(run: run_config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.
     return jax.ShapeDtypeStruct((*prompts, text_length(run)), np.int32, sharding=everywhere)
 
 
-def text_length(run: run_config.TrainConfig) -> int:
+def text_length(run: config.TrainConfig) -> int:
     """Tokens of a prompt, of which the text tower takes no more than its context."""
     return min(run.data.expect.text_tokens, run.model.text.context)
 
@@ -269,7 +268,7 @@ def share_beyond(one: hlo.Collective, homes: Sequence[int]) -> float:
     return 1.0 if one.kind == "collective-permute" else 1 / neighbours
 
 
-def describe_input(data: run_config.DataConfig, rate: float) -> dict[str, Any]:
+def describe_input(data: config.DataConfig, rate: float) -> dict[str, Any]:
     """What one host must deliver at so many clips/s, and the CPU cores that takes from each storage."""
     frames = data.sample.frames / 8
     augmenting = RAND_AUGMENT_SECONDS if data.augment.rand_operations else 0.0

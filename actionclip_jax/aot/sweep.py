@@ -13,7 +13,6 @@ from typing import Any
 
 from actionclip_jax import config, files, sharding
 from actionclip_jax.aot import estimate, topologies
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ Report = dict[str, Any]
 
 
 def sweep(
-    run: run_config.TrainConfig,
+    run: config.TrainConfig,
     topology: topologies.Topology,
     remats: Sequence[str],
     meshes: Sequence[tuple[int, int]],
@@ -40,7 +39,7 @@ def sweep(
     reports = []
     sizes = [size * run.optim.accumulate for size in SIZES]
     shapes = action_clip.param_shapes(run.model)
-    runs = [dataclasses.replace(run, sharding=run_config.ShardingConfig(fsdp, model)) for fsdp, model in meshes]
+    runs = [dataclasses.replace(run, sharding=config.ShardingConfig(fsdp, model)) for fsdp, model in meshes]
     for one in runs:
         sharding.param_shardings(shapes, estimate.Plan(one, topology).mesh)
     for one in runs:
@@ -48,7 +47,7 @@ def sweep(
         for remat in remats:
             changed = dataclasses.replace(one, compute=dataclasses.replace(run.compute, remat=remat))
 
-            def measure(size: int, changed: run_config.TrainConfig = changed, shares: int = shares) -> Report:
+            def measure(size: int, changed: config.TrainConfig = changed, shares: int = shares) -> Report:
                 report = report_of(estimate.Plan(with_batch(changed, size * shares), topology))
                 logger.info(describe(report))
                 return report
@@ -62,7 +61,7 @@ def sweep(
     return reports
 
 
-def with_batch(run: run_config.TrainConfig, clips: int) -> run_config.TrainConfig:
+def with_batch(run: config.TrainConfig, clips: int) -> config.TrainConfig:
     """The run with another global batch."""
     loader = dataclasses.replace(run.data.loader, batch_size=clips)
     return dataclasses.replace(run, data=dataclasses.replace(run.data, loader=loader))

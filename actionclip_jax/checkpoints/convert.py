@@ -49,7 +49,7 @@ def read_any(
                 f"{name}: is a converted model with {weights.model.activation}, not {activation}"
             )
         if frames is not None:
-            weights.model = config.checked(dataclasses.replace(weights.model, frames=frames))
+            weights.model = config.checked_model(dataclasses.replace(weights.model, frames=frames))
     else:
         model_directory.check_not_a_part(name)
         weights = import_weights(torch_files.read(name), activation, frames)
@@ -97,7 +97,7 @@ def is_here(name: str) -> bool:
 def resize_image(weights: model_directory.Weights, size: int) -> model_directory.Weights:
     """Another input size: the grid of patch positions is resized bicubically, the class token's position stays."""
     model = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, size=size))
-    config.checked(model)
+    config.checked_model(model)
     position = np.asarray(weights.params["image/position"])
     old, new, width = weights.model.image.size // model.image.patch, size // model.image.patch, position.shape[1]
     grid = jax.image.resize(jnp.asarray(position[1:]).reshape(old, old, width), (new, new, width), "cubic")

@@ -95,7 +95,7 @@ def recognise(source: torch_files.Source, activation: str | None = None, frames:
         notes.append(f"reads {source.path.name}; {', '.join(source.other_weights)} beside it is not read")
     if unwrapped.prefix not in ("", prefix):
         notes.insert(0, f"its names begin with {unwrapped.prefix!r}, which is taken off")
-    return Recognised(kind, config.checked(model), rows, tensors, aside, left_out, notes + said)
+    return Recognised(kind, config.checked_model(model), rows, tensors, aside, left_out, notes + said)
 
 
 # what stands before the towers' names and the head's in a format; whatever else does is taken off

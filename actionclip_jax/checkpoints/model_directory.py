@@ -133,7 +133,7 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
         raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
     if not isinstance(described.get("model"), dict):
         raise ModelDirectoryError(f"{directory}: config.json describes no model")
-    return config.checked(config.from_dict(config.ModelConfig, described["model"], "model"))
+    return config.checked_model(config.from_dict(config.ModelConfig, described["model"], "model"))
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

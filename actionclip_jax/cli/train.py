@@ -36,14 +36,15 @@ def execute(options: argparse.Namespace) -> int:
     paths.check({"--config": options.config, "--workdir": options.workdir, "--init-from": options.init_from})
     import jax
 
-    from actionclip_jax.config import config_file, run_config
+    from actionclip_jax import config
+    from actionclip_jax.config import config_file
     from actionclip_jax.training import loop
 
     overrides = list(options.settings)
     for name in ("workdir", "init_from"):
         if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
-    run: run_config.TrainConfig = config_file.load(options.config, overrides)
+    run: config.TrainConfig = config_file.load(options.config, overrides)
     terminal.set_up_jax()
     processes.join(options)
     with terminal.progress_line():

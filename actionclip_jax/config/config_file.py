@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import ml_collections
 
 from actionclip_jax import config
-from actionclip_jax.config import run_config
 
 PREFIX = "--config."
 
@@ -24,10 +23,10 @@ PREFIX = "--config."
 def default() -> ml_collections.ConfigDict:
     """All settings of a training run at their defaults, to be changed."""
     # neither locked nor typed: a wrong name or type is reported together with all the others
-    return ml_collections.ConfigDict(config.to_dict(run_config.TrainConfig()), type_safe=False)
+    return ml_collections.ConfigDict(config.to_dict(config.TrainConfig()), type_safe=False)
 
 
-def load(name: str, overrides: Sequence[str] = ()) -> run_config.TrainConfig:
+def load(name: str, overrides: Sequence[str] = ()) -> config.TrainConfig:
     """The run of a configuration file, with `--config.part.field=value` overrides.
 
     Raises:
@@ -35,8 +34,8 @@ def load(name: str, overrides: Sequence[str] = ()) -> run_config.TrainConfig:
     """
     settings = read(name)
     found = apply(settings, overrides)
-    run = config.read_dict(run_config.TrainConfig, settings.to_dict(), "config", found)
-    if found := found + run_config.problems(run):
+    run = config.read_dict(config.TrainConfig, settings.to_dict(), "config", found)
+    if found := found + config.run_problems(run):
         raise config.ConfigError(found)
     return run
 
@@ -66,7 +65,7 @@ def read(name: str) -> ml_collections.ConfigDict:
 
 def apply(settings: ml_collections.ConfigDict, overrides: Sequence[str]) -> list[str]:
     """Puts `--config.part.field=value` (or `--config.part.field value`) into the settings; returns what is wrong."""
-    found, known = [], flatten(config.to_dict(run_config.TrainConfig()))
+    found, known = [], flatten(config.to_dict(config.TrainConfig()))
     remaining = list(overrides)
     while remaining:
         option = remaining.pop(0)

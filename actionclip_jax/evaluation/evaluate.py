@@ -59,7 +59,7 @@ class Settings:
             found.append("features are read from a directory, so there is nothing to save")
         if self.features and (self.frames or self.views != (1, 1)):
             found.append("saved features have frames and views of their own: leave frames and views out")
-        found += config.data_problems(self.loader) + config.problems(config.ModelConfig(), self.compute)
+        found += config.data_problems(self.loader) + config.model_problems(config.ModelConfig(), self.compute)
         given = {"templates": self.templates, "features": self.features, "out": self.out}
         found += [
             problem for name, value in given.items() if value is not None and (problem := paths.problem(name, value))
@@ -73,7 +73,7 @@ class Model:
     """A model's weights on every device of a mesh, ready to encode."""
 
     def __init__(self, weights: model_directory.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
-        config.checked(weights.model, compute)
+        config.checked_model(weights.model, compute)
         self.config, self.compute, self.mesh = weights.model, compute, mesh
         self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
         self.params = sharding.replicate(weights.params, mesh)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.config import run_config
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop
@@ -22,7 +21,7 @@ OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
 WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
 
 
-def run_demo(run: run_config.TrainConfig) -> dict[str, Any]:
+def run_demo(run: config.TrainConfig) -> dict[str, Any]:
     """Trains what the configuration says and a control without a temporal head; returns the report.
 
     WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set.
@@ -49,7 +48,7 @@ def run_demo(run: run_config.TrainConfig) -> dict[str, Any]:
     return report
 
 
-def control_of(run: run_config.TrainConfig) -> run_config.TrainConfig:
+def control_of(run: config.TrainConfig) -> config.TrainConfig:
     """The run for half as long, from the same pre-trained towers, but without a temporal head."""
     workdir, change = pathlib.Path(run.workdir), dataclasses.replace
     half = {name: getattr(run.optim, name) / 2 for name in ("epochs", "warmup_epochs")}
@@ -58,7 +57,7 @@ def control_of(run: run_config.TrainConfig) -> run_config.TrainConfig:
         model=change(run.model, temporal=config.TemporalConfig()),
         optim=change(run.optim, **half),
         init_from=str(workdir / "pretrain" / "model"),
-        pretrain=run_config.PretrainConfig(),
+        pretrain=config.PretrainConfig(),
         workdir=str(workdir / "meanP"),
     )
 

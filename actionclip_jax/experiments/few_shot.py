@@ -12,7 +12,6 @@ from typing import Any
 import jax
 
 from actionclip_jax import config, files, paths
-from actionclip_jax.config import run_config
 from actionclip_jax.data import sources, subsets
 from actionclip_jax.evaluation import metrics, protocols, published, report
 from actionclip_jax.plots import charts
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 BASE_SHOTS = 16  # training clips of every base class, as published
 
 
-def few_shot(run: run_config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
+def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
     """Trains with K clips of every class for every K in `shots` and every seed, and tests each on run.data.test.
 
     The seed draws the clips and decides everything else random. run.workdir then holds a directory for each run,
@@ -56,7 +55,7 @@ def few_shot(run: run_config.TrainConfig, shots: Sequence[int], seeds: Sequence[
     return content
 
 
-def base_to_novel(run: run_config.TrainConfig, shots: int, seeds: Sequence[int]) -> dict[str, Any]:
+def base_to_novel(run: config.TrainConfig, shots: int, seeds: Sequence[int]) -> dict[str, Any]:
     """Trains with some clips of every base class for every seed, and tests on base and on novel classes.
 
     Base classes are those of run.data.train.base_classes or else half of all, drawn by run.data.train.seed and written
@@ -91,7 +90,7 @@ def base_to_novel(run: run_config.TrainConfig, shots: int, seeds: Sequence[int])
     return content
 
 
-def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[protocols.Trial]:
+def plan(run: config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[protocols.Trial]:
     """The clips trained and tested with, after everything that can be checked before the first of the runs.
 
     Raises:
@@ -110,10 +109,10 @@ def plan(run: run_config.TrainConfig, protocol: str, shots: Sequence[int]) -> li
     return [protocols.Trial(name, sources.open_source(one, check_files=False)) for name, one in sets.items()]
 
 
-def check(run: run_config.TrainConfig) -> None:
+def check(run: config.TrainConfig) -> None:
     """Raises ValueError for a configuration that cannot be measured by these protocols."""
     paths.check_directory("--out", run.workdir)
-    found = run_config.problems(run)
+    found = config.run_problems(run)
     if not run.data.test.path:
         found.append("data.test.path is empty: expected the clips to test with")
     if run.objective.loss == "multi_label":
@@ -122,7 +121,7 @@ def check(run: run_config.TrainConfig) -> None:
         raise config.ConfigError(found)
 
 
-def variant(run: run_config.TrainConfig, workdir: pathlib.Path, seed: int, shots: int) -> run_config.TrainConfig:
+def variant(run: config.TrainConfig, workdir: pathlib.Path, seed: int, shots: int) -> config.TrainConfig:
     """The run with so many clips of every class, drawn by the seed, and everything else random after that seed too."""
     data = dataclasses.replace(
         run.data,
@@ -132,7 +131,7 @@ def variant(run: run_config.TrainConfig, workdir: pathlib.Path, seed: int, shots
     return dataclasses.replace(run, data=data, seed=seed, workdir=str(workdir))
 
 
-def train_and_test(run: run_config.TrainConfig) -> dict[str, Any]:
+def train_and_test(run: config.TrainConfig) -> dict[str, Any]:
     """All scores of a run by data set; those of a run that was finished before are read from its directory.
 
     Of a finished run the model stays, and its checkpoints, several times as large, go.
@@ -155,7 +154,7 @@ def train_and_test(run: run_config.TrainConfig) -> dict[str, Any]:
     return scores
 
 
-def write_base_classes(run: run_config.TrainConfig, file: pathlib.Path) -> str:
+def write_base_classes(run: config.TrainConfig, file: pathlib.Path) -> str:
     """Draws half of the classes and writes their names, one a line."""
     clips = sources.open_source(dataclasses.replace(run.data.train, shots=0))
     half = subsets.draw_half(len(clips.names), run.data.train.seed)
@@ -164,7 +163,7 @@ def write_base_classes(run: run_config.TrainConfig, file: pathlib.Path) -> str:
     return str(file)
 
 
-def describe(protocol: str, run: run_config.TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
+def describe(protocol: str, run: config.TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
     """What was done; JSON."""
     return {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",

@@ -64,7 +64,7 @@ def load(
     how = config.ComputeConfig(**compute)
     xla.check_attention(how.attention)
     weights = convert.read_any(path, activation=activation, frames=frames)
-    config.checked(weights.model, how)
+    config.checked_model(weights.model, how)
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
 
 

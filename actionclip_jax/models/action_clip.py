@@ -29,7 +29,7 @@ class ActionClip(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ) -> None:
-        config.checked(model, compute)
+        config.checked_model(model, compute)
         self.compute = compute
         self.image = clip.ImageTower(model, compute, rngs=rngs)
         self.text = clip.TextTower(model, compute, rngs=rngs)

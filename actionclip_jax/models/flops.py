@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from actionclip_jax import config
-from actionclip_jax.config import run_config
 
 
 def blocks(tokens: int, width: int, depth: int) -> int:
@@ -50,7 +49,7 @@ def encode_video(model: config.ModelConfig, frames: int) -> int:
 
 
 def train_clip(
-    model: config.ModelConfig, objective: run_config.ObjectiveConfig, frames: int, texts: float, tokens: int
+    model: config.ModelConfig, objective: config.ObjectiveConfig, frames: int, texts: float, tokens: int
 ) -> float:
     """A training step, for each of its clips: forward, and twice that backward through what is trained.
 

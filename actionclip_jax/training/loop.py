@@ -13,7 +13,6 @@ import numpy as np
 
 from actionclip_jax import config, files, paths, progress, sharding, xla
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.config import run_config
 from actionclip_jax.data import bad_clips, clip_log
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.models import action_clip, flops
@@ -52,7 +51,7 @@ class Outcome:
 
 
 def train(
-    run: run_config.TrainConfig,
+    run: config.TrainConfig,
     *,
     dry_run: bool = False,
     began: float | None = None,
@@ -71,7 +70,7 @@ def train(
         TrainingError: the loss or the gradient is not finite any more, or nothing can be written any more.
     """
     clock = goodput.Clock(began)
-    run_config.checked(run)
+    config.checked_run(run)
     if run.pretrain.epochs:
         workdir = pathlib.Path(run.workdir) / "pretrain"
         if not model_directory.is_model_directory(workdir / "model"):
@@ -98,7 +97,7 @@ class Trainer:
 
     def __init__(
         self,
-        run: run_config.TrainConfig,
+        run: config.TrainConfig,
         mesh: jax.sharding.Mesh,
         flop_rate: float,
         clock: goodput.Clock,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from actionclip_jax.config import run_config
+from actionclip_jax import config
 
 # What CLIP keeps in float16 (openai/CLIP, convert_weights): matrices and biases of layers, and both projections.
 FLOAT16 = re.compile(
@@ -17,14 +17,14 @@ FLOAT16 = re.compile(
 SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|time|logit_scale)")
 
 
-def count_steps(optim: run_config.OptimConfig, clips: int, batch_size: int) -> tuple[int, int]:
+def count_steps(optim: config.OptimConfig, clips: int, batch_size: int) -> tuple[int, int]:
     """Steps of a run over `clips` clips, and how many of them are the warm-up: the one place epochs become steps."""
     steps = optim.steps or max(1, round(optim.epochs * clips / batch_size))
     share = optim.warmup_epochs / optim.epochs if optim.epochs else 0.0
     return steps, round(steps * share)
 
 
-def learning_rate(optim: run_config.OptimConfig, steps: int, warmup: int) -> Callable[[jax.Array], jax.Array]:
+def learning_rate(optim: config.OptimConfig, steps: int, warmup: int) -> Callable[[jax.Array], jax.Array]:
     """Step number -> learning rate: from 0 up to `lr` over the warm-up, down to 0 along a half cosine at the end.
 
     With `refresh_every` n > 1 a rate is kept for n steps, as ActionCLIP's loop does: looked up before its first step
@@ -41,7 +41,7 @@ def learning_rate(optim: run_config.OptimConfig, steps: int, warmup: int) -> Cal
     return rate
 
 
-def match_multipliers(paths: Iterable[str], rules: run_config.Rules) -> dict[str, float]:
+def match_multipliers(paths: Iterable[str], rules: config.Rules) -> dict[str, float]:
     """Parameter path -> the multiplier of the first rule that matches it fully. Raises ValueError where none does."""
     found, missing = {}, []
     for path in paths:
@@ -56,7 +56,7 @@ def match_multipliers(paths: Iterable[str], rules: run_config.Rules) -> dict[str
 
 
 def make_optimizer(
-    optim: run_config.OptimConfig, multipliers: Mapping[str, float]
+    optim: config.OptimConfig, multipliers: Mapping[str, float]
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW without its learning rate, which the step applies: gradients by path -> directions by path.
 

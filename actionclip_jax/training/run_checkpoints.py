@@ -21,7 +21,7 @@ from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, paths
 from actionclip_jax.checkpoints import errors
-from actionclip_jax.config import config_file, run_config
+from actionclip_jax.config import config_file
 from actionclip_jax.training import digests, train_step
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class RunCheckpoints:
     Writing goes on in the background while training does. All processes of a run make the same calls.
     """
 
-    def __init__(self, workdir: pathlib.Path, settings: run_config.CheckpointConfig, mesh: Mesh) -> None:
+    def __init__(self, workdir: pathlib.Path, settings: config.CheckpointConfig, mesh: Mesh) -> None:
         workdir = paths.expand_home(workdir).absolute()
         self.directory, self.damaged = workdir / "checkpoints", workdir / "damaged_checkpoints"
         self.scores: dict[int, float] = {}  # by step; the caller adds them
@@ -202,7 +202,7 @@ class RunCheckpoints:
 class KeepNewestAndBest:
     """Which checkpoints stay, for Orbax."""
 
-    def __init__(self, settings: run_config.CheckpointConfig, scores: Mapping[int, float]) -> None:
+    def __init__(self, settings: config.CheckpointConfig, scores: Mapping[int, float]) -> None:
         self.settings, self.scores = settings, scores
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
@@ -290,11 +290,11 @@ def seen_anywhere(steps: Sequence[int]) -> list[int]:
     return sorted({step for step in steps if step >= 0}, reverse=True)
 
 
-def describe_changes(saved: dict[str, Any], run: run_config.TrainConfig) -> list[str]:
+def describe_changes(saved: dict[str, Any], run: config.TrainConfig) -> list[str]:
     """How the run differs from the one saved, a line for each setting. One that came later had its default."""
     usual, now = (
         config_file.flatten(json.loads(json.dumps(config.to_dict(each))))  # tuples become lists, as in the saved one
-        for each in (run_config.TrainConfig(), run)
+        for each in (config.TrainConfig(), run)
     )
     then = usual | config_file.flatten(saved)
     return [f"{name}: {then[name]!r} then, {now.get(name)!r} now" for name in then if then[name] != now.get(name)]

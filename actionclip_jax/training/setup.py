@@ -16,7 +16,6 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from actionclip_jax import config, sharding, text
-from actionclip_jax.config import run_config
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import features, scoring
 from actionclip_jax.training import initial, optim, train_step
@@ -24,7 +23,7 @@ from actionclip_jax.training import initial, optim, train_step
 logger = logging.getLogger(__name__)
 
 
-def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_config.TrainConfig:
+def pretraining(run: config.TrainConfig, workdir: pathlib.Path) -> config.TrainConfig:
     """The run before the run: trains the towers alone on single frames, without a temporal head."""
     change, plan = dataclasses.replace, run.pretrain
     return change(
@@ -38,7 +37,7 @@ def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_confi
             sample=change(run.data.sample, frames=1),
             loader=change(run.data.loader, batch_size=plan.batch_size),
         ),
-        objective=run_config.ObjectiveConfig(loss="normalized", templates="none"),  # captions are whole texts
+        objective=config.ObjectiveConfig(loss="normalized", templates="none"),  # captions are whole texts
         optim=change(
             run.optim,
             lr=plan.lr,
@@ -48,20 +47,20 @@ def pretraining(run: run_config.TrainConfig, workdir: pathlib.Path) -> run_confi
             multipliers=plan.multipliers,
             accumulate=1,
         ),
-        interpolation=run_config.InterpolationConfig(),
+        interpolation=config.InterpolationConfig(),
         checkpoint=change(run.checkpoint, export="last"),
-        pretrain=run_config.PretrainConfig(),
+        pretrain=config.PretrainConfig(),
         workdir=str(workdir),
     )
 
 
-def after_pretraining(run: run_config.TrainConfig, towers: str) -> run_config.TrainConfig:
+def after_pretraining(run: config.TrainConfig, towers: str) -> config.TrainConfig:
     """The run itself, starting from the towers in a model directory; in a dry run there are none: empty."""
     return dataclasses.replace(
         run,
         init_from=towers,
-        pretrain=run_config.PretrainConfig(),
-        interpolation=run.interpolation if towers else run_config.InterpolationConfig(),
+        pretrain=config.PretrainConfig(),
+        interpolation=run.interpolation if towers else config.InterpolationConfig(),
     )
 
 
@@ -89,7 +88,7 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def open_tables(run: run_config.TrainConfig) -> dict[str, table.ClipTable]:
+def open_tables(run: config.TrainConfig) -> dict[str, table.ClipTable]:
     """The clips of `train` and, where configured, `test` and `zero_shot`. Raises ValueError for unusable ones."""
     tables = {}
     for name in ("train", "test", "zero_shot"):
@@ -118,7 +117,7 @@ def check_classes(clips: table.ClipTable, loss: str) -> None:
         )
 
 
-def step_spec(run: run_config.TrainConfig, clips: int, share: float) -> train_step.StepSpec:
+def step_spec(run: config.TrainConfig, clips: int, share: float) -> train_step.StepSpec:
     """What a step computes when training on so many clips; `share` of all (clip, class) pairs belong together."""
     steps, warmup = optim.count_steps(run.optim, clips, run.data.loader.batch_size)
     return train_step.StepSpec(
@@ -136,14 +135,14 @@ def step_spec(run: run_config.TrainConfig, clips: int, share: float) -> train_st
 
 
 def token_table(
-    run: run_config.TrainConfig, tokenizer: transformers.PreTrainedTokenizerBase, clips: table.ClipTable
+    run: config.TrainConfig, tokenizer: transformers.PreTrainedTokenizerBase, clips: table.ClipTable
 ) -> np.ndarray:
     """Token ids [C, P, L] of all classes in all templates."""
     templates = text.load_templates(run.objective.templates)
     return text.cut_padding(text.token_table(tokenizer, clips.labels, templates, run.model.text.context))
 
 
-def texts_per_clip(run: run_config.TrainConfig, classes: int) -> float:
+def texts_per_clip(run: config.TrainConfig, classes: int) -> float:
     """How many texts a step encodes for each clip: its own, or with several labels those of all classes."""
     return classes / run.data.loader.batch_size if run.objective.loss == "multi_label" else 1.0
 
@@ -195,7 +194,7 @@ def place_texts(spec: train_step.StepSpec, params: train_step.Params, tokens: np
     return jax.jit(encode, out_shardings=everywhere)(params, tokens)
 
 
-def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: pathlib.Path) -> pipeline.Batches:
+def train_batches(run: config.TrainConfig, clips: table.ClipTable, workdir: pathlib.Path) -> pipeline.Batches:
     """This host's part of the training batches; clips that cannot be decoded are named in a file."""
     host, data = order.this_host(), run.data
     return pipeline.train_batches(
@@ -204,7 +203,7 @@ def train_batches(run: run_config.TrainConfig, clips: table.ClipTable, workdir: 
 
 
 def evaluators(
-    run: run_config.TrainConfig,
+    run: config.TrainConfig,
     tables: dict[str, table.ClipTable],
     tokenizer: transformers.PreTrainedTokenizerBase,
     mesh: Mesh,

@@ -10,7 +10,6 @@ import optax
 from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding, xla
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
 from actionclip_jax.training import color, losses, optim
 
@@ -38,9 +37,9 @@ class StepSpec:
     model: config.ModelConfig
     compute: config.ComputeConfig
     augment: config.AugmentConfig
-    objective: run_config.ObjectiveConfig
-    optim: run_config.OptimConfig
-    interpolation: run_config.InterpolationConfig
+    objective: config.ObjectiveConfig
+    optim: config.OptimConfig
+    interpolation: config.InterpolationConfig
     steps: int  # of the whole run
     warmup: int
     seed: int

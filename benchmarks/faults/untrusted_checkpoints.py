@@ -59,7 +59,7 @@ def model_config(vocabulary: int = 64) -> config.ModelConfig:
     """The smallest towers."""
     towers = {"width": 64, "depth": 1, "heads": 1}
     image, words = config.ImageConfig(size=32, patch=16, **towers), config.TextConfig(vocabulary=vocabulary, **towers)
-    return config.checked(config.ModelConfig(image=image, text=words, embed_width=32))
+    return config.checked_model(config.ModelConfig(image=image, text=words, embed_width=32))
 
 
 def random_params(model: config.ModelConfig) -> dict[str, np.ndarray]:

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actionclip_jax import config
 from actionclip_jax.aot import estimate, sweep, topologies
-from actionclip_jax.config import run_config
 
 
 def pretend(fixed, per_clip, available, gives_up=False):
@@ -50,7 +50,7 @@ def test_the_fastest_that_fits_is_the_best():
 
 
 def test_reports_are_kept_so_that_a_sweep_goes_on(tmp_path, monkeypatch):
-    plan, compiled = estimate.Plan(run_config.TrainConfig(), topologies.describe("here")), []
+    plan, compiled = estimate.Plan(config.TrainConfig(), topologies.describe("here")), []
 
     def compile_plan(plan):
         compiled.append(plan)

@@ -251,7 +251,7 @@ def test_constants_that_are_no_three_numbers_are_named(wrong, hugging):
 @pytest.mark.parametrize("wrong", [(0.0, 0.5, 0.5), (0.5, -0.5, 0.5)])
 def test_deviations_that_nothing_can_be_divided_by_are_named(wrong):
     model = dataclasses.replace(tiny.model_config(), image=dataclasses.replace(tiny.model_config().image, std=wrong))
-    assert any("image.std" in problem for problem in config.problems(model))
+    assert any("image.std" in problem for problem in config.model_problems(model))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from actionclip_jax import config, sharding
-from actionclip_jax.config import config_file, run_config
+from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip
 from actionclip_jax.training import train_step
 
@@ -147,8 +147,8 @@ def test_settings_that_cannot_work_are_refused(write, overrides, expected):
 def test_a_run_survives_json_and_back():
     import json
 
-    run = run_config.TrainConfig()
-    assert config.from_dict(run_config.TrainConfig, json.loads(json.dumps(config.to_dict(run)))) == run
+    run = config.TrainConfig()
+    assert config.from_dict(config.TrainConfig, json.loads(json.dumps(config.to_dict(run)))) == run
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)

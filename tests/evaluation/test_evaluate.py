@@ -13,7 +13,6 @@ import videos
 
 from actionclip_jax import cli, config, progress, sharding, text
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.config import run_config
 from actionclip_jax.data import readers, sources, subsets, table
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.evaluation import evaluate, features, metrics, protocols, published, report, scoring
@@ -545,7 +544,7 @@ def test_a_dry_run_of_few_shot_counts_and_trains_nothing(training, tmp_path, mon
 
 
 def test_a_seed_decides_everything_random():
-    run = few_shot.variant(run_config.TrainConfig(), pathlib.Path("out"), 5, 8)
+    run = few_shot.variant(config.TrainConfig(), pathlib.Path("out"), 5, 8)
     assert (run.seed, run.data.loader.seed, run.data.train.seed, run.data.train.shots) == (5, 5, 5, 8)
 
 

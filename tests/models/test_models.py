@@ -259,8 +259,8 @@ def test_all_problems_of_a_configuration_are_listed_at_once():
         tiny.model_config("Transformer", activation="swish")
     assert "activation is 'swish'" in str(raised.value) and "temporal.head is 'Transformer'" in str(raised.value)
     wrong = dataclasses.replace(tiny.model_config(), image=config.ImageConfig(30, 8, 100, 2, 3), shift=True, joint=True)
-    assert len(config.problems(wrong)) == 3
-    half = config.problems(tiny.model_config(), config.ComputeConfig(attention="cudnn"))
+    assert len(config.model_problems(wrong)) == 3
+    half = config.model_problems(tiny.model_config(), config.ComputeConfig(attention="cudnn"))
     assert half and "bfloat16" in half[0]
     with pytest.raises(config.ConfigError, match=r"model\.widht is unknown.*\n.*model\.image\.size is '224'"):
         config.from_dict(config.ModelConfig, {"widht": 1, "image": {"size": "224"}}, "model")

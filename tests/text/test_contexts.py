@@ -10,7 +10,6 @@ import torch_reference
 
 from actionclip_jax import cli, config, sharding
 from actionclip_jax.checkpoints import convert, model_directory
-from actionclip_jax.config import run_config
 from actionclip_jax.evaluation import evaluate
 from actionclip_jax.inference import predict
 from actionclip_jax.training import setup
@@ -29,7 +28,7 @@ def weights(request, tmp_path_factory):
 
 
 def table_of_training(weights):
-    run = run_config.TrainConfig(model=weights.model, objective=run_config.ObjectiveConfig(templates="none"))
+    run = config.TrainConfig(model=weights.model, objective=config.ObjectiveConfig(templates="none"))
 
     class Clips:
         labels = LABELS
@@ -59,7 +58,7 @@ def test_training_refuses_labels_that_are_the_same_text(weights):
     class Clips:
         labels = ("archery", "Archery")
 
-    run = run_config.TrainConfig(model=weights.model)
+    run = config.TrainConfig(model=weights.model)
     with pytest.raises(ValueError, match="'archery' and 'Archery' are the same text"):
         setup.token_table(run, weights.tokenizer, Clips)
 

@@ -146,7 +146,7 @@ number, port, what, *workdirs = sys.argv[1:]
 import jax, numpy as np
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(number), initialization_timeout=100)
 from actionclip_jax import sharding
-from actionclip_jax.config import run_config
+from actionclip_jax import config
 from actionclip_jax.training import run_checkpoints
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -159,7 +159,7 @@ def make(seed):
 
 with jax.set_mesh(mesh):
     workdir = pathlib.Path(workdirs[int(number)])
-    checkpoints = run_checkpoints.RunCheckpoints(workdir, run_config.CheckpointConfig(), mesh)
+    checkpoints = run_checkpoints.RunCheckpoints(workdir, config.CheckpointConfig(), mesh)
     if what == "save":
         for step in (1, 2):
             checkpoints.save(step, make(step), {"step": step})

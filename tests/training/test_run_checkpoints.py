@@ -12,7 +12,6 @@ import pytest
 import training_runs
 
 from actionclip_jax import config, sharding
-from actionclip_jax.config import run_config
 from actionclip_jax.models import action_clip
 from actionclip_jax.training import run_checkpoints, train_step
 
@@ -32,7 +31,7 @@ def make_state(mesh, *, seed=0, **optim):
 
 
 def open_checkpoints(workdir, mesh, **settings):
-    return run_checkpoints.RunCheckpoints(workdir, run_config.CheckpointConfig(**settings), mesh)
+    return run_checkpoints.RunCheckpoints(workdir, config.CheckpointConfig(**settings), mesh)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +162,7 @@ def test_the_newest_and_the_best_stay():
         step: int
 
     keep = run_checkpoints.KeepNewestAndBest(
-        run_config.CheckpointConfig(keep_last=2, keep_best=2), {1: 0.9, 2: 0.5, 3: 0.9, 4: 0.1}
+        config.CheckpointConfig(keep_last=2, keep_best=2), {1: 0.9, 2: 0.5, 3: 0.9, 4: 0.1}
     )
     points = [Point(step) for step in (1, 2, 3, 4, 5, 6)]
     assert keep.should_preserve(points, context=None) == [True, False, True, False, True, True]
@@ -171,7 +170,7 @@ def test_the_newest_and_the_best_stay():
 
 
 def test_a_setting_that_came_later_is_no_change_and_every_other_is():
-    run = run_config.TrainConfig()
+    run = config.TrainConfig()
     saved = json.loads(json.dumps(dataclasses.asdict(run)))
     del saved["data"]["train"]["depth"]
     assert run_checkpoints.describe_changes(saved, run) == []

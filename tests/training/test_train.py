@@ -17,7 +17,7 @@ import videos
 
 from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.config import config_file, run_config
+from actionclip_jax.config import config_file
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.inference import predict
@@ -64,7 +64,7 @@ def run_maker(sample):
         run.checkpoint.every_epochs = 0.5
         run.eval_every_epochs = 0.0
         run.update_from_flattened_dict(changes)
-        return config.from_dict(run_config.TrainConfig, run.to_dict())
+        return config.from_dict(config.TrainConfig, run.to_dict())
 
     return make
 
@@ -76,7 +76,7 @@ def make_run(run_maker, tmp_path):
 
 @dataclasses.dataclass
 class Finished:
-    run: run_config.TrainConfig
+    run: config.TrainConfig
     outcome: loop.Outcome
     told: list
     shown: list
@@ -215,7 +215,7 @@ def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished
     broken = make_run(**{"sharding.fsdp": 2})
     with pytest.raises(Killed):
         train_shown(broken, kill_after(4))
-    loop.train(dataclasses.replace(broken, sharding=run_config.ShardingConfig(fsdp=4)))
+    loop.train(dataclasses.replace(broken, sharding=config.ShardingConfig(fsdp=4)))
     assert any("sharding.fsdp: 2 then, 4 now" in line for line in told)
     np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
 
@@ -494,12 +494,12 @@ def test_a_contrastive_batch_of_one_clip_is_refused(loss, make_run):
 
 def test_a_batch_of_one_clip_serves_several_labels(make_run):
     run = make_run(**{"objective.loss": "multi_label", "data.loader.batch_size": 1})
-    assert run_config.problems(run) == []
+    assert config.run_problems(run) == []
 
 
 def test_pre_training_in_batches_of_one_clip_is_refused(make_run, sample):
     stills = {"pretrain.epochs": 1.0, "pretrain.source.path": sample, "pretrain.batch_size": 1}
-    assert [line for line in run_config.problems(make_run(**stills)) if line.startswith("pretrain.batch_size is 1")]
+    assert [line for line in config.run_problems(make_run(**stills)) if line.startswith("pretrain.batch_size is 1")]
 
 
 @pytest.mark.parametrize("loss", ["exact", "one_positive"])

@@ -15,7 +15,6 @@ from training_runs import assert_close, assert_same_training, change, make_batch
 
 from actionclip_jax import config, sharding
 from actionclip_jax.checkpoints import formats, mapping, torch_files, verify
-from actionclip_jax.config import run_config
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.training import optim
 
@@ -295,7 +294,7 @@ def test_randomness_depends_on_the_seed_and_the_step_alone():
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero():
-    settings = run_config.OptimConfig(lr=1.0)
+    settings = config.OptimConfig(lr=1.0)
     rate = optim.learning_rate(settings, 100, 10)
     values = [float(rate(jnp.int32(step))) for step in range(101)]
     assert values[0] == 0 and values[5] == pytest.approx(0.5) and values[10] == 1 and values[55] == pytest.approx(0.5)
@@ -306,7 +305,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 
 
 def test_epochs_become_steps_once():
-    settings = run_config.OptimConfig(epochs=50, warmup_epochs=5)
+    settings = config.OptimConfig(epochs=50, warmup_epochs=5)
     assert optim.count_steps(settings, 1000, 128) == (391, 39)
     assert optim.count_steps(dataclasses.replace(settings, steps=20), 1000, 128) == (20, 2)
     assert optim.count_steps(dataclasses.replace(settings, epochs=0.0, steps=7, warmup_epochs=0.0), 10, 128) == (7, 0)

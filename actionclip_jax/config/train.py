@@ -4,7 +4,12 @@ import dataclasses
 import math
 import re
 
-from actionclip_jax import config, paths
+from actionclip_jax import paths
+from actionclip_jax.config import checks
+from actionclip_jax.config import data as data_config
+from actionclip_jax.config import model as model_config
+from actionclip_jax.config.data import AugmentConfig, LoaderConfig, SampleConfig, SourceConfig
+from actionclip_jax.config.model import ComputeConfig, ModelConfig, TemporalConfig
 
 LOSSES = ("exact", "normalized", "one_positive", "multi_label")
 COMPUTATIONS = ("plain", "blockwise")
@@ -28,12 +33,12 @@ class ExpectConfig:
 class DataConfig:
     """Which clips are trained and tested with, and what is done to them."""
 
-    train: config.SourceConfig = config.SourceConfig()
-    test: config.SourceConfig = config.SourceConfig()  # without a path: no evaluation
-    zero_shot: config.SourceConfig = config.SourceConfig()  # evaluated as well, among its own classes
-    sample: config.SampleConfig = config.SampleConfig()
-    augment: config.AugmentConfig = config.AugmentConfig()
-    loader: config.LoaderConfig = config.LoaderConfig()
+    train: SourceConfig = SourceConfig()
+    test: SourceConfig = SourceConfig()  # without a path: no evaluation
+    zero_shot: SourceConfig = SourceConfig()  # evaluated as well, among its own classes
+    sample: SampleConfig = SampleConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loader: LoaderConfig = LoaderConfig()
     eval_batch_size: int = 0  # clips of a batch when evaluating, over all hosts; 0: as many as in training
     expect: ExpectConfig = ExpectConfig()
 
@@ -86,7 +91,7 @@ class InterpolationConfig:
 class PretrainConfig:
     """Image-text training of the towers on single frames, before the run itself: for those who start without a CLIP."""
 
-    source: config.SourceConfig = config.SourceConfig()
+    source: SourceConfig = SourceConfig()
     epochs: float = 0.0  # 0: none
     warmup_epochs: float = 1.0
     lr: float = 5e-4
@@ -116,8 +121,8 @@ class CheckpointConfig:
 class TrainConfig:
     """A training run."""
 
-    model: config.ModelConfig = config.ModelConfig(temporal=config.TemporalConfig(head="Transf"))
-    compute: config.ComputeConfig = config.ComputeConfig()
+    model: ModelConfig = ModelConfig(temporal=TemporalConfig(head="Transf"))
+    compute: ComputeConfig = ComputeConfig()
     data: DataConfig = DataConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
@@ -171,12 +176,12 @@ CHOICES: dict[type, dict[str, tuple[str, ...]]] = {
 }
 
 
-def problems(run: TrainConfig) -> list[str]:
+def run_problems(run: TrainConfig) -> list[str]:
     """Everything that makes the run impossible and can be told from the configuration alone, as sentences."""
-    found = [f"model: {problem}" for problem in config.problems(run.model, run.compute)]
+    found = [f"model: {problem}" for problem in model_config.model_problems(run.model, run.compute)]
     for name, part in (("", run), *((f"{field.name}.", getattr(run, field.name)) for field in dataclasses.fields(run))):
         found += [f"{name}{problem}" for problem in out_of_range(part)]
-    found += path_problems(run) + data_problems(run) + option_problems(run)
+    found += path_problems(run) + data_settings_problems(run) + option_problems(run)
     return found
 
 
@@ -187,7 +192,7 @@ def path_problems(run: TrainConfig) -> list[str]:
     found = [problem for name, value in given.items() if (problem := paths.problem(name, value))]
     parts = {f"data.{name}": getattr(run.data, name) for name in ("train", "test", "zero_shot")}
     for name, part in (parts | {"pretrain.source": run.pretrain.source}).items():
-        found += [f"{name}.{problem}" for problem in config.data_problems(part)]
+        found += [f"{name}.{problem}" for problem in data_config.data_problems(part)]
     return found
 
 
@@ -204,13 +209,13 @@ def out_of_range(part: object) -> list[str]:
     return found
 
 
-def data_problems(run: TrainConfig) -> list[str]:
+def data_settings_problems(run: TrainConfig) -> list[str]:
     """What is wrong with the data settings."""
     data, found = run.data, []
     for name, part in (("sample", data.sample), ("augment", data.augment), ("loader", data.loader)):
-        found += [f"data.{name}.{problem}" for problem in config.data_problems(part)]
+        found += [f"data.{name}.{problem}" for problem in data_config.data_problems(part)]
     for name, batch in (("loader.batch_size", data.loader.batch_size), ("eval_batch_size", data.eval_batch_size)):
-        if batch * config.clip_bytes(data.sample) > BATCH_BYTES:
+        if batch * data_config.clip_bytes(data.sample) > BATCH_BYTES:
             found.append(f"data.{name} is {batch}: a batch of more than {BATCH_BYTES} bytes")
     contrastive = {"data.loader.batch_size": data.loader.batch_size} if run.objective.loss != "multi_label" else {}
     contrastive |= {"pretrain.batch_size": run.pretrain.batch_size} if run.pretrain.epochs else {}
@@ -267,8 +272,8 @@ def option_problems(run: TrainConfig) -> list[str]:
     return found
 
 
-def checked(run: TrainConfig) -> TrainConfig:
+def checked_run(run: TrainConfig) -> TrainConfig:
     """The run, or a ConfigError listing all its problems."""
-    if found := problems(run):
-        raise config.ConfigError(found)
+    if found := run_problems(run):
+        raise checks.ConfigError(found)
     return run

@@ -1,0 +1,153 @@
+"""Which clips, which of their frames, and what is done to them."""
+
+import dataclasses
+from typing import Any
+
+from actionclip_jax import paths
+from actionclip_jax.config import checks
+
+SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
+SOURCES += ("records", "sample")
+CLASSES = ("all", "base", "novel")
+SOURCE_PATHS = ("path", "videos", "labels", "base_classes")  # of a SourceConfig, the settings that are paths
+STORAGES = ("jpeg", "video")
+FLIPS = ("auto", "always", "never", "swap")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """A data set: where its list and its files are, and which part of it to take."""
+
+    path: str = ""  # list or annotation file, directory, or name of a TFDS data set
+    kind: str = "auto"
+    videos: str = ""  # where the files named by a list are; by default beside the list
+    labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
+    split: str = ""  # of sources that hold several: train, validation, test
+    depth: int = 1  # of folders: how many levels below the path the classes lie; 0: a video's own folder is its class
+    fold: int = 1  # of UCF101 and HMDB51: which of the three official splits
+    split_names: bool = True  # ApplyEyeMakeup -> apply eye makeup
+    ignore_columns: str = ""  # of a list: headings, separated by commas, of columns that say nothing of a clip
+    skip_missing: bool = False  # leave out clips whose file is not there; an error otherwise
+    frame_template: str = "img_{:05d}.jpg"  # of frame folders
+    first_frame: int = 1  # the number of a folder's first frame: the source's index bias
+    intervals: bool = False  # Charades: a clip for each annotated action, not for each video
+    shots: int = 0  # clips kept of every class; 0 keeps all
+    classes: str = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
+    base_classes: str = ""  # file with the names of the base classes
+    seed: int = 0  # of the shots and of the half drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+    """Which frames and which part of them the model sees."""
+
+    frames: int = 8
+    size: int = 224
+    views_time: int = 1  # testing: clips spread over time
+    views_space: int = 1  # testing: crops along the longer side
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Training augmentation, with the source's values."""
+
+    rand_operations: int = 2  # RandAugment's N; 0 turns it off
+    rand_magnitude: float = 9.0  # RandAugment's M, 0..30
+    per_frame: bool = False  # RandAugment and colours drawn for every frame anew, as the source does
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop
+    flip: str = "auto"  # never where labels speak of left and right; swap: exchange those labels
+    jitter: float = 0.8  # probability of the colour jitter; its strengths follow
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    grey: float = 0.2  # probability
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """How `prepare` stores clips."""
+
+    storage: str = "jpeg"  # evenly spread pictures; or video: all frames, each decodable alone
+    frames: int = 32  # pictures kept of a clip
+    short_side: int = 256  # larger clips are shrunk to this; 0 never
+    quality: int = 90  # of JPEG, 1..100
+    crf: int = 20  # of the video, 0 (exact) .. 51 (coarse)
+    shard_clips: int = 1024  # clips in a file
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSetConfig:
+    """The embedded sample data set of moving shapes."""
+
+    train_clips: int = 45  # of every class, as the other counts
+    test_clips: int = 6
+    unseen_clips: int = 12
+    still_clips: int = 20
+    size: int = 64  # pixels of a side
+    frames: int = 16
+    fps: int = 16
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class LoaderConfig:
+    """How clips are read."""
+
+    batch_size: int = 128  # clips of a global batch, over all hosts
+    workers: int = -1  # worker processes on each host: -1 one a CPU core, 0 none but threads
+    read_ahead: int = 2  # batches a host holds ready
+    short_side: int = 0  # training: larger videos are shrunk to this while they are decoded; 0: 256 for a size of 224
+    max_bad_fraction: float = 0.01  # clips of an epoch that may fail to decode before the run stops
+    seed: int = 0
+
+
+CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB
+NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
+# of the fields above by name: the least and the greatest value, and what can be chosen
+DATA_LIMITS = {
+    **dict.fromkeys(("frames", "size"), (1, 1 << 16)),
+    **dict.fromkeys(("views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
+    **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "short_side"), (0, None)),
+    **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
+    "hue": (0, 0.5),
+    "depth": (0, 16),
+    "fold": (1, 3),
+    "rand_magnitude": (0, 30),
+    "workers": (-1, 1024),
+    "read_ahead": (0, 1024),
+    "quality": (1, 100),
+    "crf": (0, 51),
+}
+DATA_CHOICES = {"kind": SOURCES, "classes": CLASSES, "flip": FLIPS, "storage": STORAGES}
+
+
+def check_data(*settings: Any) -> None:
+    """Raises a checks.ConfigError that lists all impossible values of data settings."""
+    if found := [problem for part in settings for problem in data_problems(part)]:
+        raise checks.ConfigError(found)
+
+
+def data_problems(part: Any) -> list[str]:
+    """The impossible values of one of the data settings, as sentences."""
+    found = []
+    for name, value in checks.to_dict(part).items():
+        low, high = DATA_LIMITS.get(name, (None, None))
+        if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
+            found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+        if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
+            found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+    if isinstance(part, SourceConfig):
+        given = {name: value for name in SOURCE_PATHS if (value := getattr(part, name))}
+        found += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
+    if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
+        views = f"{part.views_time} x {part.views_space}"
+        found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
+    if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
+        found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
+    return found
+
+
+def clip_bytes(sample: SampleConfig) -> int:
+    """Bytes of all views of a clip."""
+    return 3 * sample.views_time * sample.views_space * sample.frames * sample.size**2

@@ -1,0 +1,161 @@
+"""What a model is, and how it is computed."""
+
+import dataclasses
+
+from actionclip_jax.config import checks
+
+ACTIVATIONS = ("quick_gelu", "gelu")
+HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
+DTYPES = ("float32", "bfloat16")
+REMAT = ("none", "products", "projections", "attention", "full")
+LAYERS = ("auto", "scan", "unroll")
+ATTENTION = ("auto", "xla", "cudnn")
+# of CLIP's training images, RGB in 0..1
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    """The image tower of CLIP ViT-B/16."""
+
+    size: int = 224
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mean: tuple[float, float, float] = CLIP_MEAN  # taken out of RGB in 0..1; some open_clip models have 0.5
+    std: tuple[float, float, float] = CLIP_STD  # and what is left is divided by this
+
+    @property
+    def tokens(self) -> int:
+        """Patches of a frame plus the class token."""
+        return (self.size // self.patch) ** 2 + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """The text tower of CLIP ViT-B/16."""
+
+    vocabulary: int = 49408
+    context: int = 77
+    width: int = 512
+    depth: int = 12
+    heads: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TemporalConfig:
+    """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
+
+    head: str = "meanP"
+    depth: int = 6
+    heads: int = 8
+    positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame
+    norm_eps: float = 1e-12  # of Transf: the source's value, the mmaction2 port has 1e-5
+    legacy_layout: bool = False  # of Conv_1D: the source convolves over channels, not time
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What the model is: everything that decides the parameters' shapes and the function they compute."""
+
+    image: ImageConfig = ImageConfig()
+    text: TextConfig = TextConfig()
+    temporal: TemporalConfig = TemporalConfig()
+    embed_width: int = 512
+    activation: str = "quick_gelu"
+    norm_eps: float = 1e-5
+    frames: int = 8  # frames sampled from a clip unless the caller says otherwise
+    shift: bool = False  # "in-network prompt": patch tokens shift over time before every image block
+    joint: bool = False  # "pre-network prompt": the patches of all frames attend together
+    drop_path: float = 0.0  # stochastic depth of the last block, growing linearly from 0 at the first
+    embedding_dropout: float = 0.0
+    patch_dropout: float = 0.0  # share of a frame's patches that training leaves out (FLIP, arXiv 2212.00794)
+
+    @property
+    def kept_patches(self) -> int:
+        """Patches of a frame that are left in training."""
+        return max(1, round((self.image.tokens - 1) * (1 - self.patch_dropout)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig:
+    """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
+
+    dtype: str = "float32"
+    remat: str = "none"  # what the backward pass recomputes, see models/layers.py
+    layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
+    attention: str = "auto"
+    interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
+
+
+# Beyond any model there is, and small enough that a mistyped number asks for no memory before it is refused.
+MODEL_LIMITS = {
+    **dict.fromkeys(("size", "patch", "context", "frames"), 4096),
+    **dict.fromkeys(("width", "embed_width"), 16384),
+    **dict.fromkeys(("depth", "heads"), 1024),
+    "vocabulary": 1 << 20,
+    "positions": 1 << 16,
+}
+
+
+def model_problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[str]:
+    """Everything that makes the configuration impossible, as sentences."""
+    compute = compute or ComputeConfig()
+    temporal = model.temporal
+    choices = (
+        ("activation", model.activation, ACTIVATIONS),
+        ("temporal.head", temporal.head, HEADS),
+        ("dtype", compute.dtype, DTYPES),
+        ("remat", compute.remat, REMAT),
+        ("layers", compute.layers, LAYERS),
+        ("attention", compute.attention, ATTENTION),
+    )
+    found = [
+        f"{name} is {value!r}: expected one of {', '.join(known)}"
+        for name, value, known in choices
+        if value not in known
+    ]
+    for part in (model, model.image, model.text, temporal):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
+                expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
+                found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
+    found += pixel_problems(model.image.mean, model.image.std)
+    if found:
+        return found
+    if model.image.size % model.image.patch:
+        found.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
+    widths = [("image", model.image.width, model.image.heads), ("text", model.text.width, model.text.heads)]
+    if temporal.head in ("Transf", "Transf_cls"):
+        widths.append(("temporal", model.embed_width, temporal.heads))
+    for name, width, heads in widths:
+        if width % heads:
+            found.append(f"{name} width {width} is not a multiple of its {heads} heads")
+    if model.shift and model.joint:
+        found.append("shift and joint exclude each other: joint attention already mixes the frames")
+    for name in ("drop_path", "embedding_dropout", "patch_dropout"):
+        if not 0 <= getattr(model, name) < 1:
+            found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
+    if compute.attention == "cudnn" and compute.dtype == "float32":
+        found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return found
+
+
+def pixel_problems(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
+    """What makes constants of pixels impossible: they are of RGB in 0..1, and some files have them for 0..255."""
+    found = []
+    if not all(0 <= value <= 1 for value in mean):  # catches NaN too
+        found.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
+    if not all(1e-3 <= value <= 1 for value in std):
+        found.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
+    return found
+
+
+def checked_model(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelConfig:
+    """The model, or a checks.ConfigError listing all its problems."""
+    if found := model_problems(model, compute):
+        raise checks.ConfigError(found)
+    return model
