@@ -287,7 +287,7 @@ def test_two_runs_do_not_write_one_workdir(make_run):
 def test_time_is_accounted_for_over_restarts(make_run):
     run, begin = make_run(), time.time()
     with pytest.raises(Killed):
-        loop.train(run, progress=kill_after(5))  # after the checkpoint of step 3
+        train_shown(run, kill_after(5))  # after the checkpoint of step 3
     time.sleep(1)
     outcome = loop.train(run)
     spent = json.loads((pathlib.Path(run.workdir) / "time.json").read_text())
