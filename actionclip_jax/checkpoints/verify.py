@@ -116,7 +116,7 @@ def own_tokenizer(source: torch_files.Source) -> transformers.PreTrainedTokenize
     beside = source.path.parent
     if source.path.name not in locate.WEIGHT_FILES or not text.has_tokenizer(beside):
         return text.default_tokenizer()
-    return transformers.CLIPTokenizerFast.from_pretrained(beside, local_files_only=True)
+    return transformers.CLIPTokenizer.from_pretrained(beside, local_files_only=True)
 
 
 def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> Any:

@@ -52,7 +52,7 @@ def load_features(path: pathlib.Path) -> str:
 
 def load_cache(directory: pathlib.Path) -> str:
     """Reads a cached text embedding, which is computed again where it is damaged."""
-    return f"{text.TextCache(directory).from_file('a.npy', lambda: np.ones(3), (3,))}"
+    return f"{text.load_or_make(directory / 'a.npy', lambda: np.ones(3), (3,))}"
 
 
 def model_config(vocabulary: int = 64) -> config.ModelConfig:

@@ -1,0 +1,54 @@
+"""Prompt templates: where they come from, and labels put into them."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from actionclip_jax import textfile
+
+# The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
+ACTIONCLIP_TEMPLATES = (
+    "a photo of action {}",
+    "a picture of action {}",
+    "Human action of {}",
+    "{}, an action",
+    "{} this is an action",
+    "{}, a video of action",
+    "Playing action of {}",
+    "{}",
+    "Playing a kind of action, {}",
+    "Doing a kind of action, {}",
+    "Look, the human is {}",
+    "Can you recognize the action of {}?",
+    "Video classification of {}",
+    "A video of {}",
+    "The man is {}",
+    "The woman is {}",
+)
+TEMPLATES: dict[str, tuple[str, ...]] = {"actionclip": ACTIONCLIP_TEMPLATES, "none": ("{}",)}
+
+
+def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
+    """Prompt templates by name (a key of TEMPLATES) or from a text file, one template with one `{}` a line."""
+    if isinstance(name_or_file, str) and name_or_file in TEMPLATES:
+        return TEMPLATES[name_or_file]
+    path = pathlib.Path(name_or_file)
+    if not path.is_file():
+        raise ValueError(
+            f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither"
+        )
+    return checked_templates(textfile.read_lines(path), f"{path}: ")
+
+
+def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:
+    """The templates, or a ValueError naming each that does not hold exactly one `{}`."""
+    if not templates:
+        raise ValueError(f"{where}no prompt templates: expected at least one, with {{}} where the label goes")
+    if wrong := [template for template in templates if template.count("{}") != 1]:
+        raise ValueError(f"{where}each template needs exactly one {{}}: {', '.join(map(repr, wrong))}")
+    return tuple(templates)
+
+
+def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """C labels in P templates -> C * P prompts, the templates of a label side by side."""
+    return [template.replace("{}", label) for label in labels for template in templates]
