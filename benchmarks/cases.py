@@ -27,7 +27,7 @@ from actionclip_jax.checkpoints import formats, verify
 
 TORCH = ("torch", "torch.compile")
 LAYERS = ("scan", "unroll")  # auto is one of the two, as it is of attention
-USUAL = {"layers": LAYERS, "attention": ("auto",), "remat": ("none",)}
+USUAL = {"layers": LAYERS, "attention": ("auto",), "remat": ("everything",)}
 EVERY = {"layers": LAYERS, "attention": ("xla", "cudnn"), "remat": config.REMAT}
 # FLOPs of a call that tell a batch size: enough to fill an accelerator (16 clips of 8 frames in a training step of
 # ViT-B/16, with 20 GiB of activations), and no more than seconds of a CPU

@@ -61,7 +61,7 @@ def parts_on_gpu() -> list[Part]:
     others = ("--sizes", "ViT-B/32", "ViT-L/14")
     workers = max(1, (os.cpu_count() or 1) - 1)
     return [
-        benchmark("train_step", "train", 240, "--dtypes", "bfloat16", *ways, "--remat", "none", "projections"),
+        benchmark("train_step", "train", 240, "--dtypes", "bfloat16", *ways, "--remat", "everything", "qkv_and_mlp"),
         benchmark("inference", "inference", 90, "--dtypes", "bfloat16", *ways),
         tests(
             "tests_on_gpu", 60, 4, "tests/models/test_models.py", "tests/checkpoints/test_convert.py", platform="cuda"

@@ -72,12 +72,13 @@ def execute(options: argparse.Namespace) -> int:
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
     from actionclip_jax import config, sharding
     from actionclip_jax.aot import estimate, sweep, topologies
-    from actionclip_jax.config import config_file
+    from actionclip_jax.config import config_file, renamed
 
     run = config_file.load(options.config, options.settings)
     for remat in options.remat or ():
         if remat not in config.REMAT:
-            raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}")
+            hint = renamed.hint("compute.remat", remat)
+            raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}{hint}")
     topology = topologies.describe(options.topology, options.slices)
     name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
     out = pathlib.Path(options.out or f"outputs/compile/{pathlib.Path(options.config).stem}-{name}")

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, renamed
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 DTYPES = ("float32", "bfloat16")
-REMAT = ("none", "products", "projections", "attention", "full")
+REMAT = ("everything", "dots", "qkv_and_mlp", "attention_output", "nothing")  # what the backward pass is given
 LAYERS = ("auto", "scan", "unroll")
 ATTENTION = ("auto", "xla", "cudnn")
 # of CLIP's training images, RGB in 0..1
@@ -84,7 +84,7 @@ class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 
     dtype: str = "float32"
-    remat: str = "none"  # what the backward pass recomputes, see models/layers.py
+    remat: str = "everything"  # that a block computes is saved for the backward pass; see models/layers.py
     layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
     attention: str = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
@@ -113,7 +113,7 @@ def model_problems(model: ModelConfig, compute: ComputeConfig | None = None) -> 
         ("attention", compute.attention, ATTENTION),
     )
     found = [
-        f"{name} is {value!r}: expected one of {', '.join(known)}"
+        f"{name} is {value!r}: expected one of {', '.join(known)}{renamed.hint(f'compute.{name}', value)}"
         for name, value, known in choices
         if value not in known
     ]

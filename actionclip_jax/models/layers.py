@@ -27,12 +27,13 @@ def keep(*names: str) -> Callable[..., bool]:
     )
 
 
-# What the backward pass keeps of a block; the rest is computed again. Memory falls and time grows down the list.
+# What a block saves for the backward pass, but for `everything`: without a policy. The rest is computed again.
+# Memory falls and time grows down the list.
 REMAT_POLICIES = {
-    "products": keep("qkv", "attended", "out", "mlp"),
-    "projections": keep("qkv", "attended", "mlp"),
-    "attention": keep("attended"),
-    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": keep("qkv", "attended", "out", "mlp"),
+    "qkv_and_mlp": keep("qkv", "attended", "mlp"),
+    "attention_output": keep("attended"),
+    "nothing": jax.checkpoint_policies.nothing_saveable,
 }
 
 
@@ -281,7 +282,7 @@ def run_blocks(
         return sharding.spread_rows(block(before(x), rate, key)), None
 
     scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
-    if spec.compute.remat != "none":
+    if spec.compute.remat != "everything":
         step = jax.checkpoint(step, policy=REMAT_POLICIES[spec.compute.remat], prevent_cse=not scanned)
     keys = None if key is None else jax.random.split(key, spec.depth)
     layers = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)

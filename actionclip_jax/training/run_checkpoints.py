@@ -21,7 +21,7 @@ from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, paths
 from actionclip_jax.checkpoints import errors
-from actionclip_jax.config import config_file
+from actionclip_jax.config import config_file, renamed
 from actionclip_jax.training import digests, train_step
 
 logger = logging.getLogger(__name__)
@@ -296,5 +296,5 @@ def describe_changes(saved: dict[str, Any], run: config.TrainConfig) -> list[str
         config_file.flatten(json.loads(json.dumps(config.to_dict(each))))  # tuples become lists, as in the saved one
         for each in (config.TrainConfig(), run)
     )
-    then = usual | config_file.flatten(saved)
+    then = usual | renamed.translate(config_file.flatten(saved))
     return [f"{name}: {then[name]!r} then, {now.get(name)!r} now" for name in then if then[name] != now.get(name)]

@@ -68,7 +68,7 @@ def compiled(tmp_path_factory):
 def test_executed_products_are_those_of_the_model_and_rise_with_what_is_computed_again(run):
     tokens = run.data.expect.text_tokens
     model = 32 * flops.train_clip(run.model, run.objective, 2, 1.0, tokens)
-    kept, again = (count_products(run, compute={"remat": remat}) for remat in ("none", "full"))
+    kept, again = (count_products(run, compute={"remat": remat}) for remat in ("everything", "nothing"))
     embedding = 32 * 2 * (2 * 4 * 16**2 * 3 * 64)  # of 4 patches a frame: the pixels have no gradient
     similarities = 3 * (2 * 32 * 32 * 64)  # no part of the model
     # the backward pass of attention computes its scores again: of 2 layers for frames, texts and clips
@@ -163,9 +163,9 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
     topology = topologies.Topology("here", device, jax.devices(), 1)
     compiled = []
 
-    def compile_plan(plan):  # full remat needs half the memory
+    def compile_plan(plan):  # saving nothing needs half the memory
         compiled.append(plan)
-        each = 20 if plan.run.compute.remat == "full" else 40
+        each = 20 if plan.run.compute.remat == "nothing" else 40
         memory = {"arguments": 100, "results": 0, "temporaries": each * plan.batch_size // 8, "code": 0}
         program = hlo.Program("ENTRY %main (p: f32[]) -> f32[] {\n  ROOT %p = f32[] parameter(0)\n}")
         return estimate.Compiled(plan, 1.0, memory, sum(memory.values()), program, 10**9)
@@ -174,11 +174,11 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
     monkeypatch.setattr(estimate, "compile_plan", compile_plan)
     out = tmp_path / "out"
     command = ["compile", "--config", str(config_path), "--topology", "here", "--out", str(out), "--sweep"]
-    command += ["--remat", "none", "full"]
+    command += ["--remat", "everything", "nothing"]
     assert cli.main(command) == 0
     said = capsys.readouterr().err
-    assert "remat none, fsdp 1, model 1: 16 clips a device fit" in said
-    assert "remat full, fsdp 1, model 1: 32 clips a device fit" in said
+    assert "remat everything, fsdp 1, model 1: 16 clips a device fit" in said
+    assert "remat nothing, fsdp 1, model 1: 32 clips a device fit" in said
     reports = json.loads((out / "sweep.json").read_text())
     assert len(reports) == len(compiled) and (out / "sweep.png").stat().st_size > 10_000
     assert json.loads((out / "report.json").read_text()) == sweep.best(reports)
@@ -200,8 +200,8 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
         (["--topology", "h200:8x2x2"], "GPUs are given as"),
         (["--topology", "h200:8", "--slices", "2"], "have no slices"),
         (["--topology", "here", "--slices", "2"], "--slices is of TPUs"),
-        (["--topology", "here", "--sweep", "--remat", "some"], "expected one of none"),
-        (["--topology", "here", "--remat", "full"], "are what --sweep tries"),
+        (["--topology", "here", "--sweep", "--remat", "some"], "expected one of everything"),
+        (["--topology", "here", "--remat", "nothing"], "are what --sweep tries"),
         (["--topology", "here", "--sweep", "--clips-per-device", "2"], "leave out --clips-per-device"),
         (["--topology", "here", "--sweep", "--model", "1", "8"], "the model cannot be spread over the devices"),
         (["--topology", "here", "--config.compute.attention=cudnn"], "attention cudnn needs an NVIDIA GPU"),

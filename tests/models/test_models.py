@@ -86,12 +86,12 @@ def plain():
 @pytest.mark.parametrize(
     ("arrangement", "remat"),
     [
-        ("unroll", "none"),
-        ("scan", "products"),
-        ("scan", "attention"),
-        ("scan", "full"),
-        pytest.param("scan", "projections", marks=pytest.mark.slow),
-        pytest.param("unroll", "full", marks=pytest.mark.slow),
+        ("unroll", "everything"),
+        ("scan", "dots"),
+        ("scan", "attention_output"),
+        ("scan", "nothing"),
+        pytest.param("scan", "qkv_and_mlp", marks=pytest.mark.slow),
+        pytest.param("unroll", "nothing", marks=pytest.mark.slow),
     ],
 )
 def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrangement, remat):
@@ -104,7 +104,7 @@ def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrange
     )
 
 
-@pytest.mark.parametrize("remat", [name for name in config.REMAT if name != "none"])
+@pytest.mark.parametrize("remat", [name for name in config.REMAT if name != "everything"])
 def test_remat_policies_keep_less_for_the_backward_pass(remat):
     def temporaries(remat):
         model = tiny.model_config(image=config.ImageConfig(size=64, patch=8, width=128, depth=4, heads=2))
@@ -113,7 +113,7 @@ def test_remat_policies_keep_less_for_the_backward_pass(remat):
         lowered = jax.jit(jax.grad(loss)).lower(state, random_clips(model, 8))
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
-    assert temporaries(remat) < temporaries("none")
+    assert temporaries(remat) < temporaries("everything")
 
 
 @pytest.mark.parametrize("head", HEADS)

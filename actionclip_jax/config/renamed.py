@@ -1,0 +1,24 @@
+"""Settings that had another name in version 0.1: users are told the new one, and what was saved then is still read."""
+
+from collections.abc import Mapping
+
+VALUES = {
+    "compute.remat": {
+        "none": "everything",
+        "products": "dots",
+        "projections": "qkv_and_mlp",
+        "attention": "attention_output",
+        "full": "nothing",
+    },
+}
+
+
+def hint(path: str, value: object) -> str:
+    """What to write instead of an old value, for the end of a message; empty for any other value."""
+    new = VALUES.get(path, {}).get(str(value))
+    return f" ({value!r} is now called {new!r})" if new else ""
+
+
+def translate(saved: Mapping[str, object]) -> dict[str, object]:
+    """Settings by path, `compute.remat`, as any version saved them -> by the names of this one."""
+    return {path: VALUES.get(path, {}).get(str(value), value) for path, value in saved.items()}
