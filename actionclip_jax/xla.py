@@ -1,6 +1,9 @@
-"""What XLA is told, and what it says of its results."""
+"""What XLA is told, what it says of its results, and how fast it multiplies."""
+
+import time
 
 import jax
+import jax.numpy as jnp
 
 
 def platform() -> str:
@@ -11,7 +14,7 @@ def platform() -> str:
 
 def has_flash_attention() -> bool:
     """Whether cuDNN has flash attention for the GPU that is computed on: NVIDIA's from Ampere on."""
-    if jax.default_backend() != "gpu":  # compiling ahead for one of `hardware.py`, which all have it
+    if jax.default_backend() != "gpu":  # compiling ahead for one of `aot.topologies`, which all have it
         return True
     device = jax.local_devices()[0]
     return "NVIDIA" in device.device_kind and float(device.compute_capability) >= 8
@@ -59,3 +62,20 @@ def describe_memory(step: jax.stages.Compiled) -> str:
         return "the compiler does not say how much memory a step needs"
     kept, temporary = (memory[kind] / 2**20 for kind in ("arguments", "temporaries"))
     return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"
+
+
+def matmul_rate(dtype: str) -> float:
+    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by.
+
+    Of random numbers: a GPU at its power limit multiplies ones faster than anything a model has.
+    """
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    square = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    precision = "highest" if dtype == "float32" else None
+    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    seconds = []
+    for _ in range(4):  # the first one compiles
+        start = time.perf_counter()
+        multiply(square).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

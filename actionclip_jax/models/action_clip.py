@@ -62,7 +62,7 @@ class ActionClip(nnx.Module):
 
     def logits(self, video: jax.Array, text: jax.Array) -> jax.Array:
         """Unit-norm [B, E] and [N, E] -> scaled similarities [B, N]."""
-        return jnp.exp(self.logit_scale) * jnp.matmul(video, text.T, precision="highest")
+        return jnp.exp(self.logit_scale[...]) * jnp.matmul(video, text.T, precision="highest")
 
     def precision(self) -> contextlib.AbstractContextManager:
         """GPUs and TPUs multiply float32 in fewer bits unless told not to; who asks for float32 wants all of them."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import layers
+from actionclip_jax.models import blocks, layers
 
 
 def normalize(frames: jax.Array, image: config.ImageConfig) -> jax.Array:
@@ -86,7 +86,7 @@ class ImageTower(nnx.Module):
         if model.joint:
             self.time = nnx.Param(normal(rngs.params(), (model.frames, image.width)))
         self.ln_pre = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
-        self.blocks = layers.stack_blocks(lambda r: layers.Block(self.spec, rngs=r), image.depth, rngs)
+        self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), image.depth, rngs)
         self.ln_post = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
         self.projection = linear(image.width, model.embed_width)
 
@@ -99,7 +99,7 @@ class ImageTower(nnx.Module):
         patch_key, embed_key, blocks_key = (None,) * 3 if key is None else jax.random.split(key, 3)
         x = self.embed(frames.reshape(-1, *shape), count, patch_key if self.model.patch_dropout else None)
         x = self.ln_pre(layers.dropout(x, self.model.embedding_dropout, embed_key))
-        x = layers.run_blocks(
+        x = blocks.run_blocks(
             self.blocks,
             x,
             self.spec,
@@ -146,7 +146,7 @@ class TextTower(nnx.Module):
         dtype = self.spec.dtype
         self.token = nnx.Embed(text.vocabulary, text.width, embedding_init=normal(0.02), dtype=dtype, rngs=rngs)
         self.position = nnx.Param(normal(0.01)(rngs.params(), (text.context, text.width)))
-        self.blocks = layers.stack_blocks(lambda r: layers.Block(self.spec, rngs=r), text.depth, rngs)
+        self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), text.depth, rngs)
         self.ln_final = layers.LayerNorm(text.width, model.norm_eps, rngs=rngs)
         self.projection = nnx.Linear(
             text.width, model.embed_width, use_bias=False, kernel_init=normal(text.width**-0.5), dtype=dtype, rngs=rngs
@@ -160,7 +160,7 @@ class TextTower(nnx.Module):
         embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
         x = self.token(tokens) + self.position[:length].astype(self.spec.dtype)
         x = layers.dropout(x, self.embedding_dropout, embed_key)
-        x = layers.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None)
+        x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None)
         end = tokens.argmax(axis=1)  # the end-of-text token has the largest id
         # the norm acts on each position alone, so only the position that is read needs it
         return self.projection(self.ln_final(x[jnp.arange(x.shape[0]), end]))

@@ -1,16 +1,12 @@
-"""Floating-point operations: those of the model, counted by hand, and how many a second a device can do.
+"""Floating-point operations: those of the model, counted by hand, and those a traced function executes.
 
 A multiplication and an addition are two. Norms, softmax and activations (below 1%) are left out. `benchmarks/flops.py`
 compares the counts with XLA's.
 """
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
-
-import jax
-import jax.numpy as jnp
 
 from actionclip_jax import config
 
@@ -95,20 +91,3 @@ def inner_jaxprs(equation: Any) -> Iterator[Any]:
                 yield item
             elif hasattr(item, "jaxpr"):
                 yield item.jaxpr
-
-
-def matmul_rate(dtype: str) -> float:
-    """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by.
-
-    Of random numbers: a GPU at its power limit multiplies ones faster than anything a model has.
-    """
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    square = jax.random.normal(jax.random.key(0), (size, size), dtype)
-    precision = "highest" if dtype == "float32" else None
-    multiply = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
-    seconds = []
-    for _ in range(4):  # the first one compiles
-        start = time.perf_counter()
-        multiply(square).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)

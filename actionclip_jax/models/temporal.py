@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import clip, layers
+from actionclip_jax.models import attention, blocks, clip, layers
 
 
 class MeanP(nnx.Module):
@@ -77,12 +77,12 @@ class Transf(nnx.Module):
             width, temporal.depth, temporal.heads, "quick_gelu", temporal.norm_eps, compute, plain_init=True
         )
         self.position = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (temporal.positions, width)))
-        self.blocks = layers.stack_blocks(lambda r: layers.Block(self.spec, rngs=r), temporal.depth, rngs)
+        self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), temporal.depth, rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[B, T, E] -> [B, E]."""
         positions = clip.frame_positions(self.position[...], x.shape[1], self.spec.compute.interpolate_positions)
-        mixed = layers.run_blocks(self.blocks, (x + positions).astype(self.spec.dtype), self.spec)
+        mixed = blocks.run_blocks(self.blocks, (x + positions).astype(self.spec.dtype), self.spec)
         return (x + mixed.astype(x.dtype)).mean(axis=1)
 
 
@@ -91,7 +91,7 @@ class PostNormBlock(nnx.Module):
 
     def __init__(self, spec: layers.TransformerSpec, *, rngs: nnx.Rngs) -> None:
         self.dropout = spec.dropout
-        self.attn = layers.Attention(spec, rngs=rngs)
+        self.attn = attention.Attention(spec, rngs=rngs)
         self.ln_1 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.mlp = layers.Mlp(spec, rngs=rngs)
         self.ln_2 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
@@ -122,7 +122,7 @@ class TransfCls(nnx.Module):
         normal = nnx.initializers.normal(0.02)
         self.class_token = nnx.Param(normal(rngs.params(), (width,)))
         self.position = nnx.Param(normal(rngs.params(), (1 + temporal.positions, width)))
-        self.blocks = layers.stack_blocks(lambda r: PostNormBlock(self.spec, rngs=r), temporal.depth, rngs)
+        self.blocks = blocks.stack_blocks(lambda r: PostNormBlock(self.spec, rngs=r), temporal.depth, rngs)
         self.ln_final = layers.LayerNorm(width, 1e-5, rngs=rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
@@ -130,7 +130,7 @@ class TransfCls(nnx.Module):
         positions = clip.frame_positions(self.position[1:], x.shape[1], self.spec.compute.interpolate_positions)
         first = jnp.broadcast_to(self.class_token + self.position[0], (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([first, x + positions], axis=1).astype(self.spec.dtype)
-        return self.ln_final(layers.run_blocks(self.blocks, x, self.spec, key=key))[:, 0].astype(jnp.float32)
+        return self.ln_final(blocks.run_blocks(self.blocks, x, self.spec, key=key))[:, 0].astype(jnp.float32)
 
 
 HEADS = {"meanP": MeanP, "Conv_1D": Conv1D, "LSTM": Lstm, "Transf": Transf, "Transf_cls": TransfCls}

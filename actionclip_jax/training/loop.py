@@ -83,7 +83,7 @@ def train(
             logger.info("video training:")
         run = setup.after_pretraining(run, "" if dry_run else str(workdir / "model"))
     mesh = sharding.make_mesh(fsdp=run.sharding.fsdp, model=run.sharding.model)
-    flop_rate = flops.matmul_rate(run.compute.dtype) * mesh.size
+    flop_rate = xla.matmul_rate(run.compute.dtype) * mesh.size
     with jax.set_mesh(mesh):
         trainer = Trainer(run, mesh, flop_rate, clock)
         if dry_run:

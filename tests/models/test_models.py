@@ -10,7 +10,7 @@ import tiny
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import action_clip, clip, flops, layers, temporal
+from actionclip_jax.models import action_clip, attention, blocks, clip, flops, layers, temporal
 
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
@@ -216,8 +216,8 @@ def test_stochastic_depth_grows_linearly_from_the_first_block():
         def __call__(self, x, rate, key):
             return x + rate
 
-    blocks = jax.vmap(lambda _: Recorder())(jnp.arange(5))
-    assert layers.run_blocks(blocks, jnp.zeros(()), spec) == pytest.approx(0.1 + 0.2 + 0.3 + 0.4)
+    stack = jax.vmap(lambda _: Recorder())(jnp.arange(5))
+    assert blocks.run_blocks(stack, jnp.zeros(()), spec) == pytest.approx(0.1 + 0.2 + 0.3 + 0.4)
 
 
 def test_new_heads_start_as_the_source_starts_them():
@@ -234,16 +234,16 @@ def test_new_heads_start_as_the_source_starts_them():
 def test_cudnn_attention_is_chosen_where_it_pays_and_equals_xla():
     q = jnp.zeros((1, 197, 2, 64), jnp.bfloat16)
     gpu = jax.default_backend() == "gpu"
-    assert layers.use_cudnn(q, causal=False, implementation="auto") == gpu
-    assert not layers.use_cudnn(q.astype(jnp.float32), causal=False, implementation="auto")
-    assert not layers.use_cudnn(q[:, :77], causal=True, implementation="auto")
-    assert layers.use_cudnn(q, causal=False, implementation="cudnn")
+    assert attention.use_cudnn(q, causal=False, implementation="auto") == gpu
+    assert not attention.use_cudnn(q.astype(jnp.float32), causal=False, implementation="auto")
+    assert not attention.use_cudnn(q[:, :77], causal=True, implementation="auto")
+    assert attention.use_cudnn(q, causal=False, implementation="cudnn")
     if not gpu:
         pytest.skip("the two kernels can be compared only on an NVIDIA GPU")
     q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 197, 4, 64), jnp.bfloat16)
     with jax.default_matmul_precision("highest"):
-        exact = layers.attend_xla(*(x.astype(jnp.float32) for x in (q, k, v)), causal=False)
-    np.testing.assert_allclose(layers.attend_cudnn(q, k, v, causal=False).astype(jnp.float32), exact, atol=2e-2)
+        exact = attention.attend_xla(*(x.astype(jnp.float32) for x in (q, k, v)), causal=False)
+    np.testing.assert_allclose(attention.attend_cudnn(q, k, v, causal=False).astype(jnp.float32), exact, atol=2e-2)
 
 
 def test_frames_and_texts_of_the_wrong_shape_are_refused():
