@@ -9,7 +9,7 @@ import transformers
 from flax import nnx
 
 from actionclip_jax import config, text
-from actionclip_jax.checkpoints import convert, formats, model_directory, torch_files, verify
+from actionclip_jax.checkpoints import export, formats, huggingface, model_directory, torch_files, torch_models
 from actionclip_jax.models import action_clip
 
 
@@ -18,11 +18,11 @@ class TorchVideo(torch.nn.Module):
 
     def __init__(self, source: formats.Recognised, dtype: torch.dtype) -> None:
         super().__init__()
-        vision = convert.huggingface_config(source.model).vision_config
-        towers = verify.torch_towers(source).state_dict()
+        vision = huggingface.clip_config(source.model).vision_config
+        towers = torch_models.towers(source).state_dict()
         self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
         self.image.load_state_dict({name: towers[name] for name in self.image.state_dict()})
-        self.head = verify.TorchHead(source)
+        self.head = torch_models.TemporalHead(source)
         self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
         for part in (self.image, self.head):
@@ -33,7 +33,7 @@ class TorchVideo(torch.nn.Module):
         """Normalises in float32, as the JAX model does."""
         pixels = (frames.flatten(0, 1).float() / 255 - self.mean) / self.std
         features = self.image(pixel_values=pixels.movedim(-1, 1).to(self.image.dtype)).image_embeds
-        return verify.unit(self.head(features.unflatten(0, frames.shape[:2])).float())
+        return torch_models.unit(self.head(features.unflatten(0, frames.shape[:2])).float())
 
 
 def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], formats.Recognised]:
@@ -42,5 +42,5 @@ def same_weights(model: config.ModelConfig) -> tuple[dict[str, jax.Array], forma
     weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model.pt"
-        convert.export(weights, path, "actionclip", towers_only=False, overwrite=False)
+        export.export(weights, path, "actionclip", towers_only=False, overwrite=False)
         return params, formats.recognise(torch_files.read(path), frames=model.frames)

@@ -23,7 +23,7 @@ import transformers
 from torch.nn import functional
 
 from actionclip_jax import config, sharding, xla
-from actionclip_jax.checkpoints import formats, verify
+from actionclip_jax.checkpoints import formats, huggingface, torch_models
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import setup, train_step
 
@@ -37,11 +37,11 @@ class TorchTraining(torch.nn.Module):
 
     def __init__(self, source: formats.Recognised) -> None:
         super().__init__()
-        state = verify.torch_towers(source).state_dict()
-        settings = verify.run.huggingface_config(source.model)
+        state = torch_models.towers(source).state_dict()
+        settings = huggingface.clip_config(source.model)
         self.towers = transformers.CLIPModel._from_config(settings, attn_implementation="sdpa")
         self.towers.load_state_dict(state, strict=False)
-        self.head = verify.TorchHead(source)
+        self.head = torch_models.TemporalHead(source)
         self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
         self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
 
@@ -52,7 +52,7 @@ class TorchTraining(torch.nn.Module):
         features = self.towers.visual_projection(pooled).unflatten(0, frames.shape[:2])
         hidden = self.towers.text_model(input_ids=tokens).last_hidden_state
         text = self.towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)])
-        video, text = verify.unit(self.head(features).float()), verify.unit(text.float())
+        video, text = torch_models.unit(self.head(features).float()), torch_models.unit(text.float())
         similarities = self.towers.logit_scale.exp() * video @ text.T
         target = torch.softmax(10 * (labels[:, None] == labels[None]).float(), dim=1)
         rows = (similarities, similarities.T)

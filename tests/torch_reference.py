@@ -3,7 +3,7 @@
 import torch
 import transformers
 
-from actionclip_jax.checkpoints import convert
+from actionclip_jax.checkpoints import huggingface
 
 
 def shake(module, seed=0):
@@ -24,7 +24,7 @@ def shake(module, seed=0):
 def hugging_clip(model):
     """transformers' CLIPModel with random weights."""
     return shake(
-        transformers.CLIPModel._from_config(convert.huggingface_config(model), attn_implementation="eager")
+        transformers.CLIPModel._from_config(huggingface.clip_config(model), attn_implementation="eager")
     ).eval()
 
 

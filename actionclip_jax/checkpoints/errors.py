@@ -28,6 +28,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit; the message says why and what to do."""
 
 
+class ModelDirectoryError(ValueError):
+    """A directory that is not a model, or not a whole one."""
+
+
 def refuse(path: pathlib.Path, reason: str) -> NoReturn:
     """Explains why a pickle was not loaded."""
     names = [line.strip() for line in reason.splitlines() if "GLOBAL" in line or "Unsupported" in line]

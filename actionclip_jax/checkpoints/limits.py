@@ -35,7 +35,7 @@ def check_archive(path: pathlib.Path) -> None:
 def check_pickle(data: bytes) -> None:
     """Raises ValueError for lengths and memo numbers beyond the pickle, for which Python would allocate memory."""
     for code, argument, place in pickletools.genops(data):  # which compares lengths itself
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > len(data):
             raise ValueError(f"memo number {argument} at byte {place}")
 
 

@@ -123,7 +123,9 @@ def download(repository: str) -> pathlib.Path:
 def listed(repository: str) -> set[str]:
     """The names of a hub repository's files, by one quick question that is not asked again."""
     timeout = (HUB_SECONDS, 30, 30, 30)  # to connect, to read, to write, to wait for a free connection
-    return {file.rfilename for file in huggingface_hub.model_info(repository, timeout=timeout).siblings or ()}
+    # its stubs know only one number for all
+    information = huggingface_hub.model_info(repository, timeout=timeout)  # ty: ignore[invalid-argument-type]
+    return {file.rfilename for file in information.siblings or ()}
 
 
 def fetched(repository: str, name: str) -> pathlib.Path | None:

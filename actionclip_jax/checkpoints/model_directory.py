@@ -1,7 +1,6 @@
 """A model on disk: a directory with Orbax weights, its configuration, tokenizer and provenance. Needs nothing else."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -18,7 +17,7 @@ from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
 from actionclip_jax import config, paths, text
-from actionclip_jax.checkpoints import errors, locate, torch_files
+from actionclip_jax.checkpoints import digests, errors, locate, torch_files
 from actionclip_jax.models import action_clip
 
 FORMAT = "actionclip-jax model"
@@ -27,16 +26,12 @@ PARTS = ("params", "config.json", "tokenizer", "provenance.json", "unused.safete
 LARGEST_CONFIG = 2**24  # bytes of a config.json; a real one has some thousands
 
 
-class ModelDirectoryError(ValueError):
-    """A directory that is not a model, or not a whole one."""
-
-
 @dataclasses.dataclass
 class Weights:
     """A model's configuration and parameters, and what is known of where they come from."""
 
     model: config.ModelConfig
-    params: dict[str, np.ndarray | jax.Array]  # by path, float32
+    params: Mapping[str, np.ndarray | jax.Array]  # by path, float32
     tokenizer: transformers.PreTrainedTokenizerBase
     provenance: dict[str, Any]
     unused: dict[str, np.ndarray]  # tensors of the source that take no part in the model
@@ -54,7 +49,19 @@ def check_not_a_part(path: str | os.PathLike) -> None:
     """Raises ModelDirectoryError for a part of a model directory that is given in its place."""
     part = paths.expand_home(path)
     if part.name in PARTS and part.exists() and is_model_directory(part.parent):
-        raise ModelDirectoryError(f"{path}: is a part of a model directory: did you mean {part.parent}?")
+        raise errors.ModelDirectoryError(f"{path}: is a part of a model directory: did you mean {part.parent}?")
+
+
+def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:
+    """The absolute path of a directory that `save` may write; raises ModelDirectoryError if it may not."""
+    final = paths.expand_home(directory).resolve()
+    if final.exists() and not overwrite:
+        raise errors.ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
+    if final.is_file():
+        raise errors.ModelDirectoryError(f"{directory}: is a file, so it is not overwritten by a directory")
+    if final.exists() and any(final.iterdir()) and not is_model_directory(final):
+        raise errors.ModelDirectoryError(f"{directory}: holds something other than a model, so it is not overwritten")
+    return final
 
 
 def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False) -> None:
@@ -68,7 +75,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
     partial = final.with_name(f"{final.name}.partial-{writer}")
     partial.mkdir(parents=True, exist_ok=jax.process_count() > 1)
     try:
-        ocp.save(partial / "params", traverse_util.unflatten_dict(dict(weights.params), sep="/"))
+        ocp.save(str(partial / "params"), traverse_util.unflatten_dict(dict(weights.params), sep="/"))
         if jax.process_index():
             return
         for file in (partial / "params").rglob("commit_success.txt"):
@@ -77,13 +84,12 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
             safetensors.numpy.save_file(unused, partial / "unused.safetensors")
-        digests = {path: digest({path: array}) for path, array in sorted(weights.params.items())}
         described = {
             "format": FORMAT,
             "version": VERSION,
             "model": config.to_dict(weights.model),
-            "model_digest": digest_json(config.to_dict(weights.model)),
-            "digests": digests,
+            "model_digest": digests.digest_json(config.to_dict(weights.model)),
+            "digests": {path: digests.digest({path: array}) for path, array in sorted(weights.params.items())},
         }
         for name, content in (("provenance", without_places(weights.provenance)), ("config", described)):
             (partial / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -109,43 +115,6 @@ def without_places(value: Any) -> Any:
     return value
 
 
-def check_destination(directory: str | os.PathLike, overwrite: bool) -> pathlib.Path:
-    """The absolute path of a directory that `save` may write; raises ModelDirectoryError if it may not."""
-    final = paths.expand_home(directory).resolve()
-    if final.exists() and not overwrite:
-        raise ModelDirectoryError(f"{directory}: already exists; give another name, or --overwrite")
-    if final.is_file():
-        raise ModelDirectoryError(f"{directory}: is a file, so it is not overwritten by a directory")
-    if final.exists() and any(final.iterdir()) and not is_model_directory(final):
-        raise ModelDirectoryError(f"{directory}: holds something other than a model, so it is not overwritten")
-    return final
-
-
-def load_config(directory: str | os.PathLike) -> config.ModelConfig:
-    """What model a directory holds.
-
-    Raises:
-        ModelDirectoryError: there is none, or one of another version.
-    """
-    described = read_json(paths.expand_home(directory) / "config.json")
-    if described.get("format") != FORMAT or described.get("version") != VERSION:
-        found = f"format {described.get('format')!r} version {described.get('version')!r}"
-        raise ModelDirectoryError(f"{directory}: {found}; this program reads {FORMAT!r} version {VERSION}")
-    if not isinstance(described.get("model"), dict):
-        raise ModelDirectoryError(f"{directory}: config.json describes no model")
-    return config.checked_model(config.from_dict(config.ModelConfig, described["model"], "model"))
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON file of a model directory."""
-    if not path.is_file():
-        raise ModelDirectoryError(f"{path.parent}: not a whole model directory: {path.name} is missing")
-    try:
-        return locate.read_json(path)
-    except errors.CheckpointError as error:
-        raise ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
-
-
 def load(directory: str | os.PathLike) -> Weights:
     """Reads a model directory onto the default device.
 
@@ -166,61 +135,73 @@ def load(directory: str | os.PathLike) -> Weights:
     )
 
 
+def load_config(directory: str | os.PathLike) -> config.ModelConfig:
+    """What model a directory holds.
+
+    Raises:
+        ModelDirectoryError: there is none, or one of another version.
+    """
+    described = read_json(paths.expand_home(directory) / "config.json")
+    if described.get("format") != FORMAT or described.get("version") != VERSION:
+        given = f"format {described.get('format')!r} version {described.get('version')!r}"
+        raise errors.ModelDirectoryError(f"{directory}: {given}; this program reads {FORMAT!r} version {VERSION}")
+    if not isinstance(described.get("model"), dict):
+        raise errors.ModelDirectoryError(f"{directory}: config.json describes no model")
+    return config.checked_model(config.from_dict(config.ModelConfig, described["model"], "model"))
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON file of a model directory."""
+    if not path.is_file():
+        raise errors.ModelDirectoryError(f"{path.parent}: not a whole model directory: {path.name} is missing")
+    try:
+        return locate.read_json(path)
+    except errors.CheckpointError as error:
+        raise errors.ModelDirectoryError(f"{path.parent}: not a whole model directory ({error})") from None
+
+
 def load_params(path: pathlib.Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, jax.Array]:
     """Restores parameters by path, after checking that exactly these are stored."""
     try:
-        stored = traverse_util.flatten_dict(ocp.metadata(path).metadata, sep="/")
+        stored = traverse_util.flatten_dict(ocp.metadata(str(path)).metadata, sep="/")
     except Exception as error:  # of damaged files Orbax raises anything, a bare AssertionError among it
-        raise ModelDirectoryError(f"{path}: weights missing or damaged ({errors.first_line(error)})") from None
-    found = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
-    found += [f"{name} is not a part of this model" for name in stored.keys() - shapes.keys()]
+        raise errors.ModelDirectoryError(f"{path}: weights missing or damaged ({errors.first_line(error)})") from None
+    problems = [f"{name} is missing" for name in shapes.keys() - stored.keys()]
+    problems += [f"{name} is not a part of this model" for name in stored.keys() - shapes.keys()]
     for name in stored.keys() & shapes.keys():
         if (stored[name].shape, stored[name].dtype) != (shapes[name], np.float32):
-            found.append(f"{name} is {stored[name].dtype} {stored[name].shape}, expected float32 {shapes[name]}")
-    if found:
-        raise ModelDirectoryError("\n  ".join([f"{path}: the weights do not fit the configuration:", *sorted(found)]))
+            problems.append(f"{name} is {stored[name].dtype} {stored[name].shape}, expected float32 {shapes[name]}")
+    if problems:
+        problems = [f"{path}: the weights do not fit the configuration:", *sorted(problems)]
+        raise errors.ModelDirectoryError("\n  ".join(problems))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     wanted = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding) for name, shape in shapes.items()}
     try:
-        params = ocp.load(path, traverse_util.unflatten_dict(wanted, sep="/"))
+        params = ocp.load(str(path), traverse_util.unflatten_dict(wanted, sep="/"))
     except Exception as error:
-        raise ModelDirectoryError(f"{path}: weights damaged ({errors.first_line(error)})") from None
+        raise errors.ModelDirectoryError(f"{path}: weights damaged ({errors.first_line(error)})") from None
     return traverse_util.flatten_dict(params, sep="/")
 
 
 def check_digests(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
     """Raises ModelDirectoryError if a parameter is not what was saved: Orbax restores a changed byte without a word."""
     described = read_json(directory / "config.json")
-    told = described.get("model_digest")  # which older directories have not
-    if told is not None and told != digest_json(described["model"]):
-        raise ModelDirectoryError(f"{directory}: config.json describes another model than was written")
+    model_digest = described.get("model_digest")  # which older directories have not
+    if model_digest is not None and model_digest != digests.digest_json(described["model"]):
+        raise errors.ModelDirectoryError(f"{directory}: config.json describes another model than was written")
     saved = described.get("digests")
     if not saved or not isinstance(saved, dict):
-        raise ModelDirectoryError(f"{directory}: config.json has no digests of the weights: it is damaged")
-    changed = [name for name, array in params.items() if digest({name: array}) != saved.get(name)]
+        raise errors.ModelDirectoryError(f"{directory}: config.json has no digests of the weights: it is damaged")
+    changed = [name for name, array in params.items() if digests.digest({name: array}) != saved.get(name)]
     if changed:
-        raise ModelDirectoryError(f"{directory}: changed since it was written: {', '.join(changed)}")
+        raise errors.ModelDirectoryError(f"{directory}: changed since it was written: {', '.join(changed)}")
 
 
 def check_finite(directory: pathlib.Path, params: Mapping[str, jax.Array]) -> None:
     """Raises ModelDirectoryError if a parameter holds NaN or infinity, of which a model makes believable answers."""
     counts = {name: array.size - np.count_nonzero(np.isfinite(array)) for name, array in params.items()}
     if wrong := [f"{name} ({count} of {params[name].size})" for name, count in counts.items() if count]:
-        raise ModelDirectoryError(
+        raise errors.ModelDirectoryError(
             f"{directory}: holds numbers that are not finite: {', '.join(wrong)}. The training diverged: take a model "
             "saved before it did"
         )
-
-
-def digest_json(value: Any) -> str:
-    """SHA-256 of what JSON says, whatever the order of names."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def digest(params: Mapping[str, np.ndarray | jax.Array], *parts: str) -> str:
-    """SHA-256 of the paths and values of all parameters, or of those of some `parts` of the model (`text`, `image`)."""
-    found = hashlib.sha256()
-    for path in sorted(path for path in params if not parts or path.split("/")[0] in parts):
-        found.update(path.encode())
-        found.update(np.ascontiguousarray(params[path]))
-    return found.hexdigest()

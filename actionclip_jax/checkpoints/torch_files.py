@@ -90,15 +90,15 @@ def check_index(path: pathlib.Path, trees: Mapping[str, Mapping[str, Any]]) -> N
     for file, tree in trees.items():
         for name in tree:
             holders.setdefault(name, []).append(file)
-    told = locate.read_json(path)["weight_map"]
-    found = [f"{name!r} is in {' and '.join(files)}" for name, files in sorted(holders.items()) if len(files) > 1]
-    found += [
+    index = locate.read_json(path)["weight_map"]
+    problems = [f"{name!r} is in {' and '.join(files)}" for name, files in sorted(holders.items()) if len(files) > 1]
+    problems += [
         f"{name!r} is in {' and '.join(holders.get(name, ['none of them']))}, the index says {file}"
-        for name, file in sorted(told.items())
+        for name, file in sorted(index.items())
         if holders.get(name, []) != [file] and len(holders.get(name, [])) < 2
     ]
-    if found:
-        raise errors.CheckpointError("\n  ".join([f"{path}: the index and its files do not fit together:", *found]))
+    if problems:
+        raise errors.CheckpointError("\n  ".join([f"{path}: the index and its files do not fit together:", *problems]))
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -18,8 +18,9 @@ HIDDEN = -1e4  # what a mask adds to hide a token: minus infinity, or float16's 
 
 def check(where: str, model: config.ModelConfig, tensors: Mapping[str, np.ndarray]) -> None:
     """Raises CheckpointError if unused tensors describe another model than the weights; all of them are listed."""
-    if found := list(filter(None, (contradiction(name, tensor, model) for name, tensor in sorted(tensors.items())))):
-        raise errors.CheckpointError("\n  ".join([f"{where}: holds tensors that describe another model:", *found]))
+    problems = filter(None, (contradiction(name, tensor, model) for name, tensor in sorted(tensors.items())))
+    if lines := list(problems):
+        raise errors.CheckpointError("\n  ".join([f"{where}: holds tensors that describe another model:", *lines]))
 
 
 def contradiction(name: str, tensor: np.ndarray, model: config.ModelConfig) -> str | None:
@@ -45,8 +46,8 @@ def contradiction(name: str, tensor: np.ndarray, model: config.ModelConfig) -> s
 
 def numbers(tensor: np.ndarray) -> str:
     """A tensor's numbers as a message shows them."""
-    told = tensor.ravel().tolist()
-    return str(told if len(told) != 1 else told[0]) if len(told) < 5 else f"{str(told[:4])[:-1]}, ...]"
+    values = tensor.ravel().tolist()
+    return str(values if len(values) != 1 else values[0]) if len(values) < 5 else f"{str(values[:4])[:-1]}, ...]"
 
 
 def is_causal(mask: np.ndarray, context: int) -> bool:

@@ -87,8 +87,8 @@ def without_transparent(where: str, tensors: Mapping[str, np.ndarray]) -> dict[s
 
 def find_prefixes(names: list[str]) -> list[str]:
     """What stands before the anchors: a prefix for each model."""
-    found = {name.removesuffix(anchor) for name in names for anchor in ANCHORS if name.endswith(anchor)}
-    return sorted(prefix for prefix in found if not prefix or prefix[-1] in "./")
+    prefixes = {name.removesuffix(anchor) for name in names for anchor in ANCHORS if name.endswith(anchor)}
+    return sorted(prefix for prefix in prefixes if not prefix or prefix[-1] in "./")
 
 
 def find_part(pattern: re.Pattern, name: str, separators: str) -> str | None:

@@ -37,9 +37,30 @@ def add(commands: Any) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
     paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
-    from actionclip_jax.checkpoints import convert, model_directory
+    from actionclip_jax.checkpoints import export, load, model_directory
 
     terminal.set_up_jax()
+    check_options(options)
+    weights = load.read_any(
+        options.source, activation=options.activation, frames=options.frames, image_size=options.image_size
+    )
+    with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
+        if options.to:
+            how = {"towers_only": options.towers_only, "overwrite": options.overwrite}
+            for line in export.export(weights, options.destination, options.to, **how):
+                terminal.say(line)
+            terminal.say(f"wrote {options.destination} ({options.to})")
+            return 0
+        model_directory.save(options.destination, weights, options.overwrite)
+    terminal.say(f"wrote {options.destination}")
+    del weights
+    return run_verify(options) if options.verify else 0
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that do not go together, and where the destination cannot be written."""
+    from actionclip_jax.checkpoints import export, model_directory
+
     if options.verify and (options.to or options.image_size):
         raise ValueError(
             "--verify compares a converted directory with its source: not together with --to or --image-size"
@@ -53,26 +74,9 @@ def execute(options: argparse.Namespace) -> int:
     if options.verify:
         import_verify()
     if options.to:
-        convert.check_destination(paths.expand_home(options.destination), options.to, options.overwrite)
+        export.check_destination(paths.expand_home(options.destination), options.to, options.overwrite)
     else:
         model_directory.check_destination(options.destination, options.overwrite)
-    weights = convert.read_any(
-        options.source,
-        activation=options.activation,
-        frames=options.frames,
-        image_size=options.image_size,
-    )
-    with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
-        if options.to:
-            how = {"towers_only": options.towers_only, "overwrite": options.overwrite}
-            for line in convert.export(weights, options.destination, options.to, **how):
-                terminal.say(line)
-            terminal.say(f"wrote {options.destination} ({options.to})")
-            return 0
-        model_directory.save(options.destination, weights, options.overwrite)
-    terminal.say(f"wrote {options.destination}")
-    del weights
-    return run_verify(options) if options.verify else 0
 
 
 def import_verify() -> types.ModuleType:

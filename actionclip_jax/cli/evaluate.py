@@ -192,13 +192,13 @@ def measure(options: argparse.Namespace) -> int:
 
 def interpolate(options: argparse.Namespace) -> int:
     """Scores of the weights between two checkpoints."""
-    from actionclip_jax.checkpoints import convert
+    from actionclip_jax.checkpoints import load
     from actionclip_jax.evaluation import evaluate
     from actionclip_jax.experiments import interpolation
 
     settings = read_settings(options)
     shares, sets = plan_interpolation(options, settings, check_files=True)
-    first = convert.read_any(options.first)
+    first = load.read_any(options.first)
     model = evaluate.load_model(options.model, settings)
     with terminal.progress_line():
         interpolation.sweep(first, model, sets, shares, settings)

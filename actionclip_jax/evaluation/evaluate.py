@@ -15,8 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from actionclip_jax import config, paths, sharding, text
-from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax import checkpoints, config, paths, sharding, text
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
 from actionclip_jax.evaluation import features, protocols, report, scoring
@@ -72,7 +71,7 @@ class Settings:
 class Model:
     """A model's weights on every device of a mesh, ready to encode."""
 
-    def __init__(self, weights: model_directory.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
+    def __init__(self, weights: checkpoints.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
         config.checked_model(weights.model, compute)
         self.config, self.compute, self.mesh = weights.model, compute, mesh
         self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
@@ -88,7 +87,7 @@ class Model:
     @functools.cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
-        whole, video = model_directory.digest(self.params), model_directory.digest(self.params, "image", "temporal")
+        whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
         found, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
         if pixels == (config.CLIP_MEAN, config.CLIP_STD):
             return found
@@ -97,7 +96,7 @@ class Model:
 
 def load_model(name: str, settings: Settings) -> Model:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
-    weights = convert.read_any(name, activation=settings.activation, frames=settings.frames or None)
+    weights = checkpoints.read_any(name, activation=settings.activation, frames=settings.frames or None)
     return Model(weights, settings.compute, sharding.make_mesh())
 
 

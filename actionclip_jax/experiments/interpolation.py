@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import config, files, paths, sharding, text
-from actionclip_jax.checkpoints import model_directory
+from actionclip_jax import checkpoints, config, files, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, subsets, table
 from actionclip_jax.evaluation import evaluate, features, scoring
 from actionclip_jax.plots import charts
@@ -52,7 +51,7 @@ def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[s
 
 
 def sweep(
-    first: model_directory.Weights,
+    first: checkpoints.Weights,
     model: evaluate.Model,
     sets: Mapping[str, table.ClipTable],
     shares: Sequence[float],
@@ -88,7 +87,7 @@ def sweep(
         how = {"average": settings.average, "kind": settings.scores}
         evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
     described = {
-        "first": model_directory.digest(begin),
+        "first": checkpoints.digest(begin),
         "second": model.digests["weights"],
         "sets": {name: describe_set(clips) for name, clips in sets.items()},
         "sample": config.to_dict(sample),

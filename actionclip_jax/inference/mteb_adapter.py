@@ -12,8 +12,7 @@ import datasets
 import numpy as np
 from mteb.models import abs_encoder, model_meta
 
-from actionclip_jax import text
-from actionclip_jax.checkpoints import model_directory
+from actionclip_jax import checkpoints, text
 from actionclip_jax.data import test_views, video
 from actionclip_jax.inference import predict
 from actionclip_jax.models import action_clip
@@ -119,7 +118,7 @@ def place(file: dict[str, Any], directory: pathlib.Path) -> str:
 def describe(model: predict.Predictor, name: str, templates: tuple[str, ...]) -> model_meta.ModelMeta:
     """What mteb stores with results; the revision is a digest of all that decides them, so that none is mixed up."""
     params = action_clip.named_params(model.module)
-    decisive = (model.config, model.module.compute, model_directory.digest(params))
+    decisive = (model.config, model.module.compute, checkpoints.digest(params))
     size = sum(param.size for param in params.values())
     return model_meta.ModelMeta(
         loader=None,

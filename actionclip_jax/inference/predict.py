@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from actionclip_jax import config, progress, text, textfile, xla
-from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax import checkpoints, config, progress, text, textfile, xla
 from actionclip_jax.data import labels as label_names
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video
@@ -63,7 +62,7 @@ def load(
     """
     how = config.ComputeConfig(**compute)
     xla.check_attention(how.attention)
-    weights = convert.read_any(path, activation=activation, frames=frames)
+    weights = checkpoints.read_any(path, activation=activation, frames=frames)
     config.checked_model(weights.model, how)
     return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
 
@@ -72,7 +71,7 @@ class Predictor:
     """A model with its tokenizer: encodes videos and texts, and predicts."""
 
     def __init__(
-        self, weights: model_directory.Weights, compute: config.ComputeConfig, cache: pathlib.Path | None = None
+        self, weights: checkpoints.Weights, compute: config.ComputeConfig, cache: pathlib.Path | None = None
     ) -> None:
         self.config = weights.model
         self.tokenizer = weights.tokenizer
@@ -167,7 +166,7 @@ class Predictor:
     def _text_digest(self) -> str:
         """SHA-256 of all that decides a text's embedding: the text tower's shape, flavour and parameters."""
         flavour = (self.config.text, self.config.activation, self.config.norm_eps)
-        weights = model_directory.digest(action_clip.named_params(self.module.text))
+        weights = checkpoints.digest(action_clip.named_params(self.module.text))
         return hashlib.sha256(f"{flavour}{weights}".encode()).hexdigest()
 
     def predict(

@@ -10,8 +10,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding
 
-from actionclip_jax import config, text
-from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax import checkpoints, config, text
 from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip
 
@@ -54,7 +53,7 @@ def initial_weights(
     params = jax.jit(draw, out_shardings=dict(shardings))()
     if not source:
         return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
-    weights = convert.read_any(source)
+    weights = checkpoints.read_any(source)
     stored = fitting_params(source, weights, model)
     for path, values in stored.items():
         if values.shape != params[path].shape:
@@ -81,7 +80,7 @@ def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> l
 
 
 def fitting_params(
-    source: str, weights: model_directory.Weights, model: config.ModelConfig
+    source: str, weights: checkpoints.Weights, model: config.ModelConfig
 ) -> dict[str, np.ndarray | jax.Array]:
     """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
     theirs = weights.model

@@ -21,9 +21,8 @@ import corruption
 import harness
 import numpy as np
 
-from actionclip_jax import config, text
-from actionclip_jax.checkpoints import convert as conversion
-from actionclip_jax.checkpoints import formats, mapping, torch_files
+from actionclip_jax import checkpoints, config, text
+from actionclip_jax.checkpoints import export, formats, mapping, tensor_names, torch_files
 from actionclip_jax.checkpoints import model_directory as checkpoint
 from actionclip_jax.evaluation import features
 from actionclip_jax.models import action_clip
@@ -35,7 +34,7 @@ Make = Callable[[pathlib.Path], pathlib.Path]
 
 def load(path: pathlib.Path) -> str:
     """Reads a checkpoint as every command does."""
-    weights = conversion.read_any(path, activation="quick_gelu")
+    weights = checkpoints.read_any(path, activation="quick_gelu")
     return f"{sum(param.size for param in weights.params.values())} parameters"
 
 
@@ -72,7 +71,7 @@ def random_params(model: config.ModelConfig) -> dict[str, np.ndarray]:
 def state() -> dict[str, np.ndarray]:
     """A CLIP's tensors by OpenAI's names."""
     model = model_config()
-    return mapping.to_tensors(mapping.openai_towers(model), random_params(model))
+    return mapping.to_tensors(tensor_names.openai_towers(model), random_params(model))
 
 
 def good(name: str) -> Make:
@@ -436,8 +435,8 @@ def hugging_face(change: Callable[[pathlib.Path], object]) -> Make:
     """Writes a Hugging Face directory and changes it."""
 
     def make(folder: pathlib.Path) -> pathlib.Path:
-        weights = conversion.read_any(model_directory())
-        conversion.export(weights, folder / "model", "huggingface", towers_only=False, overwrite=False)
+        weights = checkpoints.read_any(model_directory())
+        export.export(weights, folder / "model", "huggingface", towers_only=False, overwrite=False)
         change(folder / "model")
         return folder / "model"
 

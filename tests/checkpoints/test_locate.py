@@ -17,12 +17,12 @@ from huggingface_hub import errors as hub_errors
 from PIL import Image
 
 from actionclip_jax import cli, text
-from actionclip_jax.checkpoints import convert, errors, locate, model_directory, torch_files
+from actionclip_jax.checkpoints import errors, load, locate, model_directory, torch_files
 
 
 def refusal(name):
     with pytest.raises(errors.CheckpointError) as caught:
-        convert.read_any(name)
+        load.read_any(name)
     return str(caught.value)
 
 
@@ -221,12 +221,12 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_a_hub_name_is_fetched_whole_shards_included_and_serves_without_a_network(hub, monkeypatch):
-    weights = convert.read_any("openai/tiny-clip")
+    weights = load.read_any("openai/tiny-clip")
     assert sum(name.startswith("model-") for name in hub) > 1 and "tokenizer.json" in hub
     assert "preprocessor_config.json" not in hub  # which this repository has not
     assert (weights.provenance["source"], weights.model.image.depth) == ("openai/tiny-clip", 2)
     monkeypatch.setattr(huggingface_hub, "model_info", lambda *args, **options: 1 / 0)
-    assert convert.read_any("openai/tiny-clip").model == weights.model
+    assert load.read_any("openai/tiny-clip").model == weights.model
 
 
 def test_a_hub_repository_without_weights_says_what_was_looked_for(hub, monkeypatch):
@@ -261,8 +261,8 @@ def test_a_part_of_a_model_directory_names_the_directory(tmp_path):
     (tmp_path / "params").mkdir()
     (tmp_path / "config.json").write_text(json.dumps({"format": model_directory.FORMAT}))
     for name in ("params", "config.json"):
-        with pytest.raises(model_directory.ModelDirectoryError, match="a part of a model directory: did you mean"):
-            convert.read_any(tmp_path / name)
+        with pytest.raises(errors.ModelDirectoryError, match="a part of a model directory: did you mean"):
+            load.read_any(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}"])
@@ -275,7 +275,7 @@ def test_a_model_directory_without_its_config_is_called_one(content, tmp_path):
 
 
 def test_open_clips_spelling_of_the_hub_is_understood(hub):
-    assert convert.read_any("hf-hub:openai/tiny-clip").model.image.depth == 2
+    assert load.read_any("hf-hub:openai/tiny-clip").model.image.depth == 2
 
 
 def test_a_tokenizer_of_another_kind_is_called_by_its_name(tmp_path):

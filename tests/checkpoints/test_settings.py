@@ -13,7 +13,7 @@ import torch_reference
 import transformers
 
 from actionclip_jax import cli, config
-from actionclip_jax.checkpoints import convert, errors, formats, model_directory, torch_files, verify
+from actionclip_jax.checkpoints import errors, export, formats, load, model_directory, torch_files, verify
 
 HALF = (0.5, 0.5, 0.5)
 VISION = {"layers": 2, "width": 128, "head_width": 64, "patch_size": 8, "image_size": 32}
@@ -76,7 +76,7 @@ def hugging(tmp_path, hugging_weights):
 
 def refusal(source):
     with pytest.raises(errors.CheckpointError) as caught:
-        convert.read_any(source)
+        load.read_any(source)
     return str(caught.value)
 
 
@@ -138,12 +138,12 @@ def test_all_of_open_clips_settings_that_change_nothing_are_read_over(open_clip)
     vision = {"patch_dropout": 0.5, "ls_init_value": None, "pool_type": "tok", "act_kwargs": {}, "timm_pool": "avg"}
     text = {"no_causal_mask": False, "pool_type": "argmax", "hf_model_name": None, "norm_kwargs": {}, "pad_id": 0}
     source = open_clip(vision | {"image_size": [32, 32]}, text, quick_gelu=True, custom_text=False)
-    assert convert.read_any(source).model == tiny.model_config(frames=8, temporal=config.TemporalConfig())
+    assert load.read_any(source).model == tiny.model_config(frames=8, temporal=config.TemporalConfig())
 
 
 def test_open_clips_eps_is_followed_where_both_towers_have_it(open_clip):
     eps = {"norm_kwargs": {"eps": 1e-6}}
-    assert convert.read_any(open_clip(eps, eps)).model.norm_eps == 1e-6
+    assert load.read_any(open_clip(eps, eps)).model.norm_eps == 1e-6
 
 
 def test_heads_that_open_clips_settings_leave_out_are_open_clips_own(open_clip):
@@ -151,12 +151,12 @@ def test_heads_that_open_clips_settings_leave_out_are_open_clips_own(open_clip):
     told = json.loads((source / "open_clip_config.json").read_text())
     del told["model_cfg"]["text_cfg"]["heads"], told["model_cfg"]["vision_cfg"]["head_width"]
     (source / "open_clip_config.json").write_text(json.dumps(told))
-    model = convert.read_any(source).model
+    model = load.read_any(source).model
     assert (model.image.heads, model.text.heads) == (2, 8)
 
 
 def save_and_verify(source, directory):
-    model_directory.save(directory, convert.read_any(source))
+    model_directory.save(directory, load.read_any(source))
     differences = verify.verify(source, directory, None)
     assert all(part.fine for part in differences), differences
     return model_directory.load_config(directory)
@@ -195,7 +195,7 @@ def test_pixels_that_are_not_normalised_are_kept_so(hugging, tmp_path):
 
 def test_verification_notices_other_constants(hugging, tmp_path, capsys):
     source = hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32})
-    weights = convert.read_any(source)
+    weights = load.read_any(source)
     image = dataclasses.replace(weights.model.image, mean=config.CLIP_MEAN, std=config.CLIP_STD)
     weights.model = dataclasses.replace(weights.model, image=image)
     model_directory.save(tmp_path / "model", weights)
@@ -284,31 +284,31 @@ def test_a_hugging_face_config_of_another_model_is_refused_by_name(changes, mess
 
 
 def test_old_hugging_face_files_read_the_feature_at_the_largest_id_as_here(hugging):
-    assert convert.read_any(hugging(text_config={"eos_token_id": 2})).model.text.vocabulary == 49408
+    assert load.read_any(hugging(text_config={"eos_token_id": 2})).model.text.vocabulary == 49408
 
 
 def test_where_two_files_differ_the_one_of_the_format_is_followed_and_said(hugging, told):
     source = hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32})
     (source / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": {"size": 32}}))
-    assert convert.read_any(source).model.image.mean == HALF
+    assert load.read_any(source).model.image.mean == HALF
     assert any("open_clip_config.json has mean (0.48" in line and "is followed" in line for line in told)
 
 
 def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(open_clip, open_clip_weights, told):
     source = open_clip(preprocess={"mean": HALF})
     (source / "epoch_30.safetensors").symlink_to(open_clip_weights)
-    weights = convert.read_any(source / "epoch_30.safetensors", activation="gelu")
+    weights = load.read_any(source / "epoch_30.safetensors", activation="gelu")
     assert weights.model.image.mean == config.CLIP_MEAN
     assert any("open_clip_config.json beside it is not read" in line for line in told)
 
 
 def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging, told):
-    assert convert.read_any(hugging()).model.image.mean == config.CLIP_MEAN
+    assert load.read_any(hugging()).model.image.mean == config.CLIP_MEAN
     assert any("no file beside the weights says how pixels are normalised" in line for line in told)
 
 
 def test_a_model_directory_without_constants_has_clips(hugging, tmp_path):
-    model_directory.save(tmp_path / "model", convert.read_any(hugging()))
+    model_directory.save(tmp_path / "model", load.read_any(hugging()))
     file = tmp_path / "model" / "config.json"
     described = json.loads(file.read_text())
     del described["model"]["image"]["mean"], described["model"]["image"]["std"]  # as older programs wrote it
@@ -317,9 +317,9 @@ def test_a_model_directory_without_constants_has_clips(hugging, tmp_path):
 
 
 def test_transformers_processor_reads_what_is_written_for_it_and_it_returns_exactly(hugging, tmp_path):
-    weights = convert.read_any(hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32}))
-    convert.export(weights, tmp_path / "back", "huggingface", towers_only=False, overwrite=False)
-    again = convert.read_any(tmp_path / "back")
+    weights = load.read_any(hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32}))
+    export.export(weights, tmp_path / "back", "huggingface", towers_only=False, overwrite=False)
+    again = load.read_any(tmp_path / "back")
     assert again.model == weights.model
     for path, value in weights.params.items():
         np.testing.assert_array_equal(again.params[path], value)
@@ -338,15 +338,15 @@ def test_activation_is_asked_for_where_the_format_does_not_say_it(tmp_path, open
     for name in ("half.pt", "trained.pt", "wrapped.pt"):
         assert "--activation" in refusal(tmp_path / name)
         for activation in config.ACTIVATIONS:
-            assert convert.read_any(tmp_path / name, activation=activation).model.activation == activation
+            assert load.read_any(tmp_path / name, activation=activation).model.activation == activation
 
 
 def test_an_activation_that_is_taken_for_granted_is_said(tmp_path, told):
     torch.save(torch_reference.source_checkpoint(tiny.model_config()), tmp_path / "source.pt")
-    assert convert.read_any(tmp_path / "source.pt").model.activation == "quick_gelu"
+    assert load.read_any(tmp_path / "source.pt").model.activation == "quick_gelu"
     assert any("activation quick_gelu, as ActionCLIP source has it: the file does not say so" in line for line in told)
     told.clear()
-    assert convert.read_any(tmp_path / "source.pt", activation="gelu").model.activation == "gelu"
+    assert load.read_any(tmp_path / "source.pt", activation="gelu").model.activation == "gelu"
     assert any("activation gelu, as it was told; by its format or files it is quick_gelu" in line for line in told)
 
 
@@ -368,18 +368,18 @@ def test_an_archive_whose_code_says_neither_is_asked_for(tmp_path, openai_weight
 @pytest.mark.parametrize(("kind", "activation"), [(Exact, "gelu"), (Quick, "quick_gelu")])
 def test_the_code_of_an_archive_says_its_activation(kind, activation, tmp_path, openai_weights, told):
     torch.jit.script(kind(openai_weights)).save(str(tmp_path / "script.pt"))
-    assert convert.read_any(tmp_path / "script.pt").model.activation == activation
+    assert load.read_any(tmp_path / "script.pt").model.activation == activation
     assert not any("does not say" in line for line in told if "activation" in line)
 
 
 def test_training_from_other_constants_is_refused_with_what_to_set(hugging):
     from actionclip_jax.training import initial
 
-    weights = convert.read_any(hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32}))
+    weights = load.read_any(hugging({"image_mean": HALF, "image_std": HALF, "size": 32, "crop_size": 32}))
     with pytest.raises(
         ValueError, match=r"model\.image\.mean is \[0\.5, 0\.5, 0\.5\] there|model\.image\.mean is \(0\.5"
     ):
-        initial.fitting_params("there", weights, tiny.model_config(), print)
+        initial.fitting_params("there", weights, tiny.model_config())
 
 
 def test_the_command_names_the_setting_and_writes_nothing(open_clip, tmp_path, capsys):

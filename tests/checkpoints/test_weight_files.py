@@ -11,7 +11,7 @@ import torch
 import torch_reference
 
 from actionclip_jax import cli, text
-from actionclip_jax.checkpoints import convert, errors, torch_files
+from actionclip_jax.checkpoints import errors, load, torch_files
 from actionclip_jax.checkpoints import model_directory as checkpoint
 
 MODEL = tiny.model_config()
@@ -25,7 +25,7 @@ def state():
 
 def refusal(name):
     with pytest.raises(errors.CheckpointError) as caught:
-        convert.read_any(name, activation="gelu")
+        load.read_any(name, activation="gelu")
     return str(caught.value)
 
 
@@ -59,7 +59,7 @@ def test_a_model_directory_that_is_not_finite_is_refused(tmp_path):
     params = tiny.random_params(MODEL)
     params["logit_scale"] = np.array(np.nan, np.float32)
     write_model(tmp_path / "model", params)
-    with pytest.raises(checkpoint.ModelDirectoryError, match=r"not finite: logit_scale \(1 of 1\)"):
+    with pytest.raises(errors.ModelDirectoryError, match=r"not finite: logit_scale \(1 of 1\)"):
         checkpoint.load(tmp_path / "model")
 
 
@@ -100,12 +100,12 @@ def test_a_tensor_that_is_not_where_the_index_says_is_refused(shards):
 def test_which_of_two_weight_files_is_read_is_said_and_kept(state, tmp_path, told):
     torch_files.write(tmp_path / "open_clip_model.safetensors", torch_files.arrays(state))
     torch.save({name: tensor * 2 for name, tensor in state.items()}, tmp_path / "open_clip_pytorch_model.bin")
-    weights = convert.read_any(tmp_path, activation="gelu")
+    weights = load.read_any(tmp_path, activation="gelu")
     np.testing.assert_array_equal(weights.params["image/projection/kernel"], state["visual.proj"])
     assert "note: reads open_clip_model.safetensors; open_clip_pytorch_model.bin beside it is not read" in told
     assert weights.provenance["file"] == "open_clip_model.safetensors"
     told.clear()
-    convert.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu")
+    load.read_any(tmp_path / "open_clip_model.safetensors", activation="gelu")
     assert not any("beside it is not read" in line for line in told)  # the user chose
 
 
@@ -137,21 +137,21 @@ def test_a_changed_configuration_of_a_model_directory_is_refused(edit, model_dir
     if message is None:
         assert checkpoint.load(tmp_path / "model").model == MODEL
         return
-    with pytest.raises(checkpoint.ModelDirectoryError, match=message):
+    with pytest.raises(errors.ModelDirectoryError, match=message):
         checkpoint.load(tmp_path / "model")
 
 
 def test_a_model_directory_without_provenance_says_so(model_directory, tmp_path):
     shutil.copytree(model_directory, tmp_path / "model")
     (tmp_path / "model" / "provenance.json").unlink()
-    with pytest.raises(checkpoint.ModelDirectoryError, match=r"model directory: provenance\.json is missing$"):
+    with pytest.raises(errors.ModelDirectoryError, match=r"model directory: provenance\.json is missing$"):
         checkpoint.load(tmp_path / "model")
 
 
 def test_merges_without_a_vocabulary_are_said_not_to_be_read(tmp_path, told):
     torch_reference.hugging_clip(MODEL).save_pretrained(tmp_path)
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    convert.read_any(tmp_path)
+    load.read_any(tmp_path)
     assert any("merges.txt beside it is not read" in line and "CLIP's own tokenizer" in line for line in told)
 
 
@@ -160,4 +160,4 @@ def test_a_config_of_other_names_than_the_weights_is_refused(state, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     assert "config.json describes a model by transformers' names, and pytorch_model.bin has" in refusal(tmp_path)
     (tmp_path / "pytorch_model.bin").rename(tmp_path / "open_clip_pytorch_model.bin")
-    convert.read_any(tmp_path, activation="gelu")  # LAION keeps both kinds of weights in one directory
+    load.read_any(tmp_path, activation="gelu")  # LAION keeps both kinds of weights in one directory

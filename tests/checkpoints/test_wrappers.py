@@ -10,7 +10,7 @@ import torch
 import torch_reference
 
 from actionclip_jax import cli
-from actionclip_jax.checkpoints import convert, errors, formats, mapping, torch_files
+from actionclip_jax.checkpoints import errors, formats, load, mapping, torch_files
 from actionclip_jax.models import action_clip
 
 MODEL = tiny.model_config()
@@ -121,7 +121,7 @@ def test_averaged_weights_alone_are_taken_and_it_is_said(plain):
 
 def test_what_was_left_out_is_said(plain, tmp_path, told):
     torch.save({"model": plain["openai"], "model_ema": plain["openai"]}, tmp_path / "checkpoint.pt")
-    convert.read_any(tmp_path / "checkpoint.pt", activation="quick_gelu")
+    load.read_any(tmp_path / "checkpoint.pt", activation="quick_gelu")
     assert "left out (not the model): model_ema" in told
 
 

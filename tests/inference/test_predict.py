@@ -15,7 +15,7 @@ from PIL import Image
 
 import actionclip_jax
 from actionclip_jax import cli, config, text
-from actionclip_jax.checkpoints import convert, formats, model_directory, torch_files, verify
+from actionclip_jax.checkpoints import formats, huggingface, load, model_directory, torch_files, torch_models, verify
 from actionclip_jax.data import label_files, video
 from actionclip_jax.inference import predict
 
@@ -33,7 +33,7 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def directory(source):
     path = source.with_name("model")
-    model_directory.save(path, convert.read_any(source, frames=tiny.FRAMES))
+    model_directory.save(path, load.read_any(source, frames=tiny.FRAMES))
     return path
 
 
@@ -51,7 +51,7 @@ def clip_file(tmp_path):
 def torch_pipeline(source, path, frames, size, views=(1, 1)):
     """Frames by PyAV, pixels by PIL, features by transformers, probabilities by torch: written down a second time."""
     recognised = formats.recognise(torch_files.read(source), frames=frames)
-    towers, head = verify.torch_towers(recognised), verify.TorchHead(recognised)
+    towers, head = torch_models.towers(recognised), torch_models.TemporalHead(recognised)
     with av.open(str(path)) as container:
         pictures = [frame.to_image() for frame in container.decode(video=0)]
     count, clips = len(pictures), []
@@ -62,7 +62,8 @@ def torch_pipeline(source, path, frames, size, views=(1, 1)):
             clips.append([torch_crop(picture, size, crop, views[1]) for picture in chosen])
     mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
     pixels = (torch.tensor(np.array(clips)).float() / 255 - mean) / std
-    features = torch.nn.functional.normalize(head(verify.image_features(towers, recognised, pixels.movedim(-1, 2))))
+    per_frame = torch_models.image_features(towers, recognised, pixels.movedim(-1, 2))
+    features = torch.nn.functional.normalize(head(per_frame))
     tokenizer, rows = text.default_tokenizer(), []
     for template in text.ACTIONCLIP_TEMPLATES:
         ids = [tokenizer(template.replace("{}", label))["input_ids"] for label in LABELS]
@@ -381,10 +382,10 @@ def test_every_odd_video_is_predicted_or_explained(directory, tmp_path, capsys):
 def test_full_size_towers_equal_transformers(size, tmp_path):
     from actionclip_jax import config
 
-    towers = transformers.CLIPModel._from_config(convert.huggingface_config(config.clip_model(size)))
+    towers = transformers.CLIPModel._from_config(huggingface.clip_config(config.clip_model(size)))
     torch_reference.shake(towers).save_pretrained(tmp_path / "hugging")
     del towers
-    weights = convert.read_any(tmp_path / "hugging", frames=2)
+    weights = load.read_any(tmp_path / "hugging", frames=2)
     assert config.size_name(weights.model) == size
     model_directory.save(tmp_path / "model", weights)
     del weights

@@ -9,7 +9,7 @@ import tiny
 import torch_reference
 
 from actionclip_jax import cli, config, sharding
-from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax.checkpoints import export, load, model_directory
 from actionclip_jax.evaluation import evaluate
 from actionclip_jax.inference import predict
 from actionclip_jax.training import setup
@@ -64,7 +64,7 @@ def test_training_refuses_labels_that_are_the_same_text(weights):
 
 
 def test_a_model_directory_keeps_its_context(weights, tmp_path):
-    convert.export(weights, tmp_path / "back", "huggingface", towers_only=False, overwrite=False)
+    export.export(weights, tmp_path / "back", "huggingface", towers_only=False, overwrite=False)
     told = json.loads((tmp_path / "back" / "config.json").read_text())["text_config"]
     assert told["max_position_embeddings"] == weights.model.text.context
-    assert convert.read_any(tmp_path / "back").model == weights.model
+    assert load.read_any(tmp_path / "back").model == weights.model

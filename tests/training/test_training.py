@@ -14,7 +14,7 @@ import training_runs
 from training_runs import assert_close, assert_same_training, change, make_batch, make_spec, make_texts
 
 from actionclip_jax import config, sharding
-from actionclip_jax.checkpoints import formats, mapping, torch_files, verify
+from actionclip_jax.checkpoints import formats, mapping, tensor_names, torch_files, torch_models
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.training import optim
 
@@ -30,7 +30,7 @@ def torch_rate(step, spec):
 
 def torch_training(spec, source, texts, batches):
     """Trains with PyTorch's own AdamW; returns the losses and the trained modules."""
-    towers, head = verify.torch_towers(source), verify.TorchHead(source)
+    towers, head = torch_models.towers(source), torch_models.TemporalHead(source)
     parts = (towers.vision_model, towers.visual_projection)
     vision = [parameter for part in parts for parameter in part.parameters()]
     ids = set(map(id, vision))
@@ -49,10 +49,10 @@ def torch_training(spec, source, texts, batches):
             group["lr"] = torch_rate(step, spec) * multiplier
         mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
         pixels = (torch.tensor(batch["video"]).float() / 255 - mean) / std
-        video = verify.unit(head(verify.image_features(towers, source, pixels.movedim(-1, 2))))
+        video = torch_models.unit(head(torch_models.image_features(towers, source, pixels.movedim(-1, 2))))
         tokens = torch.tensor(texts[batch["label"], 0]).long()
         hidden = towers.text_model(input_ids=tokens).last_hidden_state
-        text = verify.unit(towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)]))
+        text = torch_models.unit(towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)]))
         similarities = towers.logit_scale.exp() * video @ text.T
         same = torch.tensor(batch["label"][:, None] == batch["label"][None]).float()
         target = torch.softmax(10 * same, dim=1)
@@ -76,7 +76,7 @@ def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, refresh, clip_norm
     spec = dataclasses.replace(spec, model=model, warmup=5)
     torch.save(torch_reference.source_checkpoint(model), tmp_path / "source.pt")
     source = formats.recognise(torch_files.read(tmp_path / "source.pt"), frames=model.frames)
-    rows = [*mapping.huggingface_towers(model), *mapping.temporal_head(model, "head.")]
+    rows = [*tensor_names.huggingface_towers(model), *tensor_names.temporal_head(model, "head.")]
     params = training_params(source, model)
     texts, batches = make_texts()[:, :1], [make_batch(number) for number in range(20)]
     state, history = training_runs.run(spec, 20, params=params, texts=texts, batches=batches)

@@ -1,0 +1,169 @@
+"""A model written as a checkpoint in a PyTorch format."""
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import transformers
+
+from actionclip_jax import config, paths
+from actionclip_jax.checkpoints import (
+    errors,
+    formats,
+    huggingface,
+    mapping,
+    model_directory,
+    tensor_names,
+    torch_files,
+)
+
+
+def export(
+    weights: model_directory.Weights, destination: str | os.PathLike, target: str, *, towers_only: bool, overwrite: bool
+) -> list[str]:
+    """Writes a checkpoint in a PyTorch format; what came from that format goes back bit for bit.
+
+    Returns:
+        Notes for people: dtypes, parts left out.
+    """
+    path, model = paths.expand_home(destination), weights.model
+    check_destination(path, target, overwrite)
+    notes = []
+    if towers_only and model.temporal.head != "meanP":
+        notes.append(f"left out: the temporal head {model.temporal.head}")
+        model = dataclasses.replace(model, temporal=config.TemporalConfig())
+    if problems := not_expressible(model, target):
+        raise errors.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *problems]))
+    rows = export_rows(model, target)
+    tensors, dtype_notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
+    returns = weights.provenance.get("format") == target
+    if target == "actionclip" and model.temporal.head in ("Conv_1D", "LSTM", "Transf_cls") and not returns:
+        # ActionCLIP makes this table for every head, wants it on loading, and reads it in Transf alone
+        table = np.zeros((model.text.context, model.embed_width), np.float32)
+        tensors = {f"{formats.PLACES['actionclip'][1]}frame_position_embeddings.weight": table} | tensors
+    if target == "huggingface":
+        write_huggingface(path, model, tensors, weights.tokenizer)
+    elif target == "actionclip":
+        torch_files.write(path, {"epoch": 0, "model_state_dict": {}, "fusion_model_state_dict": {}} | nest(tensors))
+    else:
+        torch_files.write(path, tensors)
+    return [*notes, *dtype_notes]
+
+
+def check_destination(path: pathlib.Path, target: str, overwrite: bool) -> None:
+    """Refuses a place that cannot be written to, before any work is done."""
+    if path.exists() and not overwrite:
+        raise errors.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
+    if target != "huggingface":
+        torch_files.check_suffix(path, nested=target == "actionclip")
+
+
+def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
+    """What a reader of the format would take for something else."""
+    temporal, problems = model.temporal, []
+    if target != "actionclip":
+        if temporal.head != "meanP":
+            problems.append(
+                f"it has no place for the temporal head {temporal.head}: use --to actionclip, or --towers-only to "
+                "leave the temporal head out"
+            )
+        problems += [f"it has no place for {name}" for name in ("shift", "joint") if getattr(model, name)]
+    if target == "huggingface":
+        return problems
+    if model.activation != "quick_gelu":
+        problems.append(f"it means the activation quick_gelu, the model has {model.activation}")
+    if model.norm_eps != 1e-5:
+        problems.append(f"it means LayerNorm eps 1e-5, the model has {model.norm_eps:g}")
+    for name, tower in (("image", model.image), ("text", model.text)):
+        if tower.heads * 64 != tower.width:
+            problems.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
+    if (model.image.mean, model.image.std) != (config.CLIP_MEAN, config.CLIP_STD):
+        problems.append(
+            f"it means CLIP's normalisation of pixels, the model has mean {model.image.mean} and deviation "
+            f"{model.image.std}"
+        )
+    return problems + (head_not_expressible(model) if target == "actionclip" else [])
+
+
+def head_not_expressible(model: config.ModelConfig) -> list[str]:
+    """Where a temporal head is not the one that ActionCLIP builds, whose sizes are fixed but for the widths."""
+    temporal, problems = model.temporal, []
+    if temporal.head == "Conv_1D" and not temporal.legacy_layout:
+        problems.append("it means Conv_1D's legacy layout over channels, the model convolves over time")
+    wanted = {
+        "Transf": {"depth": 6, "heads": model.text.width // 64, "positions": model.text.context, "norm_eps": 1e-12},
+        "Transf_cls": {"depth": 6, "heads": 8, "positions": model.frames},
+    }.get(temporal.head, {})
+    has = dataclasses.asdict(temporal)
+    problems += [
+        f"it means a {temporal.head} head with {name} {value}, the model has {has[name]}"
+        for name, value in wanted.items()
+        if has[name] != value
+    ]
+    return problems
+
+
+def export_rows(model: config.ModelConfig, target: str) -> list[mapping.Row]:
+    """The names of a format for a model."""
+    if target == "huggingface":
+        return tensor_names.huggingface_towers(model)
+    if target == "openai":
+        return tensor_names.openai_towers(model)
+    towers, head = formats.PLACES["actionclip"]
+    return tensor_names.openai_towers(model, towers) + tensor_names.temporal_head(model, head)
+
+
+def restore_dtypes(
+    tensors: dict[str, np.ndarray], weights: model_directory.Weights, target: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The dtypes and the unused tensors of the source, if it had this format and no value would change."""
+    if weights.provenance.get("format") != target or "image_size" in weights.provenance:
+        if target == "openai":  # the scalars tell a reader whose format it is
+            image, words = weights.model.image, weights.model.text
+            scalars = {"input_resolution": image.size, "context_length": words.context, "vocab_size": words.vocabulary}
+            tensors = tensors | {name: np.array(value, np.int64) for name, value in scalars.items()}
+        return tensors, ["all weights are float32"]
+    dtypes = weights.provenance.get("dtypes", {})
+    notes, rounded = [], []
+    for name, array in tensors.items():
+        cast = array.astype(torch_files.dtype(dtypes.get(name, "float32")))
+        if np.array_equal(cast.astype(np.float32), array):
+            tensors[name] = cast
+        else:
+            rounded.append(name)
+    if rounded:
+        notes.append(f"{len(rounded)} tensors stay float32: their values no longer fit the source's dtypes")
+    counts = collections.Counter(str(array.dtype) for array in tensors.values())
+    notes.append("tensors: " + ", ".join(f"{count} {dtype}" for dtype, count in counts.items()))
+    return tensors | weights.unused, notes
+
+
+def nest(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """`section/name` -> {section: {name}}."""
+    tree: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in tensors.items():
+        section, rest = name.split("/", 1)
+        tree.setdefault(section, {})[rest] = array
+    return tree
+
+
+def write_huggingface(
+    directory: pathlib.Path,
+    model: config.ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> None:
+    """A directory that transformers' CLIPModel.from_pretrained and CLIPProcessor.from_pretrained read."""
+    torch_files.write(directory / "model.safetensors", tensors)
+    huggingface.clip_config(model).save_pretrained(directory)
+    image, size = model.image, model.image.size
+    huggingface.pil_processor()(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=list(image.mean),
+        image_std=list(image.std),
+    ).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)

@@ -1,0 +1,111 @@
+"""Weights of anybody's, as this project's parameters."""
+
+import dataclasses
+import logging
+import os
+import pathlib
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from actionclip_jax import config, paths, text
+from actionclip_jax.checkpoints import errors, formats, locate, mapping, model_directory, torch_files
+from actionclip_jax.models import action_clip
+
+logger = logging.getLogger(__name__)
+
+
+def read_any(
+    name: str | os.PathLike,
+    *,
+    activation: str | None = None,
+    frames: int | None = None,
+    image_size: int | None = None,
+) -> model_directory.Weights:
+    """Weights from a model directory, a checkpoint file or directory, or a hub name.
+
+    Args:
+        name: where the weights are.
+        activation: quick_gelu or gelu, for checkpoints that do not say it.
+        frames: frames of a clip, if not the number the checkpoint says (or 8 where it says none).
+        image_size: resize the image positions bicubically to another input size in pixels.
+    """
+    if str(name).strip() and model_directory.is_model_directory(name):
+        try:
+            weights = model_directory.load(name)
+        except config.ConfigError as error:
+            raise errors.CheckpointError(f"{name}: {error}") from None
+        logger.info(
+            f"{name}: model directory, {config.size_name(weights.model)}, temporal head {weights.model.temporal.head}"
+        )
+        if activation not in (None, weights.model.activation):
+            raise errors.CheckpointError(
+                f"{name}: is a converted model with {weights.model.activation}, not {activation}"
+            )
+        if frames is not None:
+            weights.model = config.checked_model(dataclasses.replace(weights.model, frames=frames))
+    else:
+        model_directory.check_not_a_part(name)
+        weights = import_weights(torch_files.read(name), activation, frames)
+    return resize_image(weights, image_size) if image_size else weights
+
+
+def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
+    """What was read from a PyTorch checkpoint, as this project's parameters."""
+    recognised = formats.recognise(source, activation, frames)
+    logger.info(f"{source.name}: {recognised.describe()}")
+    for note in recognised.notes:
+        logger.warning(f"note: {note}")
+    if recognised.left_out:
+        logger.info(f"left out (not the model): {', '.join(recognised.left_out)}")
+    if recognised.unused:
+        logger.info(f"kept aside (no computation uses them): {', '.join(sorted(recognised.unused))}")
+    dtypes = {name: str(array.dtype) for name, array in (recognised.tensors | recognised.unused).items()}
+    provenance = {
+        "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
+        "file": source.path.name,
+        "sha256": source.sha256(),
+        "format": recognised.format,
+        "dtypes": dtypes,
+        "converted_by": f"actionclip-jax {metadata.version('actionclip-jax')}",
+    }
+    source.tree = {}  # so that to_params can free each tensor once it is used
+    params = mapping.to_params(recognised.rows, action_clip.param_shapes(recognised.model), recognised.tensors)
+    tokenizer = text.load_tokenizer(find_tokenizer(source), recognised.model.text.vocabulary)
+    return model_directory.Weights(recognised.model, params, tokenizer, provenance, recognised.unused)
+
+
+def find_tokenizer(source: torch_files.Source) -> pathlib.Path | None:
+    """The directory of the weights if it holds a tokenizer that is theirs; None for CLIP's own."""
+    if source.path.name not in locate.WEIGHT_FILES:
+        return None
+    beside = source.path.parent
+    if text.has_tokenizer(beside):
+        return beside
+    if parts := [file for file in locate.TOKENIZER_PARTS if (beside / file).is_file()]:
+        logger.info(
+            f"note: {', '.join(parts)} beside it is not read without {' or '.join(text.TOKENIZER_FILES)}: CLIP's own "
+            "tokenizer is taken"
+        )
+    return None
+
+
+def is_here(name: str) -> bool:
+    """Whether the name is that of a file or directory, not of a hub repository."""
+    return paths.expand_home(name).exists()
+
+
+def resize_image(weights: model_directory.Weights, size: int) -> model_directory.Weights:
+    """Another input size: the grid of patch positions is resized bicubically, the class token's position stays."""
+    model = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, size=size))
+    config.checked_model(model)
+    position = np.asarray(weights.params["image/position"])
+    old, new, width = weights.model.image.size // model.image.patch, size // model.image.patch, position.shape[1]
+    grid = jax.image.resize(jnp.asarray(position[1:]).reshape(old, old, width), (new, new, width), "cubic")
+    resized = np.concatenate([position[:1], np.asarray(grid).reshape(-1, width)])
+    provenance = weights.provenance | {"image_size": {"source": weights.model.image.size, "resized_to": size}}
+    return dataclasses.replace(
+        weights, model=model, params={**weights.params, "image/position": resized}, provenance=provenance
+    )
