@@ -1,20 +1,15 @@
-"""Compiles the training step for hardware that is not here, and says what it needs and about how fast it would be."""
+"""What a compiled step needs, about how fast it would be, and what follows from that."""
 
 import contextlib
 import dataclasses
 import importlib.metadata
-import re
-import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
-from actionclip_jax import config, sharding, text, xla
-from actionclip_jax.aot import hlo, topologies
-from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import optim, setup, train_step
+from actionclip_jax import config, sharding
+from actionclip_jax.aot import accelerators, compile, hlo
+from actionclip_jax.models import flops
+from actionclip_jax.training import optim, setup
 
 # Training clips/s that a CPU core reads from each storage, 8 frames: benchmarks/data.py, docs/performance.md.
 CLIPS_PER_CORE = {
@@ -27,126 +22,15 @@ RAND_AUGMENT_SECONDS = 1 / 85 - 1 / 168  # what it adds to a clip of 8 frames
 UTILISATION = 0.4  # of the peak; published training of this size reached 0.13 to 0.16
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A step to be compiled: of which run, and on what."""
-
-    run: config.TrainConfig
-    topology: topologies.Topology
-
-    @property
-    def mesh(self) -> jax.sharding.Mesh:
-        """The mesh the run would have."""
-        return sharding.make_mesh(self.topology.devices, fsdp=self.run.sharding.fsdp, model=self.run.sharding.model)
-
-    @property
-    def batch_size(self) -> int:
-        """Clips of the global batch."""
-        return self.run.data.loader.batch_size
-
-
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-    """What the compiler made of a plan."""
-
-    plan: Plan
-    seconds: float  # that it took
-    memory: dict[str, int] | None  # bytes on each device by kind; None where it gave up for want of memory
-    wanted: int  # bytes on each device altogether
-    program: hlo.Program | None
-    executed: int  # FLOPs of all devices in a step
-
-    @property
-    def fits(self) -> bool:
-        """Whether a device has that much memory."""
-        return self.memory is not None and self.wanted <= self.plan.topology.accelerator.memory
-
-
-def compile_plan(plan: Plan) -> Compiled:
-    """Compiles the function that train.py runs, from shapes alone.
-
-    Raises ValueError like `trace_plan`, and where the compiler refuses the step for another reason than its memory.
-    """
-    start = time.perf_counter()
-    with jax.set_mesh(plan.mesh):
-        traced = trace_plan(plan)
-        executed = flops.executed(traced.jaxpr.jaxpr)
-        try:
-            step = traced.lower().compile()
-        except jax.errors.JaxRuntimeError as error:
-            wanted = read_wanted(str(error))
-            if wanted is None:
-                raise ValueError(f"the compiler of {plan.topology.name} refuses the step: {error}") from error
-            return Compiled(plan, time.perf_counter() - start, None, wanted, None, executed)
-    memory = xla.memory_by_kind(step)
-    if not memory:
-        raise ValueError(f"the compiler of {plan.topology.name} does not say how much memory the step needs")
-    program = hlo.Program(step.as_text())
-    return Compiled(plan, time.perf_counter() - start, memory, sum(memory.values()), program, executed)
-
-
-def trace_plan(plan: Plan) -> jax.stages.Traced:
-    """The step of a plan, whose mesh is set.
-
-    Raises:
-        ValueError: the model or the batch cannot be spread over the devices in this way, or the configuration does not
-            say how large the training set is.
-    """
-    run, mesh, expected = plan.run, plan.mesh, plan.run.data.expect
-    for name in ("clips", "classes"):
-        if not getattr(expected, name):
-            raise ValueError(
-                f"data.expect.{name} is 0: say how many the training set has (--config.data.expect.{name}=N)"
-            )
-    if plan.batch_size % run.optim.accumulate:
-        raise ValueError(
-            f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
-        )
-    sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
-    spec = setup.step_spec(run, expected.clips, share=1 / expected.classes)
-    state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
-    return train_step.trace_step(spec, mesh, state, texts, run.data.sample, plan.batch_size)
-
-
-def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
-    """Shapes and places of the state of a run that starts from a CLIP."""
-    shapes = action_clip.param_shapes(spec.model)
-    places = sharding.param_shardings(shapes, mesh)
-    params = {path: jax.ShapeDtypeStruct(shape, np.float32, sharding=places[path]) for path, shape in shapes.items()}
-    loaded = [path for path in params if not path.startswith("temporal/")]
-    return setup.describe_state(spec, params, loaded, places, mesh)
-
-
-def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
-    """Shape and place of all prompts or, of a frozen text tower, of their embeddings."""
-    prompts = (run.data.expect.classes, len(text.load_templates(run.objective.templates)))
-    everywhere = sharding.everywhere(mesh)
-    if run.objective.text == "frozen":
-        return jax.ShapeDtypeStruct((*prompts, run.model.embed_width), np.float32, sharding=everywhere)
-    return jax.ShapeDtypeStruct((*prompts, text_length(run)), np.int32, sharding=everywhere)
-
-
-def text_length(run: config.TrainConfig) -> int:
-    """Tokens of a prompt, of which the text tower takes no more than its context."""
-    return min(run.data.expect.text_tokens, run.model.text.context)
-
-
-def read_wanted(message: str) -> int | None:
-    """The bytes a device would need, of the message that there are not so many; None of any other message."""
-    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    found = re.search(r"Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", message)
-    return int(float(found[1]) * units[found[2]]) if found and "RESOURCE_EXHAUSTED" in message else None
-
-
-def report(compiled: Compiled, utilisation: float = UTILISATION) -> dict[str, Any]:
+def report(compiled: compile.Compiled, utilisation: float = UTILISATION) -> dict[str, Any]:
     """All that is known and estimated of a step, ready for JSON. Times are in seconds, sizes in bytes."""
     plan = compiled.plan
     run, topology, mesh = plan.run, plan.topology, plan.mesh
     texts = setup.texts_per_clip(run, run.data.expect.classes)
     model_flops = plan.batch_size * flops.train_clip(
-        run.model, run.objective, run.data.sample.frames, texts, text_length(run)
+        run.model, run.objective, run.data.sample.frames, texts, compile.text_length(run)
     )
-    found = {
+    content = {
         "topology": {
             "name": topology.name,
             "accelerator": topology.accelerator.name,
@@ -177,26 +61,28 @@ def report(compiled: Compiled, utilisation: float = UTILISATION) -> dict[str, An
         "versions": versions(),
     }
     if compiled.program:
-        found |= estimate(compiled, model_flops / mesh.size, utilisation)
-    return found
+        content |= estimate(compiled, compiled.program, model_flops / mesh.size, utilisation)
+    return content
 
 
 def versions() -> dict[str, str]:
     """Of the compilers that are installed."""
-    found = {}
+    installed = {}
     for name in ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "jax-cuda13-plugin"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
-def estimate(compiled: Compiled, model_flops: float, utilisation: float) -> dict[str, Any]:
+def estimate(
+    compiled: compile.Compiled, program: hlo.Program, model_flops: float, utilisation: float
+) -> dict[str, Any]:
     """How long a step would take, and what follows from that. `model_flops` are those of one device.
 
     The time to compute is that of TPU's compiler, which counts the cycles of each operation; for other devices what
     `utilisation` of the peak gives. Collectives are added, as if none of them were hidden behind computation.
     """
-    plan, program = compiled.plan, compiled.program
+    plan = compiled.plan
     accelerator, mesh = plan.topology.accelerator, plan.mesh
     peak = accelerator.peak_in(plan.run.compute.dtype)
     seconds = {
@@ -209,22 +95,23 @@ def estimate(compiled: Compiled, model_flops: float, utilisation: float) -> dict
     collectives = merge_collectives(program.collectives, accelerator, homes)
     seconds["collectives"] = sum(one["seconds"] for one in collectives)
     seconds["step"] = seconds.get("compiler", seconds["assumed"]) + seconds["collectives"]
-    found = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
+    known = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
     if not seconds["step"]:  # nothing is known of the device
-        return found
+        return known
     rate = plan.batch_size / seconds["step"]
     clips = plan.run.data.expect.clips
     steps, _ = optim.count_steps(plan.run.optim, clips, plan.batch_size)
-    found["model_flop_utilisation"] = seconds["floor"] / seconds["step"]
-    found["clips_per_second"] = rate
-    found["epoch_seconds"] = clips / rate
-    found["device_hours"] = steps * seconds["step"] * mesh.size / 3600
-    found["input"] = describe_input(plan.run.data, rate / plan.topology.hosts)
-    return found
+    return known | {
+        "model_flop_utilisation": seconds["floor"] / seconds["step"],
+        "clips_per_second": rate,
+        "epoch_seconds": clips / rate,
+        "device_hours": steps * seconds["step"] * mesh.size / 3600,
+        "input": describe_input(plan.run.data, rate / plan.topology.hosts),
+    }
 
 
 def merge_collectives(
-    collectives: Sequence[hlo.Collective], accelerator: topologies.Accelerator, homes: Sequence[int]
+    collectives: Sequence[hlo.Collective], accelerator: accelerators.Accelerator, homes: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Collectives by kind and number of devices, with what each device sends in a step and how long that takes.
 
@@ -234,7 +121,7 @@ def merge_collectives(
     for one in collectives:
         sent = one.sent_bytes
         beyond = sent * share_beyond(one, homes)
-        found = merged.setdefault(
+        total = merged.setdefault(
             (one.kind, one.devices, beyond > 0),
             {
                 "kind": one.kind,
@@ -245,11 +132,11 @@ def merge_collectives(
                 "seconds": 0.0,
             },
         )
-        found["times"] += one.times
-        found["sent_bytes"] += sent
+        total["times"] += one.times
+        total["sent_bytes"] += sent
         # both ways at once, but for TPU's transfers between slices, which take the network alone
-        found["seconds"] += max(beyond / accelerator.network, 0 if one.between_slices else sent / accelerator.link)
-    return sorted(merged.values(), key=lambda found: -found["sent_bytes"])
+        total["seconds"] += max(beyond / accelerator.network, 0 if one.between_slices else sent / accelerator.link)
+    return sorted(merged.values(), key=lambda total: -total["sent_bytes"])
 
 
 def share_beyond(one: hlo.Collective, homes: Sequence[int]) -> float:

@@ -64,10 +64,10 @@ class Instruction:
     @property
     def called(self) -> list[str]:
         """Names of the computations it runs."""
-        found = []
+        names = []
         for one, several in CALLED.findall(self.line):
-            found += [one] if one else re.findall(r"[\w.-]+", several)
-        return found
+            names += [one] if one else re.findall(r"[\w.-]+", several)
+        return names
 
 
 class Program:
@@ -81,8 +81,8 @@ class Program:
                 self.computations[header[2]] = current = []
                 if header[1]:
                     self.entry = header[2]
-            elif found := INSTRUCTION.match(line):
-                current.append(Instruction(*found.groups(), line))
+            elif match := INSTRUCTION.match(line):
+                current.append(Instruction(match[1], match[2], line))
 
     def walk(self, name: str, times: int = 1, fused: bool = False) -> Iterator[tuple[Instruction, int, bool]]:
         """All instructions a computation comes to, with how often each runs and whether that is within a fusion."""
@@ -96,34 +96,36 @@ class Program:
         """How often a loop runs: as XLA notes it or, where it does not, the bound its condition compares with."""
         if known := TRIPS.search(loop.line):
             return int(known[1])
-        condition = re.search(r"condition=%?([\w.-]+)", loop.line)[1]
-        bounds = [int(found[1]) for inner, *_ in self.walk(condition) if (found := CONSTANT.search(inner.line))]
+        condition = re.search(r"condition=%?([\w.-]+)", loop.line)
+        compared = (CONSTANT.search(inner.line) for inner, *_ in self.walk(condition[1] if condition else ""))
+        bounds = [int(constant[1]) for constant in compared if constant]
         return max(bounds, default=1)
 
     @functools.cached_property
     def collectives(self) -> list[Collective]:
         """Every collective once: TPU's compiler writes one that overlaps with fusions into each of these."""
-        found = {}
+        collectives = {}
         for instruction, times, fused in self.walk(self.entry):
             kind = instruction.operation.removesuffix("-start")
             if kind in COLLECTIVES:
                 channel = CHANNEL.search(instruction.line)
                 key = (kind, instruction.shape, channel[1]) if fused and channel else instruction.line
                 group = read_group(instruction.line, self.devices)
-                found[key] = Collective(kind, result_bytes(instruction), group, times)
+                collectives[key] = Collective(kind, result_bytes(instruction), group, times)
             elif kind == "recv" and (labels := BETWEEN_SLICES.search(instruction.line)):
                 kind, slices = labels[2].lower().replace("_", "-"), tuple(range(count_numbers(labels[1])))
                 kind = kind if kind in COLLECTIVES else "collective-permute"
-                found[instruction.line] = Collective(kind, received_bytes(instruction), slices, times, True)
-        return [one for one in found.values() if one.devices > 1]
+                received = received_bytes(instruction)
+                collectives[instruction.line] = Collective(kind, received, slices, times, between_slices=True)
+        return [one for one in collectives.values() if one.devices > 1]
 
     @functools.cached_property
     def cycles(self) -> int:
         """The cycles of a step as TPU's compiler estimates them, one operation after the other; 0 where it does not."""
         return sum(
-            times * int(found[1])
+            times * int(cycles[1])
             for instruction, times, _ in self.walk(self.entry)
-            if (found := CYCLES.search(instruction.line))
+            if (cycles := CYCLES.search(instruction.line))
         )
 
 

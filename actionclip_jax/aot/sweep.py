@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actionclip_jax import config, files, sharding
-from actionclip_jax.aot import estimate, topologies
+from actionclip_jax.aot import compile, estimate, topologies
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def sweep(
     topology: topologies.Topology,
     remats: Sequence[str],
     meshes: Sequence[tuple[int, int]],
-    report_of: Callable[[estimate.Plan], Report],
+    report_of: Callable[[compile.Plan], Report],
 ) -> list[Report]:
     """Reports of all that was compiled, of each remat policy and (fsdp, model) at several batch sizes.
 
@@ -41,23 +41,23 @@ def sweep(
     shapes = action_clip.param_shapes(run.model)
     runs = [dataclasses.replace(run, sharding=config.ShardingConfig(fsdp, model)) for fsdp, model in meshes]
     for one in runs:
-        sharding.param_shardings(shapes, estimate.Plan(one, topology).mesh)
+        sharding.param_shardings(shapes, compile.Plan(one, topology).mesh)
     for one in runs:
-        shares = sharding.count_shares(estimate.Plan(one, topology).mesh)
+        shares = sharding.count_shares(compile.Plan(one, topology).mesh)
         for remat in remats:
             changed = dataclasses.replace(one, compute=dataclasses.replace(run.compute, remat=remat))
 
             def measure(size: int, changed: config.TrainConfig = changed, shares: int = shares) -> Report:
-                report = report_of(estimate.Plan(with_batch(changed, size * shares), topology))
+                report = report_of(compile.Plan(with_batch(changed, size * shares), topology))
                 logger.info(describe(report))
                 return report
 
-            found = search(measure, sizes)
-            largest = max((size for size, report in found.items() if report["fits"]), default=0)
+            measured = search(measure, sizes)
+            largest = max((size for size, report in measured.items() if report["fits"]), default=0)
             logger.info(
                 f"remat {remat}, fsdp {one.sharding.fsdp}, model {one.sharding.model}: {largest} clips a device fit"
             )
-            reports += found.values()
+            reports += measured.values()
     return reports
 
 
@@ -80,23 +80,23 @@ def search(measure: Callable[[int], Report], sizes: Sequence[int]) -> dict[int, 
 
     Temporaries grow with the clips, what else there is does not: one size foretells the others.
     """
-    found: dict[int, Report] = {}
+    measured: dict[int, Report] = {}
     size: int | None = min(sizes, key=lambda size: abs(size - FIRST))
     while size is not None:
-        found[size] = measure(size)
-        size = choose_next(found, sizes)
-    return found
+        measured[size] = measure(size)
+        size = choose_next(measured, sizes)
+    return measured
 
 
-def choose_next(found: dict[int, Report], sizes: Sequence[int]) -> int | None:
+def choose_next(measured: dict[int, Report], sizes: Sequence[int]) -> int | None:
     """The next size worth compiling, None if there is none."""
-    fitting = max((size for size, report in found.items() if report["fits"]), default=0)
-    failing = min((size for size, report in found.items() if not report["fits"]), default=max(sizes) + 1)
+    fitting = max((size for size, report in measured.items() if report["fits"]), default=0)
+    failing = min((size for size, report in measured.items() if not report["fits"]), default=max(sizes) + 1)
     open_sizes = [size for size in sizes if fitting < size < failing]
     if not open_sizes:
         return None
     nearest = fitting or failing
-    memory = found[nearest]["memory"]
+    memory = measured[nearest]["memory"]
     fixed = sum(memory.get(kind, 0) for kind in ("arguments", "results", "code"))
     expected = {size: fixed + (memory["wanted"] - fixed) * size / nearest for size in open_sizes}
     likely = [size for size in open_sizes if expected[size] <= memory["available"]]
@@ -121,7 +121,7 @@ class ReportCache:
     directory: pathlib.Path
     utilisation: float
 
-    def __call__(self, plan: estimate.Plan) -> Report:
+    def __call__(self, plan: compile.Plan) -> Report:
         """The report of a plan, compiled unless it was before."""
         topology = plan.topology
         described = [
@@ -136,8 +136,7 @@ class ReportCache:
         path = self.directory / f"{name}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-        report = estimate.report(estimate.compile_plan(plan), self.utilisation)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        report = estimate.report(compile.compile_plan(plan), self.utilisation)
         files.write_json(path, report)
         return report
 
@@ -146,6 +145,6 @@ class ReportCache:
 def source_digest() -> str:
     """Of this package, whose every change may change a report."""
     digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+    for path in sorted(pathlib.Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

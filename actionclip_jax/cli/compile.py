@@ -1,14 +1,13 @@
 """`actionclip compile`."""
 
 import argparse
-import json
 import os
 import pathlib
 from typing import Any
 
 import rich.table
 
-from actionclip_jax import paths
+from actionclip_jax import files, paths
 from actionclip_jax.cli import terminal
 
 GIB = 2**30
@@ -60,18 +59,11 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, compiles, prints and writes the report."""
-    paths.check({"--config": options.config, "--out": options.out})
-    if options.sweep and options.clips_per_device:
-        raise ValueError("--sweep tries batches of its own: leave out --clips-per-device")
-    if not options.sweep and (options.remat or options.fsdp or options.model):
-        raise ValueError(
-            "--remat, --fsdp and --model are what --sweep tries; for one step set --config.compute.remat=NAME, "
-            "--config.sharding.fsdp=N and --config.sharding.model=N"
-        )
+    check_options(options)
     if options.topology != "here":
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
     from actionclip_jax import config, sharding
-    from actionclip_jax.aot import estimate, sweep, topologies
+    from actionclip_jax.aot import compile, estimate, sweep, topologies
     from actionclip_jax.config import config_file, renamed
 
     run = config_file.load(options.config, options.settings)
@@ -84,7 +76,7 @@ def execute(options: argparse.Namespace) -> int:
     out = pathlib.Path(options.out or f"outputs/compile/{pathlib.Path(options.config).stem}-{name}")
     kept = sweep.ReportCache(out / "compiled", options.utilisation or estimate.UTILISATION)
 
-    def report_of(plan: estimate.Plan) -> dict[str, Any]:
+    def report_of(plan: compile.Plan) -> dict[str, Any]:
         what = f"remat {plan.run.compute.remat}, {plan.batch_size} clips on {topology.name}"
         with terminal.ERRORS.status(f"compiling {what}: takes minutes"):
             return kept(plan)
@@ -95,8 +87,20 @@ def execute(options: argparse.Namespace) -> int:
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of)
         return finish_sweep(reports, out)
     if options.clips_per_device:
-        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(estimate.Plan(run, topology).mesh))
-    return finish(report_of(estimate.Plan(run, topology)), out)
+        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(compile.Plan(run, topology).mesh))
+    return finish(report_of(compile.Plan(run, topology)), out)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that are no paths, or that do not go together."""
+    paths.check({"--config": options.config, "--out": options.out})
+    if options.sweep and options.clips_per_device:
+        raise ValueError("--sweep tries batches of its own: leave out --clips-per-device")
+    if not options.sweep and (options.remat or options.fsdp or options.model):
+        raise ValueError(
+            "--remat, --fsdp and --model are what --sweep tries; for one step set --config.compute.remat=NAME, "
+            "--config.sharding.fsdp=N and --config.sharding.model=N"
+        )
 
 
 def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
@@ -104,7 +108,7 @@ def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
     from actionclip_jax.aot import sweep
     from actionclip_jax.plots import charts
 
-    write(out / "sweep.json", reports)
+    files.write_json(out / "sweep.json", reports)
     charts.sweep(out / "sweep.png", reports)
     terminal.CONSOLE.print(sweep_table(reports))
     terminal.say(f"wrote {out / 'sweep.json'} and {out / 'sweep.png'}")
@@ -118,27 +122,26 @@ def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
 def finish(report: dict[str, Any], out: pathlib.Path) -> int:
     """Prints and writes one report."""
     terminal.CONSOLE.print(report_table(report))
-    write(out / "report.json", report)
+    files.write_json(out / "report.json", report)
     terminal.say(f"wrote {out / 'report.json'}")
     return 0 if report["fits"] else terminal.EXIT_FAILED
 
 
-def write(path: pathlib.Path, content: Any) -> None:
-    """JSON for programs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def report_table(report: dict[str, Any]) -> rich.table.Table:
     """A report for people."""
-    topology, batch, memory, seconds = (report.get(name, {}) for name in ("topology", "batch", "memory", "seconds"))
-    mesh = " x ".join(f"{name} {size}" for name, size in topology["mesh"].items())
     table = rich.table.Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
+    add_needs(table, report)
+    if "clips_per_second" in report:
+        add_estimates(table, report)
+    return table
 
-    def row(name: str, value: str) -> None:
-        table.add_row(name, value)
 
+def add_needs(table: rich.table.Table, report: dict[str, Any]) -> None:
+    """Rows of what was compiled, and what it needs."""
+    row = table.add_row
+    topology, batch, memory, work = (report[name] for name in ("topology", "batch", "memory", "flops"))
+    mesh = " x ".join(f"{name} {size}" for name, size in topology["mesh"].items())
     hosts = f"{topology['hosts']} host{'s' if topology['hosts'] > 1 else ''}"
     row("devices", f"{topology['devices']} x {topology['accelerator']} on {hosts}: {mesh}")
     per_device, compute = batch["clips_per_device"], report["compute"]
@@ -150,11 +153,13 @@ def report_table(report: dict[str, Any]) -> rich.table.Table:
         f"{kind} {memory[kind] / GIB:.2f}" for kind in ("arguments", "results", "temporaries", "code") if kind in memory
     )
     row("memory", f"{fits}: {memory['wanted'] / GIB:.2f}{limit} GiB on each" + (f" ({parts})" if parts else ""))
-    work = report["flops"]
     again = max(0.0, work["executed"] / work["model"] - 1)
     row("work", f"{work['model'] / 1e12:,.4g} TFLOP a step, and {again:.0%} more to compute again what was not kept")
-    if "clips_per_second" not in report:
-        return table
+
+
+def add_estimates(table: rich.table.Table, report: dict[str, Any]) -> None:
+    """Rows of how long a step would take, and what follows from that."""
+    row, seconds = table.add_row, report["seconds"]
     row("floor", f"{milliseconds(seconds['floor'])} a step at 100% of the peak")
     row(f"at {report['assumed_utilisation']:.0%} of it", milliseconds(seconds["assumed"]))
     if "compiler" in seconds:
@@ -174,7 +179,6 @@ def report_table(report: dict[str, Any]) -> rich.table.Table:
     row("input", f"{data['clips_per_second_and_host']:,.0f} clips/s, {amount} on each host; CPU cores for that:")
     for storage, cores in data["cores_per_host"].items():
         row("", f"{cores:,.1f} from {storage}")
-    return table
 
 
 def sweep_table(reports: list[dict[str, Any]]) -> rich.table.Table:

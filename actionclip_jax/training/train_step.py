@@ -143,7 +143,12 @@ def make_train_step(
 
 
 def trace_step(
-    spec: StepSpec, mesh: Mesh, state: TrainState, texts: jax.Array, sample: config.SampleConfig, rows: int
+    spec: StepSpec,
+    mesh: Mesh,
+    state: TrainState,
+    texts: jax.Array | jax.ShapeDtypeStruct,
+    sample: config.SampleConfig,
+    rows: int,
 ) -> jax.stages.Traced:
     """The step for batches of so many clips, to be lowered and compiled ahead, so that it cannot compile twice.
 

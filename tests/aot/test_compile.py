@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from actionclip_jax import cli, sharding
-from actionclip_jax.aot import estimate, hlo, sweep, topologies
+from actionclip_jax.aot import accelerators, compile, estimate, hlo, sweep, topologies
 from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip, flops
 
@@ -48,13 +48,13 @@ def run(config_path):
 
 def plan_here(run, **changes):
     changed = {name: dataclasses.replace(getattr(run, name), **values) for name, values in changes.items()}
-    return estimate.Plan(dataclasses.replace(run, **changed), topologies.describe("here"))
+    return compile.Plan(dataclasses.replace(run, **changed), topologies.describe("here"))
 
 
 def count_products(run, **changes):
     plan = plan_here(run, **changes)
     with jax.set_mesh(plan.mesh):
-        return flops.executed(estimate.trace_plan(plan).jaxpr.jaxpr)
+        return flops.executed(compile.trace_plan(plan).jaxpr.jaxpr)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def compiled(tmp_path_factory):
     """The step of the configuration, compiled for the eight devices here."""
     path = tmp_path_factory.mktemp("configs") / "small.py"
     path.write_text(CONFIG)
-    return estimate.compile_plan(plan_here(config_file.load(str(path))))
+    return compile.compile_plan(plan_here(config_file.load(str(path))))
 
 
 def test_executed_products_are_those_of_the_model_and_rise_with_what_is_computed_again(run):
@@ -97,7 +97,7 @@ def test_gradients_are_added_up_over_all_devices(run, compiled):
 
 
 def test_sharded_parameters_are_gathered(run, compiled):
-    report = estimate.report(estimate.compile_plan(plan_here(run, sharding={"fsdp": 4})))
+    report = estimate.report(compile.compile_plan(plan_here(run, sharding={"fsdp": 4})))
     assert any(one["kind"] == "all-gather" and one["devices"] == 4 for one in report["collectives"])
     assert report["memory"]["arguments"] < compiled.memory["arguments"]
 
@@ -121,21 +121,21 @@ def test_memory_adds_up_and_decides_whether_a_step_fits(compiled):
     ],
 )
 def test_exchanges_between_hosts_take_the_time_of_the_network(collective, over, seconds):
-    slow = dataclasses.replace(topologies.ACCELERATORS["h200"], link=100.0, network=10.0)
+    slow = dataclasses.replace(accelerators.ACCELERATORS["h200"], link=100.0, network=10.0)
     (found,) = estimate.merge_collectives([collective], slow, [0] * 8 + [1] * 8)
     assert found["over"] == over and found["seconds"] == pytest.approx(seconds)
 
 
 def test_products_of_float32_take_longer():
-    v5e, h200 = topologies.ACCELERATORS["v5e"], topologies.ACCELERATORS["h200"]
+    v5e, h200 = accelerators.ACCELERATORS["v5e"], accelerators.ACCELERATORS["h200"]
     assert v5e.peak_in("bfloat16") == 197e12 and v5e.peak_in("float32") == pytest.approx(197e12 / 6)
     assert h200.peak_in("float32") == 67e12
 
 
 def test_device_hours_are_those_of_the_steps_of_the_run(run, compiled):
     steps = dataclasses.replace(run, optim=dataclasses.replace(run.optim, steps=10))
-    topology = dataclasses.replace(compiled.plan.topology, accelerator=topologies.ACCELERATORS["v5e"])
-    report = estimate.report(dataclasses.replace(compiled, plan=estimate.Plan(steps, topology)))
+    topology = dataclasses.replace(compiled.plan.topology, accelerator=accelerators.ACCELERATORS["v5e"])
+    report = estimate.report(dataclasses.replace(compiled, plan=compile.Plan(steps, topology)))
     assert report["device_hours"] == pytest.approx(10 * report["seconds"]["step"] * 8 / 3600)
 
 
@@ -159,7 +159,9 @@ def test_the_command_reports_prints_and_sweeps(config_path, tmp_path, capsys):
 
 
 def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_path, monkeypatch, capsys):
-    device = topologies.Accelerator("pretended", ("cpu",), "cpu", 1000.0, 1e9, 1e9, 1e9)
+    device = accelerators.Accelerator(
+        name="pretended", kinds=("cpu",), platform="cpu", memory=1000.0, peak=1e9, link=1e9, network=1e9
+    )
     topology = topologies.Topology("here", device, jax.devices(), 1)
     compiled = []
 
@@ -168,10 +170,10 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
         each = 20 if plan.run.compute.remat == "nothing" else 40
         memory = {"arguments": 100, "results": 0, "temporaries": each * plan.batch_size // 8, "code": 0}
         program = hlo.Program("ENTRY %main (p: f32[]) -> f32[] {\n  ROOT %p = f32[] parameter(0)\n}")
-        return estimate.Compiled(plan, 1.0, memory, sum(memory.values()), program, 10**9)
+        return compile.Compiled(plan, 1.0, memory, sum(memory.values()), program, 10**9)
 
     monkeypatch.setattr(topologies, "describe", lambda name, slices: topology)
-    monkeypatch.setattr(estimate, "compile_plan", compile_plan)
+    monkeypatch.setattr(compile, "compile_plan", compile_plan)
     out = tmp_path / "out"
     command = ["compile", "--config", str(config_path), "--topology", "here", "--out", str(out), "--sweep"]
     command += ["--remat", "everything", "nothing"]

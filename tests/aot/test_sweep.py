@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionclip_jax import config
-from actionclip_jax.aot import estimate, sweep, topologies
+from actionclip_jax.aot import compile, estimate, sweep, topologies
 
 
 def pretend(fixed, per_clip, available, gives_up=False):
@@ -50,13 +50,13 @@ def test_the_fastest_that_fits_is_the_best():
 
 
 def test_reports_are_kept_so_that_a_sweep_goes_on(tmp_path, monkeypatch):
-    plan, compiled = estimate.Plan(config.TrainConfig(), topologies.describe("here")), []
+    plan, compiled = compile.Plan(config.TrainConfig(), topologies.describe("here")), []
 
     def compile_plan(plan):
         compiled.append(plan)
         return plan
 
-    monkeypatch.setattr(estimate, "compile_plan", compile_plan)
+    monkeypatch.setattr(compile, "compile_plan", compile_plan)
     monkeypatch.setattr(estimate, "report", lambda plan, utilisation: {"clips": plan.batch_size})
     for _ in range(2):
         cache = sweep.ReportCache(tmp_path / "compiled", 0.4)

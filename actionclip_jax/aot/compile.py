@@ -1,0 +1,126 @@
+"""Compiles the training step for hardware that is not here, from shapes alone."""
+
+import dataclasses
+import re
+import time
+
+import jax
+import numpy as np
+
+from actionclip_jax import config, sharding, text, xla
+from actionclip_jax.aot import hlo, topologies
+from actionclip_jax.models import action_clip, flops
+from actionclip_jax.training import setup, train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A step to be compiled: of which run, and on what."""
+
+    run: config.TrainConfig
+    topology: topologies.Topology
+
+    @property
+    def mesh(self) -> jax.sharding.Mesh:
+        """The mesh the run would have."""
+        return sharding.make_mesh(self.topology.devices, fsdp=self.run.sharding.fsdp, model=self.run.sharding.model)
+
+    @property
+    def batch_size(self) -> int:
+        """Clips of the global batch."""
+        return self.run.data.loader.batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler made of a plan."""
+
+    plan: Plan
+    seconds: float  # that it took
+    memory: dict[str, int] | None  # bytes on each device by kind; None where it gave up for want of memory
+    wanted: int  # bytes on each device altogether
+    program: hlo.Program | None
+    executed: int  # FLOPs of all devices in a step
+
+    @property
+    def fits(self) -> bool:
+        """Whether a device has that much memory."""
+        return self.memory is not None and self.wanted <= self.plan.topology.accelerator.memory
+
+
+def compile_plan(plan: Plan) -> Compiled:
+    """Compiles the function that train.py runs, from shapes alone.
+
+    Raises ValueError like `trace_plan`, and where the compiler refuses the step for another reason than its memory.
+    """
+    start = time.perf_counter()
+    with jax.set_mesh(plan.mesh):
+        traced = trace_plan(plan)
+        executed = flops.executed(traced.jaxpr.jaxpr)
+        try:
+            step = traced.lower().compile()
+        except jax.errors.JaxRuntimeError as error:
+            wanted = read_wanted(str(error))
+            if wanted is None:
+                raise ValueError(f"the compiler of {plan.topology.name} refuses the step: {error}") from error
+            seconds = time.perf_counter() - start
+            return Compiled(plan, seconds=seconds, memory=None, wanted=wanted, program=None, executed=executed)
+    memory = xla.memory_by_kind(step)
+    if not memory:
+        raise ValueError(f"the compiler of {plan.topology.name} does not say how much memory the step needs")
+    program = hlo.Program(step.as_text())
+    wanted, seconds = sum(memory.values()), time.perf_counter() - start
+    return Compiled(plan, seconds=seconds, memory=memory, wanted=wanted, program=program, executed=executed)
+
+
+def trace_plan(plan: Plan) -> jax.stages.Traced:
+    """The step of a plan, whose mesh is set.
+
+    Raises:
+        ValueError: the model or the batch cannot be spread over the devices in this way, or the configuration does not
+            say how large the training set is.
+    """
+    run, mesh, expected = plan.run, plan.mesh, plan.run.data.expect
+    for name in ("clips", "classes"):
+        if not getattr(expected, name):
+            raise ValueError(
+                f"data.expect.{name} is 0: say how many the training set has (--config.data.expect.{name}=N)"
+            )
+    if plan.batch_size % run.optim.accumulate:
+        raise ValueError(
+            f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
+        )
+    sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
+    spec = setup.step_spec(run, expected.clips, share=1 / expected.classes)
+    state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
+    return train_step.trace_step(spec, mesh, state, texts, run.data.sample, plan.batch_size)
+
+
+def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
+    """Shapes and places of the state of a run that starts from a CLIP."""
+    shapes = action_clip.param_shapes(spec.model)
+    places = sharding.param_shardings(shapes, mesh)
+    params = {path: jax.ShapeDtypeStruct(shape, np.float32, sharding=places[path]) for path, shape in shapes.items()}
+    loaded = [path for path in params if not path.startswith("temporal/")]
+    return setup.describe_state(spec, params, loaded, places, mesh)
+
+
+def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
+    """Shape and place of all prompts or, of a frozen text tower, of their embeddings."""
+    prompts = (run.data.expect.classes, len(text.load_templates(run.objective.templates)))
+    everywhere = sharding.everywhere(mesh)
+    if run.objective.text == "frozen":
+        return jax.ShapeDtypeStruct((*prompts, run.model.embed_width), np.float32, sharding=everywhere)
+    return jax.ShapeDtypeStruct((*prompts, text_length(run)), np.int32, sharding=everywhere)
+
+
+def text_length(run: config.TrainConfig) -> int:
+    """Tokens of a prompt, of which the text tower takes no more than its context."""
+    return min(run.data.expect.text_tokens, run.model.text.context)
+
+
+def read_wanted(message: str) -> int | None:
+    """The bytes a device would need, of the message that there are not so many; None of any other message."""
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    used = re.search(r"Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", message)
+    return int(float(used[1]) * units[used[2]]) if used and "RESOURCE_EXHAUSTED" in message else None
