@@ -3,12 +3,12 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 
 @contextlib.contextmanager
-def written_whole(path: pathlib.Path, mark: str = "") -> Iterator[pathlib.Path]:
+def written_whole(path: pathlib.Path, mark: str = "") -> Generator[pathlib.Path]:
     """Yields the name of a file to write, which then takes the place of `path`: a kill leaves the old one, or the new.
 
     `mark` tells the unfinished files of several writers apart. Directories above are made.

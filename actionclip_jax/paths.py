@@ -47,8 +47,8 @@ def expand_home(path: str | os.PathLike) -> pathlib.Path:
 def check(values: Mapping[str, Path | Sequence[Path] | None]) -> None:
     """Raises ValueError for options (by name, with their value or values) that can be no path; None is not given."""
     parts = {name: [value] if isinstance(value, Path) else value or () for name, value in values.items()}
-    if found := [sentence for name, part in parts.items() for value in part if (sentence := problem(name, value))]:
-        raise ValueError("\n  ".join(["these are no paths:", *found] if len(found) > 1 else found))
+    if problems := [sentence for name, part in parts.items() for value in part if (sentence := problem(name, value))]:
+        raise ValueError("\n  ".join(["these are no paths:", *problems] if len(problems) > 1 else problems))
 
 
 def check_file(name: str, value: Path) -> None:

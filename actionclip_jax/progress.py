@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 # told of every step: the task, how far it is, of how much (None: nobody knows), and a comment
 Display = Callable[[str, float, float | None, str], None]
@@ -11,7 +11,7 @@ _display: contextvars.ContextVar[Display | None] = contextvars.ContextVar("displ
 
 
 @contextlib.contextmanager
-def shown_by(display: Display) -> Iterator[None]:
+def shown_by(display: Display) -> Generator[None]:
     """Within, `display` is told of every step of all work. What it raises ends the work."""
     token = _display.set(display)
     try:

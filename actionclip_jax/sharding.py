@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 AXES = ("data", "fsdp", "model")
@@ -71,7 +71,7 @@ def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.nd
     return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
-def count_shares(mesh: Mesh) -> int:
+def count_shares(mesh: Mesh | AbstractMesh) -> int:
     """Into how many parts the clips of a batch are spread."""
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
@@ -112,16 +112,16 @@ def check_rows(rows: int, mesh: Mesh) -> None:
 
 def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[str, NamedSharding]:
     """Parameters by path -> where they live. Raises ValueError naming every dimension that cannot be divided."""
-    shardings, found = {}, []
+    shardings, problems = {}, []
     for path, shape in shapes.items():
         spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
         spec = (None,) * (len(shape) - len(spec)) + spec
         for size, axis in zip(shape, spec, strict=True):
             if axis and size % mesh.shape[axis]:
-                found.append(f"  {path} {shape}: {size} cannot be divided by {axis} = {mesh.shape[axis]}")
+                problems.append(f"  {path} {shape}: {size} cannot be divided by {axis} = {mesh.shape[axis]}")
         shardings[path] = NamedSharding(mesh, P(*spec))
-    if found:
-        raise ValueError("\n".join(["the model cannot be spread over the devices in this way:", *found]))
+    if problems:
+        raise ValueError("\n".join(["the model cannot be spread over the devices in this way:", *problems]))
     return shardings
 
 

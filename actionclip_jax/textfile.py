@@ -79,14 +79,14 @@ def read_rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
     as a first line `sep=;` says, which Excel writes.
     """
     text = read_plain_text(path)
-    told = re.match(r"sep=(.)[\r\n]+", text)
-    separator = told[1] if told else find_separator(path, text)
+    stated = re.match(r"sep=(.)[\r\n]+", text)
+    separator = stated[1] if stated else find_separator(path, text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
-    return rows[bool(told) :]
+    return rows[bool(stated) :]
 
 
 def normalise_heading(cell: str) -> str:

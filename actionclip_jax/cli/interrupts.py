@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 EXIT_CODE = 130  # as shells have it
 PATIENCE_SECONDS = 5  # for a task to come to a place where it can be stopped
@@ -24,7 +24,7 @@ def end_at_once(*signal_and_frame: object) -> None:
 
 
 @contextlib.contextmanager
-def handled_by(handler: Callable[..., None]) -> Iterator[None]:
+def handled_by(handler: Callable[..., None]) -> Generator[None]:
     """Ctrl-C calls the handler, where that can be: in the main thread, which alone receives signals."""
     try:
         before = signal.signal(signal.SIGINT, handler)
@@ -38,7 +38,7 @@ def handled_by(handler: Callable[..., None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Callable[[], None]]:
+def stoppable() -> Generator[Callable[[], None]]:
     """A task that calls the function it gets every now and then, which raises KeyboardInterrupt after a Ctrl-C.
 
     If it does not for PATIENCE_SECONDS, or at a second Ctrl-C, the process ends.

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from concurrent import futures
-from typing import Any
+from typing import NoReturn
 
 from actionclip_jax.cli import terminal
 
@@ -45,14 +45,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def join(options: argparse.Namespace) -> None:
     """Makes this process one of several, if it was told to be. Ends it if the others do not come."""
-    check_told(options)
+    check_place(options)
     if not options.distributed:
         return
     awaited = describe_awaited(options)
     terminal.say(f"waits at most {options.wait:g} s (--wait) for the other processes: {awaited}")
-    told = (options.coordinator, options.processes, options.process)
+    place = (options.coordinator, options.processes, options.process)
     # JAX waits in native code, which hears no Ctrl-C and aborts when its own time is over: it is not given that long
-    connected = futures.ThreadPoolExecutor(1).submit(connect, *told, timeout=math.ceil(options.wait) + 60)
+    connected = futures.ThreadPoolExecutor(1).submit(connect, *place, timeout=math.ceil(options.wait) + 60)
     try:
         connected.result(options.wait)
         silence_others()
@@ -78,10 +78,10 @@ def silence_others() -> None:
         logging.getLogger("actionclip_jax").setLevel(logging.ERROR)
 
 
-def check_told(options: argparse.Namespace) -> None:
+def check_place(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not say where the processes are."""
-    told = (options.coordinator, options.processes, options.process)
-    if any(value is not None for value in told) and (not options.distributed or None in told):
+    place = (options.coordinator, options.processes, options.process)
+    if any(value is not None for value in place) and (not options.distributed or None in place):
         raise ValueError("--coordinator, --processes and --process go together, and with --distributed")
     if options.coordinator is None:
         return
@@ -101,8 +101,8 @@ def describe_awaited(options: argparse.Namespace) -> str:
     """Which processes are to come together, as the options or the environment say."""
     if options.coordinator:
         return f"{options.processes} at {options.coordinator}, of which this is number {options.process}"
-    found = [f"{name}={os.environ[name]}" for name in ENVIRONMENT if name in os.environ]
-    return ", ".join(found) or "no launcher has told of any"
+    variables = [f"{name}={os.environ[name]}" for name in ENVIRONMENT if name in os.environ]
+    return ", ".join(variables) or "no launcher has told of any"
 
 
 def connect(coordinator: str | None, processes: int | None, process: int | None, *, timeout: int) -> None:
@@ -119,7 +119,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None,
     )
 
 
-def end(message: str, code: int) -> Any:
+def end(message: str, code: int) -> NoReturn:
     """Ends this process, with a message with markup: Python's usual end would wait for the processes that are lost."""
     terminal.tell(message)
     sys.stderr.flush()

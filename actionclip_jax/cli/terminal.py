@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import rich.cells
 import rich.console
@@ -39,7 +39,7 @@ def escape(message: object) -> str:
 
 def visible(text: str) -> str:
     """The text with control characters spelt out: labels and file names come from anywhere, and a terminal obeys."""
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def say(line: str) -> None:
@@ -62,7 +62,7 @@ class Messages(logging.Handler):
 
 
 @contextlib.contextmanager
-def messages_shown() -> Iterator[None]:
+def messages_shown() -> Generator[None]:
     """Within, people are told what the library logs."""
     logger, handler = logging.getLogger("actionclip_jax"), Messages()
     before = logger.level, logger.propagate
@@ -77,7 +77,7 @@ def messages_shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_drawn(check: Callable[[], None] = lambda: None) -> Iterator[None]:
+def progress_drawn(check: Callable[[], None] = lambda: None) -> Generator[None]:
     """Within, a line shows how far each task of several steps is; `check` is called at every step."""
     bar = rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(),
@@ -103,7 +103,7 @@ def progress_drawn(check: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_line() -> Iterator[None]:
+def progress_line() -> Generator[None]:
     """The same for commands that several processes may run. Between the steps of tasks Ctrl-C does not come."""
     if not logging.getLogger("actionclip_jax").isEnabledFor(logging.INFO):  # another process speaks for all
         yield
@@ -168,7 +168,7 @@ def set_up_jax() -> None:
     """Keeps compiled programs between runs: compiling a large model takes longer than one prediction."""
     import jax  # takes seconds, which not every command has to pay
 
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # ty: ignore[missing-attribute] - made at run time
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
 
 

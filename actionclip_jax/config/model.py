@@ -84,7 +84,7 @@ class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 
     dtype: str = "float32"
-    remat: str = "everything"  # that a block computes is saved for the backward pass; see models/layers.py
+    remat: str = "everything"  # that a block computes is saved for the backward pass; see models/blocks.py
     layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
     attention: str = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
