@@ -23,7 +23,7 @@ def get_config():
         run.data[part].update(path=DATA, kind="sample", split=split)
     run.data.sample.update(frames=4, size=32)
     # colours and directions are what the labels say: neither may change
-    run.data.augment.update(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
+    run.data.augment.update(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grayscale=0.0)
     run.data.loader.update(batch_size=128, workers=0)  # so small that threads do, which start at once
 
     run.pretrain.source.update(path=DATA, kind="sample", split="stills")

@@ -61,7 +61,7 @@ class AugmentConfig:
     contrast: float = 0.4
     saturation: float = 0.2
     hue: float = 0.1
-    grey: float = 0.2  # probability
+    grayscale: float = 0.2  # probability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,13 +103,13 @@ class LoaderConfig:
 
 
 CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB
-NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
+NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grayscale=0.0)
 # of the fields above by name: the least and the greatest value, and what can be chosen
 DATA_LIMITS = {
     **dict.fromkeys(("frames", "size"), (1, 1 << 16)),
     **dict.fromkeys(("views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
     **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "short_side"), (0, None)),
-    **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
+    **dict.fromkeys(("jitter", "grayscale", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
     "hue": (0, 0.5),
     "depth": (0, 16),
     "fold": (1, 3),
