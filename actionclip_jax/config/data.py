@@ -1,10 +1,9 @@
 """Which clips, which of their frames, and what is done to them."""
 
-import dataclasses
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, settings
 
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
 SOURCES += ("records", "sample")
@@ -14,7 +13,7 @@ STORAGES = ("jpeg", "video")
 FLIPS = ("auto", "always", "never", "swap")
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 
@@ -37,7 +36,7 @@ class SourceConfig:
     seed: int = 0  # of the shots and of the half drawn
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SampleConfig:
     """Which frames and which part of them the model sees."""
 
@@ -47,7 +46,7 @@ class SampleConfig:
     views_space: int = 1  # testing: crops along the longer side
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class AugmentConfig:
     """Training augmentation, with the source's values."""
 
@@ -64,7 +63,7 @@ class AugmentConfig:
     grayscale: float = 0.2  # probability
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class RecordConfig:
     """How `prepare` stores clips."""
 
@@ -76,7 +75,7 @@ class RecordConfig:
     shard_clips: int = 1024  # clips in a file
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SampleSetConfig:
     """The embedded sample data set of moving shapes."""
 
@@ -90,7 +89,7 @@ class SampleSetConfig:
     seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class LoaderConfig:
     """How clips are read."""
 

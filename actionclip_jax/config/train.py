@@ -5,7 +5,7 @@ import math
 import re
 
 from actionclip_jax import paths
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, settings
 from actionclip_jax.config import data as data_config
 from actionclip_jax.config import model as model_config
 from actionclip_jax.config.data import AugmentConfig, LoaderConfig, SampleConfig, SourceConfig
@@ -20,7 +20,7 @@ EXPORTS = ("last", "best")
 Rules = tuple[tuple[str, float], ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ExpectConfig:
     """What the training set is like, for `actionclip compile`, which has to do without it."""
 
@@ -29,7 +29,7 @@ class ExpectConfig:
     text_tokens: int = 77  # of the longest label in the longest prompt, up to the next multiple of 8
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class DataConfig:
     """Which clips are trained and tested with, and what is done to them."""
 
@@ -43,7 +43,7 @@ class DataConfig:
     expect: ExpectConfig = ExpectConfig()
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ObjectiveConfig:
     """What is minimised. `losses.py` has the formulas."""
 
@@ -56,7 +56,7 @@ class ObjectiveConfig:
     encode_texts: str = "clips"  # one for every clip; or distinct: one for every (class, template) of the batch
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class OptimConfig:
     """AdamW with a warm-up and a cosine, and what is done to the weights beside it."""
 
@@ -78,7 +78,7 @@ class OptimConfig:
     max_skipped: int = 10  # steps in a row without a finite loss and gradient before the run stops
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class InterpolationConfig:
     """Staying near the CLIP the run starts from, for classes never seen (Open-VCLIP, arXiv 2302.00624)."""
 
@@ -87,7 +87,7 @@ class InterpolationConfig:
     max_initial_fraction: float = 0.6  # of the initial weights in those interpolations: uniform from 0 to this
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class PretrainConfig:
     """Image-text training of the towers on single frames, before the run itself: for those who start without a CLIP."""
 
@@ -99,7 +99,7 @@ class PretrainConfig:
     batch_size: int = 128
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ShardingConfig:
     """How many ways the devices divide: the rest of them divides the clips only."""
 
@@ -107,7 +107,7 @@ class ShardingConfig:
     model: int = 1  # devices that share heads and hidden channels (tensor parallel)
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class CheckpointConfig:
     """When the state of the run is saved, and what is kept."""
 
@@ -117,7 +117,7 @@ class CheckpointConfig:
     export: str = "last"  # the weights of the model directory: the last ones, or those that scored best
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class TrainConfig:
     """A training run."""
 
