@@ -5,7 +5,7 @@ JOBS ?= 2
 VENV := .venv
 comma := ,
 
-.PHONY: demo test test-slow lint wheels clean
+.PHONY: demo test test-slow wheel-test lint wheels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/actionclip demo
@@ -17,21 +17,26 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -m "slow or not slow"
 
+# the wheel, installed outside the checkout
+wheel-test: $(VENV)/installed-dev
+	$(VENV)/bin/python -m pytest -m "slow or not slow" tests/package
+
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/ty check --python $(VENV)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
 # EXTRAS=cuda (NVIDIA GPUs) or EXTRAS=tpu installs JAX for the accelerator as well
-$(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	touch $@
 
-$(VENV)/installed-dev: requirements.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-dev: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
 	touch $@ $(VENV)/installed
 

@@ -1,20 +1,12 @@
 """ActionCLIP in JAX: video action recognition as video-text matching."""
 
-import os
 import typing
-from typing import Any
+
+import lazy_loader
 
 if typing.TYPE_CHECKING:
-    from actionclip_jax.inference import predict
+    from actionclip_jax.inference.predict import Predictor as Predictor
+    from actionclip_jax.inference.predict import load as load
 
-
-def load(path: str | os.PathLike, **options: Any) -> "predict.Predictor":
-    """A model ready to predict, from a model directory, a PyTorch checkpoint or a hub name.
-
-    `options` are those of `actionclip_jax.inference.predict.load`.
-    """
-    from actionclip_jax.inference import (
-        predict,  # here, so that `import actionclip_jax` and the command's --help stay quick
-    )
-
-    return predict.load(path, **options)
+__version__ = "0.1.0"
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"inference.predict": ["Predictor", "load"]})

@@ -3,8 +3,9 @@
 The other splits: --config.data.train.fold=2 --config.data.test.fold=2
 """
 
+from actionclip_jax import config
 from actionclip_jax.config import recipes
 
 
-def get_config():
+def get_config() -> config.TrainConfig:
     return recipes.fine_tuning("ucf101", frames=32, batch_size=32)

@@ -67,7 +67,7 @@ def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
     with jax.set_mesh(mesh):
         places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
         params = {path: jax.device_put(value, places[path]) for path, value in params.items()}
-        initial = params if spec.interpolation.strength else {}
+        initial = params if spec.interpolation.loss_weight else {}
         make = functools.partial(train_step.init_state, spec)
         state_places = sharding.tree_shardings(jax.eval_shape(make, params, initial), places, mesh)
         state = jax.jit(make, out_shardings=state_places)(params, initial)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 
+import actionclip_jax
 from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
 
@@ -24,6 +25,7 @@ def run(arguments: Sequence[str] | None) -> int:
     from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
 
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
+    parser.add_argument("--version", action="version", version=f"actionclip {actionclip_jax.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (predict, train, evaluate, compile, convert, prepare, inspect, demo):
         command.add(commands)

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         epilog="TPUs: pip install 'jax[tpu]'. GPUs: pip install 'jax[cuda13]' (3.5 GB). See docs/hardware.md.",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
-    parser.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config(); see configs/")
+    parser.add_argument("--config", required=True, metavar="FILE", help="a shipped one, or file with get_config()")
     parser.add_argument(
         "--topology",
         required=True,

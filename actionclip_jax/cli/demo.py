@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
-    parser.add_argument("--config", default="configs/sample.py", metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument("--config", default="sample", metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--seed", type=terminal.natural, default=0, help="of weights and batches (default: 0)")
 
 

@@ -12,14 +12,11 @@ if typing.TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     """SOURCE, or the flag, and what else says which clips are meant: the fields of `config.SourceConfig`."""
-    default, place = (
-        config.SourceConfig(),
-        {"metavar": "SOURCE", "help": "list or annotation file, directory, or TFDS name"},
-    )
+    default, place = config.SourceConfig(), "list or annotation file, directory, or TFDS name"
     if flag:
-        parser.add_argument(flag, dest="path", default="", **place)
+        parser.add_argument(flag, dest="path", default="", metavar="SOURCE", help=place)
     else:
-        parser.add_argument("path", **place)
+        parser.add_argument("path", metavar="SOURCE", help=place)
     group = parser.add_argument_group("data set")
     add = group.add_argument
     add("--kind", choices=config.SOURCES, default=default.kind, help="of SOURCE (default: recognised)")

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
         "by Ctrl-C, saved; anything else: crashed. After 75 and a crash the same command goes on.",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
-    parser.add_argument("--config", required=True, metavar="FILE", help="Python file with get_config(); see configs/")
+    parser.add_argument("--config", required=True, metavar="FILE", help="a shipped one, or file with get_config()")
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
     parser.add_argument(

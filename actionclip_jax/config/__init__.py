@@ -34,11 +34,13 @@ from actionclip_jax.config.model import (
     model_problems,
     pixel_problems,
 )
+from actionclip_jax.config.settings import draft
 from actionclip_jax.config.sizes import CLIP_SIZES, clip_model, size_name
 from actionclip_jax.config.timeline import TimelineConfig
 from actionclip_jax.config.train import (
     CheckpointConfig,
     DataConfig,
+    ExpectConfig,
     InterpolationConfig,
     ObjectiveConfig,
     OptimConfig,
@@ -69,6 +71,7 @@ __all__ = [
     "ComputeConfig",
     "ConfigError",
     "DataConfig",
+    "ExpectConfig",
     "ImageConfig",
     "InterpolationConfig",
     "LoaderConfig",
@@ -92,6 +95,7 @@ __all__ = [
     "clip_bytes",
     "clip_model",
     "data_problems",
+    "draft",
     "from_dict",
     "model_problems",
     "pixel_problems",

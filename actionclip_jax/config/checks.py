@@ -4,7 +4,11 @@ import dataclasses
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from actionclip_jax.config import renamed
+
+T = TypeVar("T")
 
 
 class ConfigError(ValueError):
@@ -20,30 +24,32 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def from_dict(kind: type, values: Mapping[str, Any], where: str = "config") -> Any:
+def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "config") -> T:
     """The inverse of `to_dict`; unknown names and wrong types are an error that lists all of them."""
-    found: list[str] = []
-    value = read_dict(kind, values, where, found)
-    if found:
-        raise ConfigError(found)
+    problems: list[str] = []
+    value = read_dict(kind, values, where, problems)
+    if problems:
+        raise ConfigError(problems)
     return value
 
 
-def read_dict(kind: type, values: Mapping[str, Any], where: str, found: list[str]) -> Any:
-    """The same, but what is wrong is added to `found` and left at its default."""
+def read_dict(kind: type[T], values: Mapping[str, Any], where: str, problems: list[str]) -> T:
+    """The same, but what is wrong is added to `problems` and left at its default."""
     hints, fields = typing.get_type_hints(kind), {}
     for name, value in values.items():
+        path = f"{where}.{name}"
         if name not in hints:
-            found.append(f"{where}.{name} is unknown: expected one of {', '.join(hints)}")
+            new = renamed.FIELDS.get(path.removeprefix("config."))
+            expected = f"it is now called {new}" if new else f"expected one of {', '.join(hints)}"
+            problems.append(f"{path} is unknown: {expected}")
         elif dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
-            fields[name] = read_dict(hints[name], value, f"{where}.{name}", found)
+            fields[name] = read_dict(hints[name], value, path, problems)
         else:
             try:
                 fields[name] = convert(hints[name], value)
             except TypeError as error:
                 expected = getattr(hints[name], "__name__", "") if not typing.get_args(hints[name]) else hints[name]
-                expected = str(error) or expected
-                found.append(f"{where}.{name} is {value!r}: expected {expected}")
+                problems.append(f"{path} is {value!r}: expected {str(error) or expected}")
     return kind(**fields)
 
 

@@ -1,10 +1,9 @@
 """Which clips, which of their frames, and what is done to them."""
 
-import dataclasses
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, settings
 
 SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
 SOURCES += ("records", "sample")
@@ -14,7 +13,7 @@ STORAGES = ("jpeg", "video")
 FLIPS = ("auto", "always", "never", "swap")
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 
@@ -37,7 +36,7 @@ class SourceConfig:
     seed: int = 0  # of the shots and of the half drawn
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SampleConfig:
     """Which frames and which part of them the model sees."""
 
@@ -47,7 +46,7 @@ class SampleConfig:
     views_space: int = 1  # testing: crops along the longer side
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class AugmentConfig:
     """Training augmentation, with the source's values."""
 
@@ -61,10 +60,10 @@ class AugmentConfig:
     contrast: float = 0.4
     saturation: float = 0.2
     hue: float = 0.1
-    grey: float = 0.2  # probability
+    grayscale: float = 0.2  # probability
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class RecordConfig:
     """How `prepare` stores clips."""
 
@@ -76,7 +75,7 @@ class RecordConfig:
     shard_clips: int = 1024  # clips in a file
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class SampleSetConfig:
     """The embedded sample data set of moving shapes."""
 
@@ -90,7 +89,7 @@ class SampleSetConfig:
     seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class LoaderConfig:
     """How clips are read."""
 
@@ -103,13 +102,13 @@ class LoaderConfig:
 
 
 CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB
-NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grey=0.0)
+NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grayscale=0.0)
 # of the fields above by name: the least and the greatest value, and what can be chosen
 DATA_LIMITS = {
     **dict.fromkeys(("frames", "size"), (1, 1 << 16)),
     **dict.fromkeys(("views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
     **dict.fromkeys(("seed", "shots", "first_frame", "rand_operations", "short_side"), (0, None)),
-    **dict.fromkeys(("jitter", "grey", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
+    **dict.fromkeys(("jitter", "grayscale", "brightness", "contrast", "saturation", "max_bad_fraction"), (0, 1)),
     "hue": (0, 0.5),
     "depth": (0, 16),
     "fold": (1, 3),

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from actionclip_jax.config import checks, renamed
+from actionclip_jax.config import checks, renamed, settings
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
@@ -15,7 +15,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ImageConfig:
     """The image tower of CLIP ViT-B/16."""
 
@@ -33,7 +33,7 @@ class ImageConfig:
         return (self.size // self.patch) ** 2 + 1
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class TextConfig:
     """The text tower of CLIP ViT-B/16."""
 
@@ -44,7 +44,7 @@ class TextConfig:
     heads: int = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
@@ -56,7 +56,7 @@ class TemporalConfig:
     legacy_layout: bool = False  # of Conv_1D: the source convolves over channels, not time
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ModelConfig:
     """What the model is: everything that decides the parameters' shapes and the function they compute."""
 
@@ -79,7 +79,7 @@ class ModelConfig:
         return max(1, round((self.image.tokens - 1) * (1 - self.patch_dropout)))
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 

@@ -1,9 +1,6 @@
-"""The published recipes that the files in `configs/` are made of."""
-
-import ml_collections
+"""The published recipes that the files in `configs/` are made of; each is a draft to be changed further."""
 
 from actionclip_jax import config
-from actionclip_jax.config import config_file
 
 HUB = {  # where the CLIP that training starts from is found
     "ViT-B/32": "openai/clip-vit-base-patch32",
@@ -13,33 +10,33 @@ HUB = {  # where the CLIP that training starts from is found
 }
 
 
-def action_clip(size: str, frames: int) -> ml_collections.ConfigDict:
+def action_clip(size: str, frames: int) -> config.TrainConfig:
     """ActionCLIP with the Transf head, starting from OpenAI's CLIP of that size; AdamW as the paper has it."""
-    run = config_file.default()
-    model = config.clip_model(size, "Transf", frames=frames)
-    run.model = ml_collections.ConfigDict(config.to_dict(model), type_safe=False)
+    run = config.draft(config.TrainConfig())
+    run.model = config.clip_model(size, "Transf", frames=frames)
     run.compute.dtype = "bfloat16"
     run.data.sample.frames = frames
-    run.data.sample.size = model.image.size
+    run.data.sample.size = run.model.image.size
     run.init_from = HUB[size]
     return run
 
 
-def kinetics400(size: str, frames: int) -> ml_collections.ConfigDict:
+def kinetics400(size: str, frames: int) -> config.TrainConfig:
     """Kinetics-400: the source's settings, which are the defaults, on prepared records."""
     run = action_clip(size, frames)
-    for part, split in (("train", "train"), ("test", "validation")):
-        run.data[part].path = f"data/kinetics400/{split}"  # made by `actionclip prepare`
-    run.data.expect.update(clips=240_436, classes=400, text_tokens=16)  # as the training list in circulation has it
+    run.data.train.path = "data/kinetics400/train"  # made by `actionclip prepare`
+    run.data.test.path = "data/kinetics400/validation"
+    # as the training list in circulation has it
+    run.data.expect = config.ExpectConfig(clips=240_436, classes=400, text_tokens=16)
     run.workdir = f"outputs/k400_{size.lower().replace('/', '').replace('-', '_')}_{frames}f"
     return run
 
 
-def fine_tuning(name: str, frames: int, batch_size: int) -> ml_collections.ConfigDict:
+def fine_tuning(name: str, frames: int, batch_size: int) -> config.TrainConfig:
     """A data set with official splits, the first of them, from Kinetics-400: no RandAugment, and small batches."""
     run = action_clip("ViT-B/16", frames)
-    for part in ("train", "test"):
-        run.data[part].update(path=f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split=part, fold=1)
+    run.data.train = config.SourceConfig(f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split="train")
+    run.data.test = config.SourceConfig(f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split="test")
     run.data.augment.rand_operations = 0
     run.data.loader.batch_size = batch_size
     run.init_from = f"outputs/k400_vit_b16_{frames}f/model"
@@ -47,7 +44,7 @@ def fine_tuning(name: str, frames: int, batch_size: int) -> ml_collections.Confi
     return run
 
 
-def few_shot(name: str, shots: str) -> ml_collections.ConfigDict:
+def few_shot(name: str, shots: str) -> config.TrainConfig:
     """K clips of every class of HMDB51 or UCF101, drawn by `data.train.seed`, from CLIP; 32 frames of ViT-B/16."""
     run = fine_tuning(name, 32, batch_size=64)
     run.data.train.shots = int(shots)

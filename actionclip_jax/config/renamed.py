@@ -2,6 +2,12 @@
 
 from collections.abc import Mapping
 
+FIELDS = {
+    "data.augment.grey": "data.augment.grayscale",
+    "interpolation.greatest": "interpolation.max_initial_fraction",
+    "interpolation.strength": "interpolation.loss_weight",
+    "optim.refresh_every": "optim.schedule_every",
+}
 VALUES = {
     "compute.remat": {
         "none": "everything",
@@ -21,4 +27,4 @@ def hint(path: str, value: object) -> str:
 
 def translate(saved: Mapping[str, object]) -> dict[str, object]:
     """Settings by path, `compute.remat`, as any version saved them -> by the names of this one."""
-    return {path: VALUES.get(path, {}).get(str(value), value) for path, value in saved.items()}
+    return {FIELDS.get(path, path): VALUES.get(path, {}).get(str(value), value) for path, value in saved.items()}

@@ -1,9 +1,9 @@
 """How a trained model is asked."""
 
-import dataclasses
+from actionclip_jax.config import settings
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class TimelineConfig:
     """How windows slide over a long video, and what makes a segment of it."""
 

@@ -5,7 +5,7 @@ import math
 import re
 
 from actionclip_jax import paths
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, settings
 from actionclip_jax.config import data as data_config
 from actionclip_jax.config import model as model_config
 from actionclip_jax.config.data import AugmentConfig, LoaderConfig, SampleConfig, SourceConfig
@@ -20,7 +20,7 @@ EXPORTS = ("last", "best")
 Rules = tuple[tuple[str, float], ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ExpectConfig:
     """What the training set is like, for `actionclip compile`, which has to do without it."""
 
@@ -29,7 +29,7 @@ class ExpectConfig:
     text_tokens: int = 77  # of the longest label in the longest prompt, up to the next multiple of 8
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class DataConfig:
     """Which clips are trained and tested with, and what is done to them."""
 
@@ -43,7 +43,7 @@ class DataConfig:
     expect: ExpectConfig = ExpectConfig()
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ObjectiveConfig:
     """What is minimised. `losses.py` has the formulas."""
 
@@ -56,7 +56,7 @@ class ObjectiveConfig:
     encode_texts: str = "clips"  # one for every clip; or distinct: one for every (class, template) of the batch
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class OptimConfig:
     """AdamW with a warm-up and a cosine, and what is done to the weights beside it."""
 
@@ -70,7 +70,7 @@ class OptimConfig:
     epochs: float = 50.0
     steps: int = 0  # instead of epochs, if not 0
     warmup_epochs: float = 5.0  # of `epochs`; in proportion where `steps` is given
-    refresh_every: int = 1  # steps between two looks at the schedule; the source looks every 10
+    schedule_every: int = 1  # steps between two looks at the schedule; the source looks every 10
     clip_norm: float = 0.0  # of all gradients together; 0: no clipping
     accumulate: int = 1  # parts of the batch encoded one after the other; the loss stays that of the whole batch
     ema: float = 0.0  # decay of the averaged weights, which are then evaluated and exported; 0: none
@@ -78,16 +78,16 @@ class OptimConfig:
     max_skipped: int = 10  # steps in a row without a finite loss and gradient before the run stops
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class InterpolationConfig:
     """Staying near the CLIP the run starts from, for classes never seen (Open-VCLIP, arXiv 2302.00624)."""
 
     export: float = 1.0  # exported weights: initial + export * (trained - initial)
-    strength: float = 0.0  # of the loss at random interpolations, added in training; Open-VCLIP: 0.5. Twice the FLOPs
-    greatest: float = 0.6  # share of the initial weights in those interpolations: uniform from 0 to this
+    loss_weight: float = 0.0  # of the loss at random interpolations, for twice the FLOPs; Open-VCLIP: 0.5
+    max_initial_fraction: float = 0.6  # of the initial weights in those interpolations: uniform from 0 to this
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class PretrainConfig:
     """Image-text training of the towers on single frames, before the run itself: for those who start without a CLIP."""
 
@@ -99,7 +99,7 @@ class PretrainConfig:
     batch_size: int = 128
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class ShardingConfig:
     """How many ways the devices divide: the rest of them divides the clips only."""
 
@@ -107,7 +107,7 @@ class ShardingConfig:
     model: int = 1  # devices that share heads and hidden channels (tensor parallel)
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class CheckpointConfig:
     """When the state of the run is saved, and what is kept."""
 
@@ -117,7 +117,7 @@ class CheckpointConfig:
     export: str = "last"  # the weights of the model directory: the last ones, or those that scored best
 
 
-@dataclasses.dataclass(frozen=True)
+@settings.dataclass
 class TrainConfig:
     """A training run."""
 
@@ -147,10 +147,10 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest val
     OptimConfig: {
         **dict.fromkeys(("lr", "weight_decay", "epochs", "steps", "warmup_epochs", "clip_norm"), ABOVE_ZERO),
         **dict.fromkeys(("beta1", "beta2", "ema"), (0, 1 - 1e-9)),
-        **dict.fromkeys(("refresh_every", "accumulate", "max_skipped"), (1, math.inf)),
+        **dict.fromkeys(("schedule_every", "accumulate", "max_skipped"), (1, math.inf)),
         "eps": (1e-30, math.inf),
     },
-    InterpolationConfig: {"export": (0, 1), "strength": ABOVE_ZERO, "greatest": (0, 0.99)},
+    InterpolationConfig: {"export": (0, 1), "loss_weight": ABOVE_ZERO, "max_initial_fraction": (0, 0.99)},
     PretrainConfig: {
         **dict.fromkeys(("epochs", "warmup_epochs", "lr"), ABOVE_ZERO),
         "batch_size": (1, 1 << 20),
@@ -258,7 +258,7 @@ def option_problems(run: TrainConfig) -> list[str]:
         found.append("optim.epochs and optim.steps are both 0: there is nothing to train")
     if run.optim.warmup_epochs and run.optim.warmup_epochs >= run.optim.epochs:
         found.append(f"optim.warmup_epochs is {run.optim.warmup_epochs:g}, of {run.optim.epochs:g} epochs altogether")
-    wants_initial = run.interpolation.export < 1 or run.interpolation.strength
+    wants_initial = run.interpolation.export < 1 or run.interpolation.loss_weight
     if wants_initial and not (run.init_from or run.pretrain.epochs):
         found.append("interpolation needs weights to start from: set init_from")
     if run.init_from and run.pretrain.epochs:

@@ -22,7 +22,7 @@ def augment_colors(frames: jax.Array, key: jax.Array, augment: config.AugmentCon
 def augment_clip(frames: jax.Array, key: jax.Array, augment: config.AugmentConfig) -> jax.Array:
     """[T, H, W, 3] uint8 -> float32. Whether to jitter and whether to turn grey is drawn once for all frames."""
     whether_key, jitter_key = jax.random.split(key)
-    to_jitter, to_grey = jax.random.uniform(whether_key, (2,)) < jnp.array([augment.jitter, augment.grey])
+    to_jitter, to_grey = jax.random.uniform(whether_key, (2,)) < jnp.array([augment.jitter, augment.grayscale])
     # channels first: accelerators work along the last axis, where three values would fill a fraction of a lane
     images = jnp.moveaxis(frames, -1, 0).astype(jnp.float32)
     count = frames.shape[0] if augment.per_frame else 1

@@ -27,10 +27,10 @@ def count_steps(optim: config.OptimConfig, clips: int, batch_size: int) -> tuple
 def learning_rate(optim: config.OptimConfig, steps: int, warmup: int) -> Callable[[jax.Array], jax.Array]:
     """Step number -> learning rate: from 0 up to `lr` over the warm-up, down to 0 along a half cosine at the end.
 
-    With `refresh_every` n > 1 a rate is kept for n steps, as ActionCLIP's loop does: looked up before its first step
+    With `schedule_every` n > 1 a rate is kept for n steps, as ActionCLIP's loop does: looked up before its first step
     and before every n-th (number n - 1, 2n - 1 ...).
     """
-    every = optim.refresh_every
+    every = optim.schedule_every
 
     def rate(step: jax.Array) -> jax.Array:
         step = jnp.maximum((step + 1) // every * every - 1, 0).astype(jnp.float32)

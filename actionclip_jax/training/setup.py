@@ -166,7 +166,7 @@ def describe_state(
 def make_state(spec: train_step.StepSpec, loaded: Sequence[str], params: train_step.Params) -> train_step.TrainState:
     """The state before the first step, which keeps the initial weights where training interpolates."""
     interpolation = spec.interpolation
-    kept = loaded if interpolation.strength or interpolation.export < 1 else ()
+    kept = loaded if interpolation.loss_weight or interpolation.export < 1 else ()
     return train_step.init_state(spec, params, {path: params[path] for path in kept})
 
 

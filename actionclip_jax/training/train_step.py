@@ -102,9 +102,9 @@ def make_train_step(
             return batch_loss(spec, mesh, spec.build(state.params | trained), batch, texts, loss_key)
 
         (loss, metrics), gradients = jax.value_and_grad(loss_at, has_aux=True)(trained)
-        if strength := spec.interpolation.strength:
+        if strength := spec.interpolation.loss_weight:
             # the gradient at the interpolated weights moves the weights themselves: arXiv 2302.00624, equation 6
-            share = jax.random.uniform(share_key, maxval=spec.interpolation.greatest)
+            share = jax.random.uniform(share_key, maxval=spec.interpolation.max_initial_fraction)
             between = optim.interpolate(state.initial, trained, share)
             (metrics["loss/interpolated"], _), others = jax.value_and_grad(loss_at, has_aux=True)(between)
             gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, others)
@@ -207,7 +207,7 @@ def encode_videos(spec: StepSpec, model: action_clip.ActionClip, frames: jax.Arr
     color_key, drop_key = jax.random.split(key)
 
     def encode(frames: jax.Array, color_keys: jax.Array, key: jax.Array) -> jax.Array:
-        if spec.augment.jitter or spec.augment.grey:
+        if spec.augment.jitter or spec.augment.grayscale:
             change = functools.partial(color.augment_clip, augment=spec.augment)
             frames = sharding.spread_rows(jax.vmap(change)(frames, color_keys))
         return model.encode_video(frames, key)

@@ -1,5 +1,6 @@
 """Configuration files: what is wrong is refused before anything starts, all of it at once."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -7,16 +8,16 @@ import jax.numpy as jnp
 import pytest
 
 from actionclip_jax import config, sharding
-from actionclip_jax.config import config_file
+from actionclip_jax.config import config_file, renamed
 from actionclip_jax.models import action_clip
 from actionclip_jax.training import train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
-from actionclip_jax.config import config_file
+from actionclip_jax import config
 
 def get_config({argument}):
-    run = config_file.default()
+    run = config.draft(config.TrainConfig())
     run.data.train.path = "clips.csv"
     {change}
     return run
@@ -60,7 +61,7 @@ def test_the_command_line_changes_what_the_file_says(write):
 
 def test_typos_wrong_types_and_impossible_values_are_refused_together(write):
     file = write("run.optim.lrr = 1; run.objective.block = 'wide'; run.seed = -1")
-    found = problems_of(
+    problems = problems_of(
         lambda: config_file.load(
             file,
             [
@@ -75,7 +76,7 @@ def test_typos_wrong_types_and_impossible_values_are_refused_together(write):
             ],
         )
     )
-    text = "\n".join(found)
+    text = "\n".join(problems)
     for wanted in (
         "--config.optim.learning_rat is unknown",
         "--config.optim.clip_norm=much: expected float",
@@ -89,17 +90,17 @@ def test_typos_wrong_types_and_impossible_values_are_refused_together(write):
         "model: dtype is 'float8'",
     ):
         assert wanted in text, wanted
-    assert len(found) == 10
+    assert len(problems) == 10
 
 
 def test_an_override_of_nothing_suggests_what_may_be_meant(write):
-    [found] = problems_of(lambda: config_file.load(write(), ["--config.optim.weight_decai=1"]))
-    assert found == "--config.optim.weight_decai is unknown: did you mean optim.weight_decay?"
+    [problem] = problems_of(lambda: config_file.load(write(), ["--config.optim.weight_decai=1"]))
+    assert problem == "--config.optim.weight_decai is unknown: did you mean optim.weight_decay?"
 
 
 def test_a_file_that_fails_is_named_with_its_line(write, tmp_path):
-    [found] = problems_of(lambda: config_file.load(write("run.optin.lr = 1")))
-    assert "run.py, line 7" in found and "optin" in found
+    [problem] = problems_of(lambda: config_file.load(write("run.optin.lr = 1")))
+    assert "run.py, line 7" in problem and "optin" in problem
     (tmp_path / "empty.py").write_text("")
     assert problems_of(lambda: config_file.load(str(tmp_path / "empty.py")))[0].endswith("no function get_config()")
     assert problems_of(lambda: config_file.load("nowhere.py")) == ["--config nowhere.py: there is no such file"]
@@ -107,6 +108,58 @@ def test_a_file_that_fails_is_named_with_its_line(write, tmp_path):
     assert "returns int" in problems_of(lambda: config_file.load(str(tmp_path / "other.py")))[0]
     (tmp_path / "broken.py").write_text("def get_config(:")
     assert "SyntaxError" in problems_of(lambda: config_file.load(str(tmp_path / "broken.py")))[0]
+
+
+def test_files_of_version_0_1_are_read_and_settings_renamed_since_are_told_together(tmp_path):
+    file = tmp_path / "old.py"
+    file.write_text(
+        "from actionclip_jax.config import config_file\n"
+        "def get_config():\n"
+        "    run = config_file.default()\n"
+        "    run.data['train'].update(path='clips.csv', seed=3)\n"
+        "    run.optim.lr = 0.5\n"
+        "    return run\n"
+    )
+    run = config_file.load(str(file))
+    assert (run.data.train.path, run.data.train.seed, run.optim.lr) == ("clips.csv", 3, 0.5)
+    file.write_text(file.read_text().replace("run.optim.lr = 0.5", "run.data.augment.update(grey=0.1)"))
+    problems = problems_of(
+        lambda: config_file.load(str(file), ["--config.optim.refresh_every=10", "--config.compute.remat=full"])
+    )
+    assert problems == [
+        "--config.optim.refresh_every is unknown: it is now called optim.schedule_every",
+        "config.data.augment.grey is unknown: it is now called data.augment.grayscale",
+        f"model: remat is 'full': expected one of {', '.join(config.REMAT)} ('full' is now called 'nothing')",
+    ]
+
+
+def test_what_version_0_1_saved_is_read_by_the_names_of_today():
+    saved = {"compute.remat": "none", "optim.refresh_every": 10, "optim.lr": 0.5}
+    today = {"compute.remat": "everything", "optim.schedule_every": 10, "optim.lr": 0.5}
+    assert renamed.translate(saved) == renamed.translate(today) == today
+    fields = config_file.flatten(config.to_dict(config.TrainConfig()))
+    assert set(renamed.FIELDS.values()) <= fields.keys() and not set(renamed.FIELDS) & fields.keys()
+    assert set(renamed.VALUES["compute.remat"].values()) == set(config.REMAT)
+
+
+def test_settings_are_frozen_but_for_drafts_which_are_copies():
+    run = config.TrainConfig()
+    changed = config.draft(run)
+    changed.model.image = config.ImageConfig(size=64)
+    changed.model.image.patch = 8
+    assert (changed.model.image.tokens, run.model.image.size, config.ModelConfig().image.patch) == (65, 224, 16)
+    assert isinstance(changed, config.TrainConfig) and changed.optim is not run.optim
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.optim.lr = 1.0
+
+
+def test_configurations_that_come_with_the_program_go_by_name(tmp_path, monkeypatch):
+    by_path = config_file.load(str(CONFIGS[0].parent / "ucf101_few_shot.py") + ":8")
+    monkeypatch.chdir(tmp_path)
+    assert config_file.load("ucf101_few_shot:8") == by_path and by_path.data.train.shots == 8
+    [problem] = problems_of(lambda: config_file.load("k400"))
+    assert problem.startswith("--config k400: there is no such file, and the configurations that come")
+    assert all(file.stem in problem for file in CONFIGS)
 
 
 def test_a_file_may_take_an_argument(write):
@@ -141,7 +194,7 @@ def test_a_file_may_take_an_argument(write):
     ],
 )
 def test_settings_that_cannot_work_are_refused(write, overrides, expected):
-    assert any(expected in found for found in problems_of(lambda: config_file.load(write(), overrides)))
+    assert any(expected in problem for problem in problems_of(lambda: config_file.load(write(), overrides)))
 
 
 def test_a_run_survives_json_and_back():

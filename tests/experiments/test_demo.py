@@ -18,9 +18,9 @@ import runpy
 
 def get_config():
     run = runpy.run_path({str(SAMPLE)!r})["get_config"]()
-    run.pretrain.update(epochs=1.0, warmup_epochs=0.0, batch_size=24)
+    run.pretrain.epochs, run.pretrain.warmup_epochs, run.pretrain.batch_size = 1.0, 0.0, 24
     run.optim.steps = 2
-    run.data.loader.update(batch_size=24, workers=0)
+    run.data.loader.batch_size = 24
     return run
 """
 

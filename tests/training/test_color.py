@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from actionclip_jax import config
 from actionclip_jax.training import color
 
-ALWAYS = config.AugmentConfig(jitter=1.0, grey=0.0)
-NEVER = config.AugmentConfig(jitter=0.0, grey=0.0)
+ALWAYS = config.AugmentConfig(jitter=1.0, grayscale=0.0)
+NEVER = config.AugmentConfig(jitter=0.0, grayscale=0.0)
 augment_colors = jax.jit(color.augment_colors, static_argnums=2)
 jitter = jax.jit(color.jitter)
 
@@ -82,7 +82,7 @@ def test_operations_follow_the_drawn_order_and_clamp_in_between(frames):
 
 
 def test_grey_is_pillow_s_before_rounding(frames):
-    result = np.asarray(augment_colors(frames, jax.random.key(0), dataclasses.replace(NEVER, grey=1.0)))
+    result = np.asarray(augment_colors(frames, jax.random.key(0), dataclasses.replace(NEVER, grayscale=1.0)))
     assert (result[..., :1] == result).all()
     for frame, ours in zip(frames.reshape(-1, 10, 12, 3), result.reshape(-1, 10, 12, 3), strict=True):
         assert abs(ours[..., 0] - np.asarray(ImageOps.grayscale(Image.fromarray(frame)), float)).max() < 0.51

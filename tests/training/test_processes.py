@@ -28,13 +28,13 @@ import runpy
 def get_config():
     run = runpy.run_path({str(SAMPLE)!r})["get_config"]()
     run.pretrain.epochs = 0.0
-    run.optim.update(steps=6, ema=0.5)
-    run.data.loader.update(batch_size=16, workers=0)
+    run.optim.steps, run.optim.ema = 6, 0.5
+    run.data.loader.batch_size = 16
     run.log_every = 1
     run.eval_every_epochs = 0.0
     run.sharding.fsdp = 2
-    for part in ("train", "test", "zero_shot"):
-        run.data[part].path = {{data!r}}
+    for source in (run.data.train, run.data.test, run.data.zero_shot):
+        source.path = {{data!r}}
     return run
 """
 

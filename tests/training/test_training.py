@@ -21,7 +21,7 @@ from actionclip_jax.training import optim
 
 def torch_rate(step, spec):
     """The source's schedule, written from its description: looked at before the 1st, 10th, 20th ... step."""
-    every = spec.optim.refresh_every
+    every = spec.optim.schedule_every
     looked = 0 if step + 1 < every else (step + 1) // every * every - 1
     if looked < spec.warmup:
         return spec.optim.lr * looked / spec.warmup
@@ -71,7 +71,7 @@ def torch_training(spec, source, texts, batches):
 
 @pytest.mark.parametrize("refresh, clip_norm", [(1, 0.0), (10, 0.5)])
 def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, refresh, clip_norm):
-    spec = change(make_spec(), "optim", refresh_every=refresh, clip_norm=clip_norm)
+    spec = change(make_spec(), "optim", schedule_every=refresh, clip_norm=clip_norm)
     model = dataclasses.replace(spec.model, temporal=dataclasses.replace(spec.model.temporal, positions=77))
     spec = dataclasses.replace(spec, model=model, warmup=5)
     torch.save(torch_reference.source_checkpoint(model), tmp_path / "source.pt")
@@ -266,7 +266,7 @@ def test_interpolation_adds_the_gradient_at_weights_between_then_and_now():
     """Of the first step both gradients are known, since initial and present weights are the same."""
     spec = make_spec()
     _, before = training_runs.run(spec, 1)
-    mixed = change(spec, "interpolation", strength=0.5, greatest=0.6)
+    mixed = change(spec, "interpolation", loss_weight=0.5, max_initial_fraction=0.6)
     _, history = training_runs.run(mixed, 1)
     # at the first step all interpolations are the weights themselves
     assert history[0]["loss/interpolated"] == pytest.approx(history[0]["loss"], rel=1e-6)
@@ -299,7 +299,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     values = [float(rate(jnp.int32(step))) for step in range(101)]
     assert values[0] == 0 and values[5] == pytest.approx(0.5) and values[10] == 1 and values[55] == pytest.approx(0.5)
     assert values[100] == pytest.approx(0, abs=1e-6) and max(values) == 1
-    often = optim.learning_rate(dataclasses.replace(settings, refresh_every=10), 100, 10)
+    often = optim.learning_rate(dataclasses.replace(settings, schedule_every=10), 100, 10)
     looked = [float(often(jnp.int32(step))) for step in range(25)]
     assert looked == [values[0]] * 9 + [values[9]] * 10 + [values[19]] * 6
 
