@@ -6,7 +6,7 @@ from typing import Any
 
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.sources import files, labelling, listing, problems
-from actionclip_jax.data.video import frame_index
+from actionclip_jax.data.video import limits
 
 
 def collect(
@@ -152,8 +152,8 @@ def _check_frames(
         last = reader.template.format(reader.first + entry.frames - 1)
         if entry.frames < 1:
             found.add("folders without a frame", f"{entry.where}: {entry.places[0]} {entry.frames}")
-        elif entry.frames > frame_index.MAX_FRAMES:
-            found.add(f"folders of more than {frame_index.MAX_FRAMES} frames", f"{entry.where}: {entry.places[0]}")
+        elif entry.frames > limits.MAX_FRAMES:
+            found.add(f"folders of more than {limits.MAX_FRAMES} frames", f"{entry.where}: {entry.places[0]}")
         elif check_files and not pathlib.Path(path, last).is_file():
             found.add("folders without their last frame", f"{entry.where}: {entry.places[0]}/{last}")
 

@@ -43,10 +43,11 @@ class TfdsReader:
         if not encoded:
             raise video.VideoError(clip.path, "the record holds no frames")
 
-        def decode(number: int) -> np.ndarray:
+        def decode_frame(number: int) -> np.ndarray:
             return pictures.decode_picture(encoded[number])
 
-        return pictures.read_pictures(clip.path, decode, np.full(len(encoded), np.nan), choose, transform, short_side)
+        times = np.full(len(encoded), np.nan)
+        return pictures.read_pictures(clip.path, decode_frame, times, choose, transform, short_side)
 
 
 @functools.lru_cache(maxsize=8)  # opening reads every shard's index
