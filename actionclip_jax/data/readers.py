@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax.data import table, video
-from actionclip_jax.data.video import frame_index, pictures
+from actionclip_jax.data.video import errors, limits, pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +46,15 @@ class FrameFolders:
         short_side: int | None = None,
     ) -> video.Frames:
         """See `table.Reader`."""
-        if not 0 < (clip.frames or 0) <= frame_index.MAX_FRAMES:
+        if not clip.frames or not 0 < clip.frames <= limits.MAX_FRAMES:
             raise video.VideoError(clip.path, f"a folder of {clip.frames or 'no'} frames")
 
-        def decode(number: int) -> np.ndarray:
+        def decode_frame(number: int) -> np.ndarray:
             file = pathlib.Path(clip.path, self.template.format(self.first + number))
             try:
                 return pictures.decode_picture(pictures.read_file(file))
             except (OSError, ValueError) as error:
-                raise video.VideoError(file, getattr(error, "strerror", None) or str(error)) from error
+                raise video.VideoError(file, errors.reason_of(error)) from error
 
-        return pictures.read_pictures(clip.path, decode, np.full(clip.frames, np.nan), choose, transform, short_side)
+        times = np.full(clip.frames, np.nan)
+        return pictures.read_pictures(clip.path, decode_frame, times, choose, transform, short_side)

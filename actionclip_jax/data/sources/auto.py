@@ -4,10 +4,10 @@ import itertools
 import pathlib
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import video
+from actionclip_jax.data import numbers, video
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.data.sources import listing, problems, unrecognised
-from actionclip_jax.data.sources.kinds import kinetics, lists, tfds
+from actionclip_jax.data.sources import problems, tables, unrecognised
+from actionclip_jax.data.sources.kinds import kinetics, tfds
 
 DIRECTORIES = (  # (kind, pattern of a file that such a directory holds); the first that matches
     ("records", "dataset.json"),
@@ -29,27 +29,27 @@ FILES = (
 )
 
 
-def recognise(source: config.SourceConfig, found: problems.Problems) -> str:
+def recognise(source: config.SourceConfig, errors: problems.Problems) -> str:
     """The kind of the path; one of several forms is an error that says what it holds and what was looked for."""
     path = pathlib.Path(source.path)
     if not path.is_dir() and not path.is_file():
         if not tfds.NAME.fullmatch(source.path):
-            found.fail(problems.NOT_THERE, f"{path}: no such file or directory")
-        tfds.find_directory(source, found)
+            errors.fail(problems.NOT_THERE, f"{path}: no such file or directory")
+        tfds.find_directory(source, errors)
         return "tfds"
-    kind = _of_directory(path, source.depth, found) if path.is_dir() else _of_file(path, found)
+    kind = _of_directory(path, source.depth, errors) if path.is_dir() else _of_file(path, errors)
     if kind is None:
         known = "; ".join(f"{pattern} ({kind})" for kind, pattern in (DIRECTORIES if path.is_dir() else FILES))
-        found.fail("paths whose kind is not recognised", f"{path}: {unrecognised.describe(path, known)}")
+        errors.fail("paths whose kind is not recognised", f"{path}: {unrecognised.describe(path, known)}")
     return kind
 
 
-def _of_directory(path: pathlib.Path, depth: int, found: problems.Problems) -> str | None:
+def _of_directory(path: pathlib.Path, depth: int, errors: problems.Problems) -> str | None:
     for kind, pattern in DIRECTORIES:
         if next(path.glob(pattern), None):
             return kind
     for file in sorted([*path.glob("*.csv"), *path.glob("*.json")]):
-        if "label" not in file.stem and (kind := _of_file(file, found)) in ("kinetics", "something"):
+        if "label" not in file.stem and (kind := _of_file(file, errors)) in ("kinetics", "something"):
             return kind
     if next(path.glob("*/features.json"), None):
         return "tfds"
@@ -59,7 +59,7 @@ def _of_directory(path: pathlib.Path, depth: int, found: problems.Problems) -> s
     return "folders" if any(file.suffix.lower() in video.SUFFIXES for file in files) else None
 
 
-def _of_file(path: pathlib.Path, found: problems.Problems) -> str | None:
+def _of_file(path: pathlib.Path, errors: problems.Problems) -> str | None:
     for kind, pattern in FILES:
         if path.match(pattern):
             return kind
@@ -67,12 +67,12 @@ def _of_file(path: pathlib.Path, found: problems.Problems) -> str | None:
     if suffix in video.SUFFIXES or path.name in unrecognised.LABEL_FILES:
         return None
     if suffix == ".json":
-        return _of_json(found.read(textfile.read_json, path))
+        return _of_json(errors.read(textfile.read_json, path))
     if suffix in (".csv", ".tsv"):
-        rows = found.read(textfile.read_rows, path)
-        if not rows or not lists.holds_lines(rows):
+        rows = errors.read(textfile.read_rows, path)
+        if not rows or not tables.holds_lines(rows):
             return _of_table([row for _, row in rows])
-    return _of_lines(found.read(textfile.read_lines, path))
+    return _of_lines(errors.read(textfile.read_lines, path))
 
 
 def _of_json(content: object) -> str | None:
@@ -95,7 +95,7 @@ def _of_table(rows: list[list[str]]) -> str | None:
 def _of_lines(lines: list[str]) -> str | None:
     """By what most lines look like: the others will be reported as malformed."""
     fields = [line.rsplit(None, 2) for line in lines]
-    numbered = sum(len(parts) == 3 and all(map(listing.is_number, parts[1:])) for parts in fields)
+    numbered = sum(len(parts) == 3 and all(map(numbers.is_number, parts[1:])) for parts in fields)
     if 2 * numbered > len(lines):
         return "frames"
     return "csv" if not lines or 2 * sum(len(parts) > 1 for parts in fields) > len(lines) else None

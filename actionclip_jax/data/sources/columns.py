@@ -1,14 +1,15 @@
 """The columns of a list: every heading is known, or refused by name."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from actionclip_jax import textfile
-from actionclip_jax.data import label_files
+from actionclip_jax.data import headings, numbers
 from actionclip_jax.data.sources import problems
 
 HEADINGS = {  # of each field, spelt as `textfile.normalise_heading` does
-    "path": label_files.PATH,
+    "path": headings.PATH,
     "label": ("label", "class", "name", "action", "category", "class_name", "label_name", "class_id", "label_id"),
     "start": ("start", "begin", "from", "t_start", "onset"),
     "end": ("end", "stop", "finish", "to", "t_end", "until"),
@@ -22,7 +23,6 @@ UNIT = re.compile(r"^(time_)|(_(time|timestamp|s|secs?|seconds?))$")  # start_ti
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 ADVICE = "(rename them, or leave them out with ignore_columns, --ignore-columns)"
 NO_TIME = "is no time: expected seconds, mm:ss or hh:mm:ss.s"
-FRAME = re.compile(r"(\d{1,9})(?:\.0*)?")  # 20.0 as lists.NUMBER
 
 
 def split_names(ignored: str) -> set[str]:
@@ -31,7 +31,7 @@ def split_names(ignored: str) -> set[str]:
 
 
 def find_fields(
-    rows: Sequence[Sequence[str]], ignored: Collection[str], found: problems.Problems
+    rows: Sequence[Sequence[str]], ignored: AbstractSet[str], errors: problems.Problems
 ) -> dict[str, int] | None:
     """Where each field stands in rows; None where the first is no header. Raises SourceError for unknown headings."""
     header = rows[0]
@@ -46,24 +46,24 @@ def find_fields(
         if field is None:
             unknown.append(cell)
         elif field in places:
-            found.add(f"two columns of one kind {ADVICE}", f"{header[places[field]]!r} and {cell!r}: {field}")
+            errors.add(f"two columns of one kind {ADVICE}", f"{header[places[field]]!r} and {cell!r}: {field}")
         else:
             places[field] = place
     if unknown:
         known = "; ".join(", ".join(names) for names in HEADINGS.values())
         for cell in unknown[:-1]:
-            found.add(f"columns that are not known {ADVICE}", repr(cell))
-        found.add(f"columns that are not known {ADVICE}", f"{unknown[-1]!r}\n    known are {known}")
+            errors.add(f"columns that are not known {ADVICE}", repr(cell))
+        errors.add(f"columns that are not known {ADVICE}", f"{unknown[-1]!r}\n    known are {known}")
     if strange := ignored - set(map(textfile.normalise_heading, header)):
-        found.add("columns to leave out that the list does not have", ", ".join(sorted(strange)))
+        errors.add("columns to leave out that the list does not have", ", ".join(sorted(strange)))
     for field in ("path", "label"):
         if field not in places:
-            found.add("columns that are missing", f"{field}: expected one of {', '.join(HEADINGS[field])}")
+            errors.add("columns that are missing", f"{field}: expected one of {', '.join(HEADINGS[field])}")
     for one, other in (("start", "start_frame"), ("end", "end_frame"), ("start", "end_frame"), ("end", "start_frame")):
         if one in places and other in places:
             both = f"{header[places[one]]!r} and {header[places[other]]!r}"
-            found.add(f"seconds and frame numbers in one list {ADVICE}", both)
-    found.check()
+            errors.add(f"seconds and frame numbers in one list {ADVICE}", both)
+    errors.check()
     return places
 
 
@@ -102,6 +102,6 @@ def read_frame(text: str) -> float | None:
     """A frame number; None for nothing. Raises ValueError."""
     if not text:
         return None
-    if not (frame := FRAME.fullmatch(text)):
+    if (frame := numbers.read_natural(text)) is None:
         raise ValueError(f"{text} is no frame number")
-    return float(frame[1])
+    return float(frame)

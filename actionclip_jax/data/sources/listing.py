@@ -2,14 +2,12 @@
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Collection
 from typing import Any
 
 from actionclip_jax.data import label_files
 
 Label = int | str  # a number of the label file, or a name
-NUMBER = re.compile(r"-?\d{1,18}")  # more digits fit no 64 bits
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,8 +36,3 @@ class Listing:
     multi_label: bool = False
     repeats: bool = False  # whether one interval of a video may be several clips
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the table's origin
-
-
-def is_number(text: str) -> bool:
-    """Whether a field of a list is a whole number; negative ones are reported later as out of range."""
-    return bool(NUMBER.fullmatch(text))

@@ -3,12 +3,11 @@
 import dataclasses
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from actionclip_jax.data import label_files, labels
+from actionclip_jax.data import label_files, labels, numbers
 from actionclip_jax.data.sources import listing, problems
 
-NUMBER = re.compile(r"c?(\d{1,9})")  # a class called by its number, as Charades has c000
 BEFORE = re.compile(r"[(\[]?c?(\d{1,9})[)\]]?[\W_]*")  # a number before a name ...
 BEHIND = re.compile(r"[\W_]*[(\[]?(\d{1,9})[)\]]?$")  # ... and behind it
 COUNTED = re.compile(r"[(\[]?c?(\d{1,9})(?:_+|[.)\]]\s*|\s+-\s+)(?=[^\W\d])")  # as no text begins: 1_a, 1. a, (1) a
@@ -28,19 +27,19 @@ class Match:
 def are_numbers(listed: listing.Listing) -> bool:
     """Whether all labels are numbers, which a label file has to give names."""
     used = {label for entry in listed.entries for label in entry.labels}
-    return bool(used) and all(isinstance(label, int) or NUMBER.fullmatch(label) for label in used)
+    return bool(used) and all(isinstance(label, int) or numbers.read_class(label) is not None for label in used)
 
 
-def name_classes(used: Sequence[listing.Label], found: problems.Problems) -> label_files.Classes:
+def name_classes(used: Sequence[listing.Label], errors: problems.Problems) -> label_files.Classes:
     """The classes of a source without a label file: its own names, sorted, or in the order of the numbers before them.
 
     Numbers alone are no names.
     """
     names = sorted({label for label in used if isinstance(label, str)})
     if len(names) < len(set(used)) or (names and all(map(NUMERIC.fullmatch, names))):
-        found.fail(
+        errors.fail(
             "labels that are numbers, without a label file beside them (name it with labels, --labels)",
-            f"{found.what}: {', '.join(map(str, used[:SHOWN]))}",
+            f"{errors.what}: {', '.join(map(str, used[:SHOWN]))}",
         )
     numbered = {int(match[1]): name[match.end() :] for name in names if (match := COUNTED.match(name))}
     words = [word for _, word in sorted(numbered.items())]
@@ -51,21 +50,22 @@ def name_classes(used: Sequence[listing.Label], found: problems.Problems) -> lab
 
 
 def match(
-    used: Sequence[listing.Label], known: label_files.Classes, found: problems.Problems
+    used: Sequence[listing.Label], known: label_files.Classes, errors: problems.Problems
 ) -> dict[listing.Label, Match]:
     """The class of every label for which there is one."""
     names = [label for label in used if isinstance(label, str)]
     places = dict(zip(names, labels.match_names(names, known.names), strict=True))
-    if set(places.values()) == {None} and all(map(NUMBER.fullmatch, names)):
-        return _match_numbers({name: int(NUMBER.fullmatch(name)[1]) for name in names}, known, found)
-    matches = _match_numbers({label: label for label in used if isinstance(label, int)}, known, found)
+    numbered = [(name, number) for name in names if (number := numbers.read_class(name)) is not None]
+    if set(places.values()) == {None} and len(numbered) == len(names):
+        return _match_numbers(dict(numbered), known, errors)
+    matches = _match_numbers({label: label for label in used if isinstance(label, int)}, known, errors)
     left = [name for name, index in places.items() if index is None]
     for name, index in zip(left, labels.match_letters(left, known.names), strict=True):
         matches |= _match_without_number(name, known) if index is None else {name: Match(index, "spelt otherwise")}
     for name, index in places.items():
         if index is not None:
             matches[name] = Match(index, "" if known.file else _doubt(name))
-    _check_distinct(matches, known, found)
+    _check_distinct(matches, known, errors)
     return matches
 
 
@@ -75,43 +75,42 @@ def _doubt(name: str) -> str:
 
 
 def _match_numbers(
-    numbers: dict[listing.Label, int], known: label_files.Classes, found: problems.Problems
+    numbered: Mapping[listing.Label, int], known: label_files.Classes, errors: problems.Problems
 ) -> dict[listing.Label, Match]:
-    if not numbers:
+    if not numbered:
         return {}
     count, first = len(known.names), known.first
     if first is None:  # the label file does not say it; but 0 or the number of its names tell
-        there = set(numbers.values())
+        there = set(numbered.values())
         if not there & {0, count} and there < set(range(count)):
-            found.fail(
+            errors.fail(
                 "label files that do not number their names, which may begin with 0 or with 1 (a CSV id,name says it)",
                 f"{known.file}: {count} names, and the labels are {min(there)} to {max(there)}",
             )
         first = 1 if count in there and 0 not in there else 0
-    return {label: Match(number - first) for label, number in numbers.items() if 0 <= number - first < count}
+    return {label: Match(number - first) for label, number in numbered.items() if 0 <= number - first < count}
 
 
 def _match_without_number(name: str, known: label_files.Classes) -> dict[listing.Label, Match]:
     """{name: match} of a name with a number before or behind that of a class; {} if it is none either."""
-    for pattern in (BEFORE, BEHIND):
-        found = pattern.search(name) if pattern is BEHIND else pattern.match(name)
-        if found is None:
+    for number in (BEFORE.match(name), BEHIND.search(name)):
+        if number is None:
             continue
-        [index] = labels.match_names([name[: found.start()] + name[found.end() :]], known.names)
+        [index] = labels.match_names([name[: number.start()] + name[number.end() :]], known.names)
         if index is not None:
-            contradicts = known.first is not None and int(found[1]) != index + known.first
+            contradicts = known.first is not None and int(number[1]) != index + known.first
             doubt = f"its number is not {index + known.first}, the label file's" if contradicts else ""
             return {name: Match(index, doubt if known.file else "its number is left out")}
     return {}
 
 
-def _check_distinct(matches: dict[listing.Label, Match], known: label_files.Classes, found: problems.Problems) -> None:
+def _check_distinct(matches: dict[listing.Label, Match], known: label_files.Classes, errors: problems.Problems) -> None:
     """Two labels that are not the same words may be meant as two classes."""
     first: dict[int, listing.Label] = {}
     for label, one in matches.items():
         other = first.setdefault(one.index, label)
         if other != label and not labels.same_words(str(other), str(label)):
-            found.add("classes that two labels mean", f"{other!r} and {label!r}: {known.names[one.index]!r}")
+            errors.add("classes that two labels mean", f"{other!r} and {label!r}: {known.names[one.index]!r}")
 
 
 def side_by_side(unknown: Collection[object], names: Collection[str]) -> str:

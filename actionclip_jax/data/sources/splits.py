@@ -27,31 +27,31 @@ def spelt(suffixes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def reject(source: config.SourceConfig, expected: str, found: problems.Problems) -> NoReturn:
+def reject(source: config.SourceConfig, expected: str, errors: problems.Problems) -> NoReturn:
     """Raises because the split is none of those there are, or was not said."""
     if source.split:
-        found.fail(problems.WRONG, f"split is {source.split!r}: expected {expected}")
-    found.fail(problems.MISSING, f"split (--split): expected {expected}")
+        errors.fail(problems.WRONG, f"split is {source.split!r}: expected {expected}")
+    errors.fail(problems.MISSING, f"split (--split): expected {expected}")
 
 
 def find_list(
-    source: config.SourceConfig, patterns: Mapping[str, Sequence[str]], found: problems.Problems
+    source: config.SourceConfig, patterns: Mapping[str, Sequence[str]], errors: problems.Problems
 ) -> pathlib.Path:
     """The list file: the path itself, or that of the split in the directory it names."""
     path = pathlib.Path(source.path)
     if path.is_file():
         if source.split:
-            found.fail(problems.UNUSED, f"split is {source.split!r}, but the path already is one list: {path}")
+            errors.fail(problems.UNUSED, f"split is {source.split!r}, but the path already is one list: {path}")
         return path
     if not path.is_dir():
-        found.fail(problems.UNREADABLE, f"{path}: no such file or directory")
+        errors.fail(problems.UNREADABLE, f"{path}: no such file or directory")
     split = split_of(source.split)
     if split not in patterns:
-        reject(source, f"one of {', '.join(patterns)}", found)
+        reject(source, f"one of {', '.join(patterns)}", errors)
     files = sorted({file for pattern in patterns[split] for file in path.glob(pattern)})
     if len(files) != 1:
         there = ", ".join(file.name for file in files or sorted(path.iterdir())[:20])
-        found.fail(
+        errors.fail(
             f"directories without just one list of the split {split!r} (name the file itself as path, SOURCE)",
             f"{path}: expected {' or '.join(patterns[split])}, found {there or 'nothing'}",
         )

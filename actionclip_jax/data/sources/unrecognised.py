@@ -19,9 +19,9 @@ SAY = "kind, --kind, says which is meant where names do not"
 
 
 def describe(path: pathlib.Path, known: str) -> str:
-    """What was found, then what was expected; `known` are the names of files by which a kind is recognised."""
-    found, expected = _describe_directory(path, known) if path.is_dir() else _describe_file(path, known)
-    return f"{found}; expected {expected}"
+    """What it holds, then what was expected; `known` are the names of files by which a kind is recognised."""
+    holds, expected = _describe_directory(path, known) if path.is_dir() else _describe_file(path, known)
+    return f"{holds}; expected {expected}"
 
 
 def _describe_directory(path: pathlib.Path, known: str) -> tuple[str, str]:
@@ -38,10 +38,10 @@ def _describe_directory(path: pathlib.Path, known: str) -> tuple[str, str]:
             f"{path}/CLASS/VIDEO, or {a_list}",
         )
     if folders:
-        found = f"no video in its folders ({_name_some(folders)}) or in theirs"
+        holds = f"no video in its folders ({_name_some(folders)}) or in theirs"
     else:
-        found = f"no video among its files ({_name_some([item.name for item in items])})"
-    return found, f"{FOLDERS}, or {a_list}, or a directory that holds one of: {known}; {SAY}"
+        holds = f"no video among its files ({_name_some([item.name for item in items])})"
+    return holds, f"{FOLDERS}, or {a_list}, or a directory that holds one of: {known}; {SAY}"
 
 
 def _describe_file(path: pathlib.Path, known: str) -> tuple[str, str]:
@@ -56,8 +56,8 @@ def _describe_file(path: pathlib.Path, known: str) -> tuple[str, str]:
         return "is JSON of no known form", JSON
     first = textfile.read_lines(path)[0]
     separator = next((mark for mark in ";,|" if mark in first), None)
-    found = f"its lines are separated by {separator!r}" if separator else f"its first line is {first[:80]!r}"
-    return found, f"{LINES}, or one of the names {known}; {SAY}"
+    holds = f"its lines are separated by {separator!r}" if separator else f"its first line is {first[:80]!r}"
+    return holds, f"{LINES}, or one of the names {known}; {SAY}"
 
 
 def _name_some(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ def is_animated_webp(container: av.container.InputContainer, file: str) -> bool:
     if not container.format.name.startswith("webp"):
         return False
     with Image.open(file) as image:
-        return image.is_animated
+        return getattr(image, "is_animated", False)
 
 
 def transcode(file: str, describe_excess: Callable[[int, int], str | None]) -> av.container.InputContainer:
@@ -37,7 +37,7 @@ def transcode(file: str, describe_excess: Callable[[int, int], str | None]) -> a
         with av.open(data, "w", format="matroska") as container:
             _encode(image, container)
     data.seek(0)
-    return av.open(data)
+    return av.open(data, "r")
 
 
 def _encode(image: Image.Image, container: av.container.OutputContainer) -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from actionclip_jax import paths
-from actionclip_jax.data.video import decode
+from actionclip_jax.data.video import errors, formats
 
 # What systems leave in people's folders, in lower case; hidden names (.DS_Store, ._a.mp4) are left out anyway.
 LITTER = (
@@ -25,14 +25,14 @@ WILDCARDS = "*?["
 
 
 @dataclasses.dataclass
-class Found:
+class Contents:
     """What lies below a directory, sorted."""
 
     videos: list[pathlib.Path] = dataclasses.field(default_factory=list)
     passed_over: list[pathlib.Path] = dataclasses.field(default_factory=list)  # files without the suffix of a video
     unreadable: list[OSError] = dataclasses.field(default_factory=list)  # directories that cannot be listed
 
-    def extend(self, other: "Found") -> None:
+    def extend(self, other: "Contents") -> None:
         """Takes what lies below another directory, too."""
         self.videos += other.videos
         self.passed_over += other.passed_over
@@ -40,8 +40,8 @@ class Found:
 
 
 def find_videos(
-    inputs: Sequence[str | os.PathLike],
-) -> tuple[list[pathlib.Path | decode.VideoError], list[pathlib.Path]]:
+    inputs: Sequence[str | os.PathLike[str]],
+) -> tuple[list[pathlib.Path | errors.VideoError], list[pathlib.Path]]:
     """Files as given, videos below directories and what globs match (`**` too, but it enters no links), each once.
 
     An input without a video is a VideoError in its place. Hidden files and directories, and what systems leave behind,
@@ -50,35 +50,37 @@ def find_videos(
     Raises:
         ValueError: an input is empty.
     """
-    found, passed_over = {}, {}
-    for number, item in enumerate(map(os.fspath, inputs)):
+    results: dict[str | pathlib.Path, pathlib.Path | errors.VideoError] = {}
+    passed_over: dict[pathlib.Path, pathlib.Path] = {}
+    for number, item in enumerate(inputs):
+        item = os.fspath(item)
         if not item:
             raise ValueError(f"VIDEO {number + 1} is empty: expected a file, a directory or a glob")
         try:
             below = _expand(paths.expand_home(item))
         except (OSError, ValueError) as error:  # a name that is too long, a pattern that means nothing
-            found[item] = decode.VideoError(item, getattr(error, "strerror", None) or str(error))
+            results[item] = errors.VideoError(item, errors.reason_of(error))
             continue
         for error in below.unreadable:
-            found[error.filename] = decode.VideoError(error.filename, error.strerror)
+            results[error.filename] = errors.VideoError(error.filename, errors.reason_of(error))
         passed_over |= {path.absolute(): path for path in below.passed_over}
         for path in below.videos:
-            found.setdefault(path.absolute(), path)
+            results.setdefault(path.absolute(), path)
         if not below.videos and not below.unreadable:
-            found[item] = _explain(item)
-    return list(found.values()), [path for place, path in passed_over.items() if place not in found]
+            results[item] = _explain(item)
+    return list(results.values()), [path for place, path in passed_over.items() if place not in results]
 
 
-def find_below(directory: str | os.PathLike) -> Found:
+def find_below(directory: str | os.PathLike) -> Contents:
     """All videos below a directory; linked directories are entered, hidden ones are not.
 
     Every directory counts once: by its own place where it has one below here, else by the first link to it. A link to
     a directory that holds this one is not entered: it would make everything there a part of this one.
     """
-    found, seen = Found(), {str(parent) for parent in pathlib.Path(directory).resolve().parents}
+    contents, seen = Contents(), {str(parent) for parent in pathlib.Path(directory).resolve().parents}
     starts = [pathlib.Path(directory)]
     for start in starts:  # which grows: links come after all that is reached without them
-        for folder, names, files in os.walk(start, onerror=found.unreadable.append):
+        for folder, names, files in os.walk(start, onerror=contents.unreadable.append):
             names[:] = sorted(name for name in names if not is_litter(name))
             real = os.path.realpath(folder)
             if real in seen:
@@ -86,14 +88,14 @@ def find_below(directory: str | os.PathLike) -> Found:
                 continue
             seen.add(real)
             for path in (pathlib.Path(folder, name) for name in files if not is_litter(name)):
-                (found.videos if looks_like_video(path) else found.passed_over).append(path)
+                (contents.videos if looks_like_video(path) else contents.passed_over).append(path)
             starts += [path for path in (pathlib.Path(folder, name) for name in names) if path.is_symlink()]
-    return Found(sorted(found.videos), sorted(found.passed_over), found.unreadable)
+    return Contents(sorted(contents.videos), sorted(contents.passed_over), contents.unreadable)
 
 
 def looks_like_video(path: pathlib.Path) -> bool:
     """By its suffix; a link to nothing that has none may have been a folder of videos: better told than left out."""
-    return path.suffix.lower() in decode.SUFFIXES or not (path.suffix or not path.is_symlink() or path.exists())
+    return path.suffix.lower() in formats.SUFFIXES or not (path.suffix or not path.is_symlink() or path.exists())
 
 
 def is_litter(name: str) -> bool:
@@ -122,13 +124,13 @@ def normalize(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _expand(path: pathlib.Path) -> Found:
+def _expand(path: pathlib.Path) -> Contents:
     path = find_spelling(path)
     if path.is_dir():
         return find_below(path)
     if path.exists():
-        return Found([path])
-    found = Found()
+        return Contents([path])
+    contents = Contents()
     forms = {unicodedata.normalize(form, str(path.relative_to(path.anchor))) for form in ("NFC", "NFD")}
     matches = {match for form in forms for match in pathlib.Path(path.anchor).glob(form)}
     named = path.suffix and not set(WILDCARDS) & set(path.suffix)  # *.webp asks for just these files
@@ -136,15 +138,15 @@ def _expand(path: pathlib.Path) -> Found:
         if any(is_litter(part) and part not in path.parts for part in match.parts):
             continue
         if match.is_dir():
-            found.extend(find_below(match))
+            contents.extend(find_below(match))
         else:
-            is_video = named or match.suffix.lower() in decode.SUFFIXES
-            (found.videos if is_video else found.passed_over).append(match)
-    return Found(sorted(set(found.videos)), sorted(set(found.passed_over)), found.unreadable)
+            is_video = named or match.suffix.lower() in formats.SUFFIXES
+            (contents.videos if is_video else contents.passed_over).append(match)
+    return Contents(sorted(set(contents.videos)), sorted(set(contents.passed_over)), contents.unreadable)
 
 
-def _explain(item: str) -> decode.VideoError:
+def _explain(item: str) -> errors.VideoError:
     """Why an input gives no video."""
     if find_spelling(paths.expand_home(item)).is_dir():
-        return decode.VideoError(item, "a directory without a file that is a video by its suffix")
-    return decode.VideoError(item, "no video matches" if set(WILDCARDS) & set(item) else "no such file")
+        return errors.VideoError(item, "a directory without a file that is a video by its suffix")
+    return errors.VideoError(item, "no video matches" if set(WILDCARDS) & set(item) else "no such file")

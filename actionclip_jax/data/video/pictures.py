@@ -4,35 +4,34 @@ import fractions
 import io
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import av
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from actionclip_jax.data.video import decode, views
+from actionclip_jax.data.video import decode, errors, limits, views
 
-MAX_BYTES = 4 * decode.MAX_PIXELS  # of a picture's file: more than its pixels, and alpha, take uncompressed
+MAX_BYTES = 4 * limits.MAX_PIXELS  # of a picture's file: more than its pixels, and alpha, take uncompressed
 
 
 def read_pictures(
     path: str,
-    decode: Callable[[int], np.ndarray],
+    decode_frame: Callable[[int], np.ndarray],
     seconds: np.ndarray,
-    choose: Callable[[int], np.ndarray],
-    transform: Callable[[np.ndarray], Any],
+    choose: decode.Choose,
+    transform: Callable[[np.ndarray], decode.Image],
     short_side: int | None,
-) -> decode.Frames:
-    """What `video.read_frames` does, of frames that `decode(number)` makes; `seconds` [N] are the times of all.
+) -> decode.Frames[decode.Image]:
+    """What `video.read_frames` does, of frames that `decode_frame(number)` makes; `seconds` [N] are the times of all.
 
     A larger picture is shrunk to `short_side` by averaging areas, 46 to 54 dB from PIL's bicubic on filmed video.
     """
     indices = decode.checked_choice(choose(len(seconds)), len(seconds))
-    images = dict.fromkeys(indices.tolist())
-    for number in images:
-        with decode.name_faults(path, f"frame {number} cannot be decoded"):
-            image = decode(number)
+    images: dict[int, decode.Image] = {}
+    for number in dict.fromkeys(indices.tolist()):
+        with errors.name_faults(path, f"frame {number} cannot be decoded"):
+            image = decode_frame(number)
             if short_side and min(image.shape[:2]) > short_side:
                 height, width = views.short_side_shape(*image.shape[:2], short_side)
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -51,10 +50,10 @@ def decode_picture(data: bytes) -> np.ndarray:
             moves = header.format != "MPO" and getattr(header, "is_animated", False)
             is_avif = header.format == "AVIF"
     except Image.DecompressionBombError:  # whose own limit is higher
-        raise ValueError(f"more than {decode.MAX_PIXELS} pixels") from None
+        raise ValueError(f"more than {limits.MAX_PIXELS} pixels") from None
     except (OSError, ValueError, SyntaxError):
         raise ValueError("not a picture") from None
-    if problem := decode.describe_excess(height, width):
+    if problem := limits.describe_excess(height, width):
         raise ValueError(problem)
     if moves:
         raise ValueError("holds several pictures, expected one")
@@ -101,29 +100,32 @@ class IntraEncoder:
 
     def __init__(self, crf: int) -> None:
         self.crf = crf
-        self.codec = None
+        self.codec: av.VideoCodecContext | None = None
         self.packets: list[bytes] = []
 
     def add(self, image: np.ndarray) -> None:
         """[H, W, 3] uint8 RGB, all of one size; an odd last row or column is lost."""
         height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # chroma is stored at half the size
-        if self.codec is None:
-            self.codec = av.CodecContext.create("libx264", "w")
-            self.codec.height, self.codec.width, self.codec.pix_fmt = height, width, "yuv420p"
-            self.codec.time_base = fractions.Fraction(1, 25)
-            self.codec.thread_count = 1  # more would change the bits from machine to machine
-            # every frame a keyframe that brings its own headers; superfast is 10% larger than slower presets
-            params = "keyint=1:repeat-headers=1:annexb=1:bframes=0"
-            self.codec.options = {
-                "preset": "superfast", "tune": "fastdecode", "crf": str(self.crf), "x264-params": params
-            }  # fmt: skip
+        self.codec = self.codec or self._open(height, width)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
         frame.pts = len(self.packets)
         self.packets += [bytes(packet) for packet in self.codec.encode(frame)]
 
     def finish(self) -> list[bytes]:
-        """All packets."""
+        """All packets, of at least one frame."""
+        if self.codec is None:
+            raise ValueError("there is no frame to encode")
         return self.packets + [bytes(packet) for packet in self.codec.encode(None)]
+
+    def _open(self, height: int, width: int) -> av.VideoCodecContext:
+        codec = av.VideoCodecContext.create("libx264", "w")
+        codec.height, codec.width, codec.pix_fmt = height, width, "yuv420p"
+        codec.time_base = fractions.Fraction(1, 25)
+        codec.thread_count = 1  # more would change the bits from machine to machine
+        # every frame a keyframe that brings its own headers; superfast is 10% larger than slower presets
+        params = "keyint=1:repeat-headers=1:annexb=1:bframes=0"
+        codec.options = {"preset": "superfast", "tune": "fastdecode", "crf": str(self.crf), "x264-params": params}
+        return codec
 
 
 class IntraDecoder:
@@ -132,7 +134,7 @@ class IntraDecoder:
     def __init__(self) -> None:
         self.codec = av.CodecContext.create("h264", "r")
         self.codec.thread_count = 1
-        self.codec.options = {"err_detect": "explode", "max_pixels": str(decode.MAX_PIXELS)}
+        self.codec.options = {"err_detect": "explode", "max_pixels": str(limits.MAX_PIXELS)}
 
     def decode(self, packet: bytes) -> np.ndarray:
         """A packet -> [H, W, 3] uint8 RGB."""

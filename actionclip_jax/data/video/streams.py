@@ -1,6 +1,7 @@
 """Which of a file's video streams is the video."""
 
 import av
+import av.stream
 
 COVER = av.stream.Disposition.attached_pic  # of an audio file
 PART = av.stream.Disposition.dependent  # a tile of a larger picture, or what is added to another stream
@@ -18,9 +19,7 @@ def choose(container: av.container.InputContainer) -> av.VideoStream | None:
     candidates = moving or shown
     candidates = [stream for stream in candidates if stream.codec_context is not None] or candidates
     best = container.streams.best("video")
-    if best in candidates or not candidates:
-        return best if candidates else None
-    return max(candidates, key=_rank)
+    return next((stream for stream in candidates if stream is best), None) or max(candidates, key=_rank, default=None)
 
 
 def has_private_colors(stream: av.VideoStream) -> bool:
@@ -45,8 +44,8 @@ def _moves(stream: av.VideoStream) -> bool:
 
 def _rank(stream: av.VideoStream) -> tuple[bool, int]:
     default = bool(stream.disposition & av.stream.Disposition.default)
-    size = stream.codec_context and stream.codec_context.width * stream.codec_context.height
-    return default, size or 0
+    codec = stream.codec_context
+    return default, codec.width * codec.height if codec else 0
 
 
 def _name(stream: av.VideoStream) -> str:

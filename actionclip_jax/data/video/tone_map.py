@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from numpy import typing as npt
 
 PQ, HLG = 16, 18  # transfer characteristics as ITU-T H.273, and so FFmpeg, numbers them
 PEAK = 1000.0  # cd/m2: of the display HDR is graded for, BT.2100's reference for HLG
@@ -33,13 +34,13 @@ def to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
     return _gamma()[np.rint(np.clip(light, 0, 1) * 65535).astype(np.uint16)]
 
 
-def pq_to_light(signal: np.ndarray) -> np.ndarray:
+def pq_to_light(signal: npt.ArrayLike) -> np.ndarray:
     """PQ's EOTF: 0..1 -> cd/m2."""
     power = np.asarray(signal, np.float64) ** (1 / M2)
     return 10_000 * (np.maximum(power - C1, 0) / (C2 - C3 * power)) ** (1 / M1)
 
 
-def light_to_pq(light: np.ndarray) -> np.ndarray:
+def light_to_pq(light: npt.ArrayLike) -> np.ndarray:
     """Its inverse: cd/m2 -> 0..1."""
     power = (np.asarray(light, np.float64) / 10_000) ** M1
     return ((C1 + C2 * power) / (1 + C3 * power)) ** M2

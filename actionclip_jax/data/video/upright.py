@@ -25,13 +25,14 @@ def to_upright_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
 
 def _to_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
     """[H, W, 3] uint8 of SDR, as it is stored. Raises ValueError for colours that FFmpeg does not convert."""
-    shrink = {}
+    height, width, filtered = None, None, None  # as they are
     if short_side and min(frame.height, frame.width) > short_side:
         height, width = views.short_side_shape(frame.height, frame.width, short_side)
-        shrink = {"height": height, "width": width, "interpolation": "BICUBIC"}
+        filtered = "BICUBIC"
     is_hdr = frame.color_trc in (tone_map.PQ, tone_map.HLG)
     try:
-        image = frame.reformat(format="rgb48le" if is_hdr else "rgb24", threads=1, **shrink).to_ndarray()
+        pixels = "rgb48le" if is_hdr else "rgb24"
+        image = frame.reformat(width, height, pixels, interpolation=filtered, threads=1).to_ndarray()
     except av.error.FFmpegError as error:
         told = f"{error.strerror}: pixels {frame.format.name}, colour matrix {int(frame.colorspace)} of ITU-T H.273"
         raise ValueError(f"its colours cannot be converted ({told})") from error
@@ -43,7 +44,7 @@ def read_display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     container = sidedata.SideDataContainer.__new__(sidedata.SideDataContainer)
     complete = True
     try:
-        container.__init__(frame)
+        container.__init__(frame)  # ty: ignore[too-many-positional-arguments]  # PyAV's stub leaves it out
     except ValueError:  # PyAV 18 stops at a kind that it does not know (EXIF) but has what came before
         complete = False
     matrix = container.get(sidedata.Type.DISPLAYMATRIX)

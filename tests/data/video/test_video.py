@@ -16,7 +16,7 @@ from PIL import Image
 
 from actionclip_jax.data import sampling, video
 from actionclip_jax.data.shapes import drawing
-from actionclip_jax.data.video import find, frame_index, pictures, stream, upright, views
+from actionclip_jax.data.video import decode, find, frame_index, limits, pictures, stream, upright, views
 
 SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
 
@@ -120,8 +120,8 @@ def test_chosen_frames_equal_a_full_decode(name, tmp_path):
 @pytest.mark.parametrize("name", FAST)
 def test_only_the_groups_of_wanted_frames_are_decoded(name, tmp_path, monkeypatch):
     path = write_stream(name, tmp_path)
-    monkeypatch.setattr(video, "_decode_all", None)
-    with video.open_stream(video.Source(path)) as (container, stream):
+    monkeypatch.setattr(decode, "_decode_all", None)
+    with video.open_stream(path) as (container, stream):
         index = frame_index.read_index(container, stream)
     assert len(index.groups) - 1 >= 4
     assert videos.read_number(video.read_frames(path, choose(17), keep).images[0]) == 17
@@ -132,10 +132,10 @@ def test_files_too_large_to_hold_are_read_once_more_and_give_the_same(name, tmp_
     path = write_stream(name, tmp_path)
     expected = video.read_frames(path, choose(17, 3, 30), videos.read_number)
     monkeypatch.setattr(frame_index, "_KEPT_BYTES", 5000)
-    monkeypatch.setattr(video, "_decode_all", None)
+    monkeypatch.setattr(decode, "_decode_all", None)
     again = video.read_frames(path, choose(17, 3, 30), videos.read_number)
     assert again.images == expected.images == [17, 3, 30]
-    with video.open_stream(video.Source(path)) as (container, stream):
+    with video.open_stream(path) as (container, stream):
         assert frame_index.read_index(container, stream).kept is None
 
 
@@ -404,19 +404,19 @@ def test_a_size_that_grows_beyond_the_limit_is_damage(tmp_path, monkeypatch):
     small.write_bytes(small.read_bytes() + large.read_bytes())
     read_last = functools.partial(video.read_frames, small, lambda length: np.array([length - 1]), np.shape)
     assert read_last().images == [(480, 640, 3)]
-    monkeypatch.setattr(video, "MAX_PIXELS", 640 * 479)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 640 * 479)
     frames = read_last()
     assert frames.images == [(64, 160, 3)] and frames.note.startswith("damaged (")
 
 
 def test_too_many_frames_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path, slow = videos.write(tmp_path / "a.mp4", 40, gop=40), videos.write_packed_avi(tmp_path / "a.avi", 40)
-    monkeypatch.setattr(video, "MAX_DECODED", 20 * videos.WIDTH * videos.HEIGHT)
+    monkeypatch.setattr(limits, "MAX_DECODED", 20 * videos.WIDTH * videos.HEIGHT)
     assert video.read_frames(path, choose(19), videos.read_number).images == [19]
     for file, number in ((path, 20), (slow, 0)):
         with pytest.raises(video.VideoError, match="of 160x64 pixels would have to be decoded: too many"):
             video.read_frames(file, choose(number), videos.read_number)
-    monkeypatch.setattr(frame_index, "MAX_FRAMES", 39)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 39)
     with pytest.raises(video.VideoError, match="has more than 39 frames"):
         video.read_frames(path, choose(0), videos.read_number)
 

@@ -12,12 +12,12 @@ CLASSES = "Charades_v1_classes.txt"
 ACTION = re.compile(r"c(\d{3}) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)")
 
 
-def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """A clip for each video, those without an action too, or with `intervals` one for each action."""
-    path = splits.find_list(source, {split: (f"Charades_v1_{split}.csv",) for split in ("train", "test")}, found)
-    known = classes.read_classes(path.parent / CLASSES, found)
+    path = splits.find_list(source, {split: (f"Charades_v1_{split}.csv",) for split in ("train", "test")}, errors)
+    known = classes.read_classes(path.parent / CLASSES, errors)
     entries, empty = [], 0
-    for where, name, actions in _read_rows(path, found):
+    for where, name, actions in _read_rows(path, errors):
         if source.intervals:
             lasting = [action for action in actions if action[2] > action[1]]
             entries += _action_clips(where, name, lasting)
@@ -39,21 +39,21 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
 
 
 def _read_rows(
-    path: pathlib.Path, found: problems.Problems
+    path: pathlib.Path, errors: problems.Problems
 ) -> Iterator[tuple[str, str, list[tuple[int, float, float]]]]:
-    rows = found.read(textfile.read_rows, path)
+    rows = errors.read(textfile.read_rows, path)
     header = rows[0][1] if rows else []
     if missing := [column for column in ("id", "actions") if column not in header]:
-        found.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
+        errors.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
     for line, row in rows[1:]:
         cells = dict(zip(header, row, strict=False))
         if len(row) != len(header):
-            found.add("malformed lines", f"line {line}: {len(row)} cells, expected {len(header)}")
+            errors.add("malformed lines", f"line {line}: {len(row)} cells, expected {len(header)}")
             continue
         texts = cells["actions"].split(";") if cells["actions"] else []
-        actions = [ACTION.fullmatch(text) for text in texts]
-        if not all(actions) or not cells["id"]:
-            found.add("malformed lines", f"line {line}: {cells['id']} {cells['actions']}")
+        actions = [match for text in texts if (match := ACTION.fullmatch(text))]
+        if len(actions) < len(texts) or not cells["id"]:
+            errors.add("malformed lines", f"line {line}: {cells['id']} {cells['actions']}")
             continue
         yield f"line {line}", cells["id"], [(int(match[1]), float(match[2]), float(match[3])) for match in actions]
 

@@ -11,24 +11,24 @@ from actionclip_jax.data.video import find
 MANY = 3  # folders of videos in one class folder that are named
 
 
-def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """The videos below each class folder of the root, or of its sub-folder named by the split."""
     root = pathlib.Path(source.path)
-    folders = _sub_folders(root, found)
+    folders = _sub_folders(root, errors)
     if source.split:
         if source.split not in folders:
-            splits.reject(source, _folders_of(root, folders), found)
+            splits.reject(source, _folders_of(root, folders), errors)
         root /= source.split
     elif _is_split(folders):
-        splits.reject(source, _folders_of(root, folders), found)
+        splits.reject(source, _folders_of(root, folders), errors)
     entries, passed_over, nested = [], [], {}
-    for folder in _class_folders(root, max(source.depth, 1), found):
+    for folder in _class_folders(root, max(source.depth, 1), errors):
         below = find.find_below(root / folder)
         for error in below.unreadable:
-            found.add(problems.UNREADABLE, f"{error.filename}: {error.strerror}")
+            errors.add(problems.UNREADABLE, f"{error.filename}: {error.strerror}")
         if not below.videos and not below.unreadable:
             hint = f" ({find.describe_passed_over(below.passed_over, 0)})" if below.passed_over else ""
-            found.add("class folders without a video", f"{root / folder}{hint}")
+            errors.add("class folders without a video", f"{root / folder}{hint}")
         for place in (file.relative_to(root) for file in below.videos):
             label = place.parent.name if source.depth == 0 else pathlib.PurePath(folder).name
             entries.append(listing.Entry(place.as_posix(), (place.as_posix(),), (label,)))
@@ -39,17 +39,17 @@ def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listi
     return listing.Listing(entries, root, [], readers.VideoFiles(), notes=notes)
 
 
-def _class_folders(root: pathlib.Path, depth: int, found: problems.Problems) -> list[str]:
+def _class_folders(root: pathlib.Path, depth: int, errors: problems.Problems) -> list[str]:
     """Where they are below the root: `depth` levels down, 1 for those in it."""
-    folders = _sub_folders(root, found)
-    _report_strays(root, found)
+    folders = _sub_folders(root, errors)
+    _report_strays(root, errors)
     for _ in range(depth - 1):
         above, folders = folders, []
         for folder in above:
-            folders += [f"{folder}/{name}" for name in _sub_folders(root / folder, found)]
-            _report_strays(root / folder, found)
+            folders += [f"{folder}/{name}" for name in _sub_folders(root / folder, errors)]
+            _report_strays(root / folder, errors)
     if not folders:
-        found.add("directories without a class folder", f"{root} (depth, --depth: {depth})")
+        errors.add("directories without a class folder", f"{root} (depth, --depth: {depth})")
     return folders
 
 
@@ -71,17 +71,17 @@ def _note_nested(nested: dict[str, dict[str, None]], depth: int) -> dict[str, An
     return {"nested_classes": {"count": len(nested), "first": first, "advice": advice}}
 
 
-def _report_strays(folder: pathlib.Path, found: problems.Problems) -> None:
+def _report_strays(folder: pathlib.Path, errors: problems.Problems) -> None:
     for file in sorted(folder.iterdir()):
         if find.looks_like_video(file) and not file.is_dir() and not find.is_litter(file.name):
             what = "videos that lie" if file.suffix else "links to nothing"
-            found.add(f"{what} beside the class folders", str(file))
+            errors.add(f"{what} beside the class folders", str(file))
 
 
-def _sub_folders(root: pathlib.Path, found: problems.Problems) -> list[str]:
+def _sub_folders(root: pathlib.Path, errors: problems.Problems) -> list[str]:
     """Sorted names, without those that are hidden or left behind by a system."""
     if not root.is_dir():
-        found.fail("folders of videos that are not there", str(root))
+        errors.fail("folders of videos that are not there", str(root))
     return sorted(item.name for item in root.iterdir() if item.is_dir() and not find.is_litter(item.name))
 
 

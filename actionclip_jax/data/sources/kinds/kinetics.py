@@ -11,16 +11,16 @@ COLUMNS = ("youtube_id", "time_start", "time_end")
 OTHERS = ("label", "split", "is_cc")  # the last says how a video is licensed
 
 
-def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """Clips are cut already, each a file named by id and seconds, or by id alone; test lists have no labels."""
     path = pathlib.Path(source.path)
     if not path.is_file():
-        path = splits.find_list(source, splits.spelt((".csv", ".json")), found)
-    rows = list(_read_json(path, found) if path.suffix.lower() == ".json" else _read_csv(path, source, found))
+        path = splits.find_list(source, splits.spelt((".csv", ".json")), errors)
+    rows = list(_read_json(path, errors) if path.suffix.lower() == ".json" else _read_csv(path, source, errors))
     splits_there = {splits.split_of(split.lower()) for _, _, split in rows if split}
     wanted = splits.split_of(source.split.lower())
     if (splits_there and wanted not in splits_there) if wanted else len(splits_there) > 1:
-        splits.reject(source, f"one of {', '.join(sorted(splits_there))}, which {path} holds", found)
+        splits.reject(source, f"one of {', '.join(sorted(splits_there))}, which {path} holds", errors)
     entries = [
         listing.Entry(where, _places(name, label), (label,) if label else (), id=name)
         for where, (label, name), split in rows
@@ -49,16 +49,16 @@ def _clip_name(video_id: str, start: str | float, end: str | float) -> str:
 
 
 def _read_csv(
-    path: pathlib.Path, source: config.SourceConfig, found: problems.Problems
+    path: pathlib.Path, source: config.SourceConfig, errors: problems.Problems
 ) -> Iterator[tuple[str, tuple[str, str], str]]:
     """Where, (label, name) and split of each row."""
-    rows = found.read(textfile.read_rows, path)
+    rows = errors.read(textfile.read_rows, path)
     header = [cell.lower() for cell in rows[0][1]] if rows else []
     if missing := [column for column in COLUMNS if column not in header]:
-        found.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
+        errors.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
     known = {*COLUMNS, *OTHERS, *columns.split_names(source.ignore_columns)}
     if unknown := [column for column in header if textfile.normalise_heading(column) not in known]:
-        found.fail(
+        errors.fail(
             f"columns that are not known {columns.ADVICE}",
             f"{path}: {', '.join(unknown)}; a list of Kinetics has {', '.join((*COLUMNS, *OTHERS))}",
         )
@@ -69,15 +69,15 @@ def _read_csv(
                 raise ValueError
             name = _clip_name(*(cells[column] for column in COLUMNS))
         except (KeyError, ValueError, OverflowError):
-            found.add("malformed lines", f"line {line}: {','.join(row)}")
+            errors.add("malformed lines", f"line {line}: {','.join(row)}")
             continue
         yield f"line {line}", (cells.get("label", ""), name), cells.get("split", "")
 
 
-def _read_json(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
-    content = found.read(textfile.read_json, path)
+def _read_json(path: pathlib.Path, errors: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
+    content = errors.read(textfile.read_json, path)
     if not isinstance(content, dict):
-        found.fail(problems.UNREADABLE, f"{path}: expected JSON of the form {{id: {{annotations, subset}}}}")
+        errors.fail(problems.UNREADABLE, f"{path}: expected JSON of the form {{id: {{annotations, subset}}}}")
     for video_id, item in content.items():
         try:
             annotations = item["annotations"]
@@ -86,6 +86,6 @@ def _read_json(path: pathlib.Path, found: problems.Problems) -> Iterator[tuple[s
             if not (isinstance(label, str) and isinstance(split, str)):
                 raise TypeError
         except (KeyError, TypeError, ValueError, OverflowError):
-            found.add("malformed entries", f"{video_id}: {item}")
+            errors.add("malformed entries", f"{video_id}: {item}")
             continue
         yield f"entry {video_id}", (label, name), split

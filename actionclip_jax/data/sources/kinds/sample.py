@@ -10,11 +10,11 @@ from actionclip_jax.data.sources import listing, problems, splits
 from actionclip_jax.data.sources.kinds import lists
 
 
-def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """One of the lists in a directory that `sample_set` has made, with whatever settings, or makes now with its own."""
     if source.split not in sample_set.SPLITS:
-        splits.reject(source, f"one of {', '.join(sample_set.SPLITS)}", found)
+        splits.reject(source, f"one of {', '.join(sample_set.SPLITS)}", errors)
     directory = pathlib.Path(source.path)
     if not (directory / sample_set.MADE_BY).is_file():
         sample_set.make_sample_set(directory, config.SampleSetConfig(), processes=workers.count_cores())
-    return lists.read(dataclasses.replace(source, path=str(directory / f"{source.split}.csv"), split=""), found)
+    return lists.read(dataclasses.replace(source, path=str(directory / f"{source.split}.csv"), split=""), errors)

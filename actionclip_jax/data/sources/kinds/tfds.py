@@ -9,8 +9,8 @@ import dataclasses
 import functools
 import pathlib
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 
@@ -43,14 +43,23 @@ class TfdsReader:
         if not encoded:
             raise video.VideoError(clip.path, "the record holds no frames")
 
-        def decode(number: int) -> np.ndarray:
+        def decode_frame(number: int) -> np.ndarray:
             return pictures.decode_picture(encoded[number])
 
-        return pictures.read_pictures(clip.path, decode, np.full(len(encoded), np.nan), choose, transform, short_side)
+        times = np.full(len(encoded), np.nan)
+        return pictures.read_pictures(clip.path, decode_frame, times, choose, transform, short_side)
+
+
+class Records(Protocol):
+    """The records of several shards, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, record_key: SupportsIndex) -> bytes: ...
 
 
 @functools.lru_cache(maxsize=8)  # opening reads every shard's index
-def open_shards(shards: tuple[str, ...]) -> Sequence[bytes]:
+def open_shards(shards: tuple[str, ...]) -> Records:
     """The records of all shards in order; kept for the next clip."""
     from array_record.python import array_record_data_source  # 70 ms (etils), which only who reads TFDS has to pay
 
@@ -64,41 +73,43 @@ def parse(record: bytes) -> Any:
     except ImportError as error:
         raise ValueError(f"TFDS data sets need the package tensorflow-datasets ({error})") from error
     try:
-        return proto.tf_example_pb2.Example.FromString(record).features.feature
+        example = proto.tf_example_pb2.Example  # ty: ignore[missing-attribute]  # protobuf makes it when it is imported
+        return example.FromString(record).features.feature
     except Exception as error:  # protobuf's own kind, which has no public name common to all its versions
         raise ValueError(f"not a tf.train.Example ({error})") from None
 
 
-def read(source: config.SourceConfig, found: problems.Problems) -> listing.Listing:
+def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """By name, below `videos` or where TFDS keeps its data sets, or the directory of a prepared one."""
-    directory = find_directory(source, found)
-    info = found.read(textfile.read_json, directory / "dataset_info.json")
-    features = found.read(textfile.read_json, directory / "features.json")
+    directory = find_directory(source, errors)
+    info = errors.read(textfile.read_json, directory / "dataset_info.json")
+    features = errors.read(textfile.read_json, directory / "features.json")
     split = source.split or "train"
     try:
-        feature, label = _find_features(features.get("featuresDict", {}).get("features", {}), directory, found)
-        shards = _find_shards(source, directory, info, split, found)
+        feature, label = _find_features(features.get("featuresDict", {}).get("features", {}), directory, errors)
+        shards = _find_shards(source, directory, info, split, errors)
     except (LookupError, TypeError, AttributeError) as error:
-        found.fail(problems.UNREADABLE, f"{directory}: features.json or dataset_info.json is not TFDS's ({error!r})")
+        errors.fail(problems.UNREADABLE, f"{directory}: features.json or dataset_info.json is not TFDS's ({error!r})")
     entries = []
-    for row, record in enumerate(open_shards(shards)):
-        example = parse(record)
+    records = open_shards(shards)
+    for row in range(len(records)):
+        example = parse(records[row])
         place, frames = f"{split}/{row}", len(example[feature].bytes_list.value)
         entries.append(listing.Entry(place, (place,), tuple(example[label].int64_list.value), frames=frames))
     label_file = directory / f"{label}.labels.txt"
-    known = label_files.Classes(tuple(found.read(textfile.read_lines, label_file)), 0, label_file)
+    known = label_files.Classes(tuple(errors.read(textfile.read_lines, label_file)), 0, label_file)
     files = [directory / "dataset_info.json", directory / "features.json"]
     return listing.Listing(entries, None, files, TfdsReader(shards, feature), known)
 
 
-def find_directory(source: config.SourceConfig, found: problems.Problems) -> pathlib.Path:
+def find_directory(source: config.SourceConfig, errors: problems.Problems) -> pathlib.Path:
     """The folder of the newest version; an error unless exactly one prepared data set is meant."""
     directory = pathlib.Path(source.path)
     if not directory.is_dir():
         root = paths.expand_home(source.videos or "~/tensorflow_datasets")
         directory = root / source.path.replace(":", "/")
         if not directory.is_dir():
-            found.fail(
+            errors.fail(
                 problems.NOT_THERE,
                 f"{source.path}: no such file or directory; nor is a TFDS data set of that name prepared below {root} "
                 "(say with videos, --videos, where else; prepare with `tfds build --file_format=array_record`)",
@@ -107,7 +118,7 @@ def find_directory(source: config.SourceConfig, found: problems.Problems) -> pat
     parents = {path.parent for path in prepared if path != directory}
     if not prepared or len(parents) > 1:
         there = ", ".join(path.relative_to(directory).as_posix() for path in prepared)
-        found.fail(
+        errors.fail(
             "TFDS data sets that are not there or not one (prepare with `tfds build --file_format=array_record`)",
             f"{directory}: {f'holds {there}' if there else 'no features.json in it'}",
         )
@@ -118,7 +129,7 @@ def _version(directory: pathlib.Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", directory.name))
 
 
-def _find_features(features: dict[str, Any], directory: pathlib.Path, found: problems.Problems) -> tuple[str, str]:
+def _find_features(features: dict[str, Any], directory: pathlib.Path, errors: problems.Problems) -> tuple[str, str]:
     """The names of the video and of the label."""
     kinds = {name: feature["pythonClassName"].rpartition(".")[2] for name, feature in features.items()}
     videos = [
@@ -128,7 +139,7 @@ def _find_features(features: dict[str, Any], directory: pathlib.Path, found: pro
     ]
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
     if len(videos) != 1 or len(labels) != 1:
-        found.fail(
+        errors.fail(
             "TFDS data sets without just one feature Video (or Sequence of Image) and one ClassLabel",
             f"{directory}: {', '.join(f'{name} ({kind})' for name, kind in kinds.items())}",
         )
@@ -136,15 +147,15 @@ def _find_features(features: dict[str, Any], directory: pathlib.Path, found: pro
 
 
 def _find_shards(
-    source: config.SourceConfig, directory: pathlib.Path, info: dict[str, Any], split: str, found: problems.Problems
+    source: config.SourceConfig, directory: pathlib.Path, info: dict[str, Any], split: str, errors: problems.Problems
 ) -> tuple[str, ...]:
     lengths = {item["name"]: item["shardLengths"] for item in info["splits"]}
     if split not in lengths:
-        splits.reject(source, f"one of {', '.join(lengths)}", found)
+        splits.reject(source, f"one of {', '.join(lengths)}", errors)
     count = len(lengths[split])
     names = [f"{info['name']}-{split}.array_record-{shard:05d}-of-{count:05d}" for shard in range(count)]
     if missing := [name for name in names if not (directory / name).is_file()]:
-        found.fail(
+        errors.fail(
             "TFDS shards missing (prepare with `tfds build --file_format=array_record`)", f"{directory}: {missing[0]}"
         )
     return tuple(str(directory / name) for name in names)
