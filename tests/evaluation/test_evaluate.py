@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import videos
+from local_data import ANNOTATIONS, needs_annotations
 
 from actionclip_jax import cli, config, progress, sharding, text
 from actionclip_jax.checkpoints import model_directory
@@ -19,8 +20,6 @@ from actionclip_jax.evaluation import evaluate, features, metrics, protocols, pu
 from actionclip_jax.experiments import few_shot, interpolation
 from actionclip_jax.inference import predict
 
-ANNOTATIONS = pathlib.Path(__file__).parents[3] / "shared" / "data" / "annotations"
-needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason="the annotation files are not on this machine")
 SAMPLE = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 CLASSES = 48  # of the sample's test split, with a clip each
 

@@ -11,6 +11,7 @@ import torch
 import torch_reference
 import transformers
 import videos
+from local_data import TEST_DATA, needs_test_data
 from PIL import Image
 
 import actionclip_jax
@@ -20,7 +21,6 @@ from actionclip_jax.data import label_files, video
 from actionclip_jax.inference import predict
 
 LABELS = ("archery", "playing the violin", "surfing")
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -366,10 +366,10 @@ def test_a_wrong_conversion_fails_verification(source, tmp_path, monkeypatch, ca
     assert "the conversion is wrong" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder of odd videos is not on this machine")
+@needs_test_data
 def test_every_odd_video_is_predicted_or_explained(directory, tmp_path, capsys):
     out = tmp_path / "odd.json"
-    code = run_command("predict", directory, SHARED / "odd-videos", "--labels", ", ".join(LABELS), "--json", out)
+    code = run_command("predict", directory, TEST_DATA / "odd-videos", "--labels", ", ".join(LABELS), "--json", out)
     assert code == 0
     results = {pathlib.Path(result["video"]).name: result for result in json.loads(out.read_text())["results"]}
     assert len(results) == 13

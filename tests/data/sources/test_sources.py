@@ -10,15 +10,12 @@ import time
 
 import numpy as np
 import pytest
+from local_data import ANNOTATIONS, TEST_DATA, needs_annotations, needs_test_data
 
 from actionclip_jax import config, textfile
 from actionclip_jax.data import labels, readers, sources, summary, table
 from actionclip_jax.data.records import reader as records_reader
 from actionclip_jax.data.sources import classes, problems
-
-SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
-ANNOTATIONS = SHARED / "annotations"
-needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason=f"no annotation files at {ANNOTATIONS}")
 
 
 def read(path, check_files=True, **settings):
@@ -132,11 +129,12 @@ def test_charades_keeps_videos_without_an_action_and_can_cut_actions_out():
     assert len(cut) == 16691 and not np.isnan(cut.starts).any()
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no UCF101 clips at {SHARED}")
+@needs_annotations
+@needs_test_data
 def test_folders_of_real_clips_and_the_official_list_agree():
-    clips = read(SHARED / "ucf101-5class", split="test")
+    clips = read(TEST_DATA / "ucf101-5class", split="test")
     listed = read(
-        ANNOTATIONS / "ucf101", split="test", videos=str(SHARED / "ucf101-5class" / "test"), skip_missing=True
+        ANNOTATIONS / "ucf101", split="test", videos=str(TEST_DATA / "ucf101-5class" / "test"), skip_missing=True
     )
     assert sorted(rows(clips)) == sorted(rows(listed)) and len(clips) == 70
     assert (listed.origin["listed"], listed.origin["missing"]) == (3783, 3713)

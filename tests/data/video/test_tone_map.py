@@ -1,18 +1,17 @@
 """HDR: what a display would emit, worked out here a second time, and what SDR makes of it."""
 
 import fractions
-import pathlib
 
 import av
 import numpy as np
 import pytest
 import videos
+from local_data import TEST_DATA, needs_test_data
 from PIL import Image
 
 from actionclip_jax.data import video
 from actionclip_jax.data.video import stream, tone_map
 
-REPORTED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "reported"
 BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])  # from BT.709
 PQ, HLG = 16, 18
 
@@ -114,9 +113,11 @@ def test_sdr_video_is_not_touched(tmp_path, monkeypatch):
     assert np.abs(image - picture).mean() > 15
 
 
-@pytest.mark.skipif(not REPORTED.exists(), reason="needs the HDR clips of ../shared/data")
+@needs_test_data
 @pytest.mark.parametrize("name", ["hlg", "pq"])
 def test_hdr_clips_are_near_their_tone_mapped_references(name):
-    reference = np.asarray(Image.open(REPORTED / f"ref_{name}.png").convert("RGB")).astype(float)
-    frames = video.read_frames(REPORTED / f"{name}.mov", lambda length: np.array([0]), lambda image: image)
+    reference = np.asarray(Image.open(TEST_DATA / "reported" / f"ref_{name}.png").convert("RGB")).astype(float)
+    frames = video.read_frames(
+        TEST_DATA / "reported" / f"{name}.mov", lambda length: np.array([0]), lambda image: image
+    )
     assert np.abs(frames.images[0] - reference).mean() < 4

