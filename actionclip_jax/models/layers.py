@@ -202,6 +202,7 @@ class Attention(nnx.Module):
             for part in range(kernel.shape[1])
         ]
 
+    @jax.named_scope("attn")
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities."""
         q, k, v = self.project(x)
@@ -223,6 +224,7 @@ class Mlp(nnx.Module):
         self.fc = linear(spec.width, hidden, kernel_init=spec.initializer("fc"))
         self.proj = linear(hidden, spec.width, kernel_init=spec.initializer("proj"))
 
+    @jax.named_scope("mlp")
     def __call__(self, x: jax.Array, dropout_rate: float = 0.0, key: jax.Array | None = None) -> jax.Array:
         """[..., D] -> [..., D]; a key turns on dropout between the layers."""
         hidden = ACTIVATIONS[self.activation](checkpoint_name(self.fc(x), "mlp"))
@@ -238,6 +240,7 @@ class Block(nnx.Module):
         self.ln_2 = LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.mlp = Mlp(spec, rngs=rngs)
 
+    @jax.named_scope("block")
     def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; no key, nothing is dropped."""
         keys = (None, None) if key is None else jax.random.split(key)

@@ -19,6 +19,7 @@ def augment_colors(frames: jax.Array, key: jax.Array, augment: config.AugmentCon
     return jax.vmap(functools.partial(augment_clip, augment=augment))(frames, keys)
 
 
+@jax.named_scope("color")
 def augment_clip(frames: jax.Array, key: jax.Array, augment: config.AugmentConfig) -> jax.Array:
     """[T, H, W, 3] uint8 -> float32. Whether to jitter and whether to turn grey is drawn once for all frames."""
     whether_key, jitter_key = jax.random.split(key)
