@@ -102,13 +102,13 @@ def sweep(
     start, end = sharding.replicate(begin, model.mesh), model.params
     mix = jax.jit(lambda start, end, share: optim.interpolate(start, end, 1 - share))
     for share in shares:
-        found = done.setdefault(str(share), {})
+        scores = done.setdefault(str(share), {})
         for name, evaluator in evaluators.items():
-            if name not in found:
+            if name not in scores:
                 with jax.set_mesh(model.mesh):
-                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}")
+                    scores[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}")
                 write_done(file, described, done)
-        logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
+        logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
     if jax.process_index() == 0:
         charts.interpolation_curve(
             settings.out / "interpolation.png", shares, {name: [done[str(x)][name] for x in shares] for name in sets}
