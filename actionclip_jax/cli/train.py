@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
         type=step_range,
         default=range(0),
         metavar="START:STOP",
-        help="trace the steps from START (the first is 1) to STOP - 1 into WORKDIR/profile, for TensorBoard and Perfetto",
+        help="trace steps START (the first is 1) to STOP - 1 into WORKDIR/profile, for TensorBoard and Perfetto",
     )
     processes.add_options(parser)
 

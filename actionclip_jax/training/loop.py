@@ -22,8 +22,8 @@ from actionclip_jax.training import (
     parameters,
     pretraining,
     profiling,
+    resume,
     run_checkpoints,
-    run_log,
     setup,
     stop_signal,
     train_step,
@@ -59,15 +59,6 @@ class Interrupted(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"stopped after step {outcome.step} of {outcome.steps}")
         self.outcome = outcome
-
-
-@dataclasses.dataclass
-class Position:
-    """Where a run stands; the loop moves it on."""
-
-    state: train_step.TrainState
-    done: int = 0  # steps
-    scores: dict[str, scoring.Scores] = dataclasses.field(default_factory=dict)  # of the evaluation before, by data set
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,7 +142,7 @@ def try_one_step(work: setup.Setup, state: train_step.TrainState, clock: goodput
 
 def train_to_the_end(work: setup.Setup, state: train_step.TrainState, clock: goodput.Clock, profile: range) -> Outcome:
     """Trains from where the run stands, and exports the model."""
-    position, model = Position(state), None
+    position, model = resume.Position(state), None
     checkpoints = run_checkpoints.RunCheckpoints(work.workdir, work.run.checkpoint, work.mesh)
     try:
         with contextlib.ExitStack() as stack:
@@ -159,7 +150,7 @@ def train_to_the_end(work: setup.Setup, state: train_step.TrainState, clock: goo
             dog = stack.enter_context(watchdog.Watchdog(work.run.hang_seconds))
             stack.callback(checkpoints.close)
             stack.callback(work.batches.close)
-            resume(work, checkpoints, position, clock)
+            resume.resume(work, checkpoints, position, clock)
             log = stack.enter_context(contextlib.closing(journal.Journal(work, clock, position.done)))
             trace = stack.enter_context(profiling.StepTrace(work.workdir, profile, position.done))
             parameters.write(work.workdir, position.state.params, work.spec.multipliers)
@@ -178,7 +169,7 @@ def train_to_the_end(work: setup.Setup, state: train_step.TrainState, clock: goo
     return Outcome(position.done, work.spec.steps, model, position.scores, clock, stop.received)
 
 
-def loop(work: setup.Setup, aids: Aids, position: Position) -> None:
+def loop(work: setup.Setup, aids: Aids, position: resume.Position) -> None:
     """Saves, evaluates and steps, until the end. Raises Stopped where the run is asked to stop."""
     step = compile_step(work, position.state, aids.clock)
     metrics = window.MetricsWindow()
@@ -229,40 +220,7 @@ def place(work: setup.Setup, rows: Mapping[str, np.ndarray]) -> dict[str, jax.Ar
     return sharding.place_batch({name: rows[name] for name in ("video", "label")}, work.mesh)
 
 
-def resume(
-    work: setup.Setup, checkpoints: run_checkpoints.RunCheckpoints, position: Position, clock: goodput.Clock
-) -> None:
-    """Goes to the newest unharmed checkpoint, if there is one, and with it the data, the clock and the scores.
-
-    The memory of the first state is freed before: there never need be room for two. Raises ValueError for a checkpoint
-    of another run, or if all of them are damaged.
-    """
-    last = goodput.read(work.workdir)
-    restored = None
-    if checkpoints.exist():
-        like = train_step.release(position.state)
-        restored = checkpoints.restore_newest(like, lambda description: check_same_run(description, work))
-    clock.go_on(restored[2]["time"] if restored else None, last)
-    if restored is None:
-        return
-    position.done, position.state, description = restored
-    work.batches.restore(description["data"])
-    scores = run_log.primary_metrics(run_log.read_rows(work.workdir / "metrics.jsonl"))
-    checkpoints.scores.update((step, score) for step, score in scores.items() if step <= position.done)
-    logger.info(f"goes on from step {position.done} of {work.workdir}")
-    if changes := run_checkpoints.describe_changes(description["config"], work.run):
-        logger.warning("\n  ".join(["with other settings than before:", *changes]))
-
-
-def check_same_run(description: run_checkpoints.Description, work: setup.Setup) -> None:
-    """Raises ValueError for a checkpoint of another model or of other data."""
-    changes = run_checkpoints.describe_changes(description["config"], work.run)
-    if models := [line for line in changes if line.startswith("model.")]:
-        raise ValueError("\n  ".join([f"{work.workdir} holds a run of another model:", *models]))
-    work.batches.check(description["data"])
-
-
-def save(work: setup.Setup, aids: Aids, position: Position) -> None:
+def save(work: setup.Setup, aids: Aids, position: resume.Position) -> None:
     """Starts to write a checkpoint, unless there is one of this step."""
     if aids.checkpoints.current == position.done:
         return
@@ -276,15 +234,15 @@ def save(work: setup.Setup, aids: Aids, position: Position) -> None:
     aids.clock.lap("checkpoint")
 
 
-def evaluate(work: setup.Setup, aids: Aids, position: Position, step: int) -> None:
+def evaluate(work: setup.Setup, aids: Aids, position: resume.Position, step: int) -> None:
     """Scores the data sets with the weights, which are those of `step`. Raises Stopped like `loop`."""
 
     def after_batch() -> None:
         aids.watchdog.other()
         aids.stop.check()
 
+    weights = export.final_weights(work.run, position.state)
     for name, evaluator in work.evaluators.items():
-        weights = export.final_weights(work.run, position.state)
         position.scores[name] = evaluator(weights, f"evaluating {name}", after_batch)
         numbers = ", ".join(f"{label} {value:.1%}" for label, value in position.scores[name].values.items())
         logger.info(f"step {step}, {name}: {numbers} of {position.scores[name].scored} clips")
@@ -295,7 +253,7 @@ def evaluate(work: setup.Setup, aids: Aids, position: Position, step: int) -> No
     goodput.write(work.workdir, aids.clock)
 
 
-def check_finite(work: setup.Setup, aids: Aids, position: Position, metrics: window.StepMetrics) -> None:
+def check_finite(work: setup.Setup, aids: Aids, position: resume.Position, metrics: window.StepMetrics) -> None:
     """Raises TrainingError after too many steps in a row that had to be skipped."""
     in_row = int(metrics["skipped_in_row"])
     if in_row >= work.run.optim.max_skipped:
@@ -305,7 +263,7 @@ def check_finite(work: setup.Setup, aids: Aids, position: Position, metrics: win
         )
 
 
-def finish(work: setup.Setup, aids: Aids, position: Position) -> pathlib.Path:
+def finish(work: setup.Setup, aids: Aids, position: resume.Position) -> pathlib.Path:
     """Exports the model and draws the curves."""
     checkpoints, step = aids.checkpoints, position.done
     if work.run.checkpoint.export == "best" and checkpoints.best not in (None, step):
