@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config
+from actionclip_jax import config, files
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop
@@ -41,7 +41,7 @@ def run_demo(run: config.TrainConfig) -> dict[str, Any]:
             "picture": str(picture),
         }
     report["seconds"] = round(time.perf_counter() - begin, 1)
-    (workdir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    files.write_text(workdir / "report.json", json.dumps(report, indent=2) + "\n")
     return report
 
 

@@ -8,7 +8,9 @@ import pytest
 from signals import signal_after_the_first_step
 
 from actionclip_jax import cli, config
+from actionclip_jax.cli import train
 from actionclip_jax.data.shapes import sample_set
+from actionclip_jax.training import loop
 
 TRAINING = """
 from actionclip_jax.config import config_file
@@ -28,6 +30,13 @@ def get_config():
     run.log_every = 1
     return run
 """
+
+
+def test_a_run_that_fails_ends_it_with_the_code_of_train(capsys):
+    def fail():
+        raise loop.TrainingError("step 3: the loss is not finite")
+
+    assert train.supervise(fail) == 3 and "stopped: step 3: the loss" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
