@@ -122,12 +122,12 @@ class JaxSteps:
     def make_spec(self, compute: config.ComputeConfig) -> train_step.StepSpec:
         """What PyTorch's step computes."""
         return train_step.StepSpec(
-            self.case.model,
-            compute,
-            config.NO_AUGMENTATION,
-            config.ObjectiveConfig(),
-            config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
-            config.InterpolationConfig(),
+            model=self.case.model,
+            compute=compute,
+            augment=config.NO_AUGMENTATION,
+            objective=config.ObjectiveConfig(),
+            optim=config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
+            interpolation=config.InterpolationConfig(),
             steps=10**6,
             warmup=0,
             seed=0,

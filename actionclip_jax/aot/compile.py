@@ -91,7 +91,7 @@ def trace_plan(plan: Plan) -> jax.stages.Traced:
             f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
         )
     sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
-    spec = setup.step_spec(run, expected.clips, share=1 / expected.classes)
+    spec = setup.step_spec(run, expected.clips, label_frequency=1 / expected.classes)
     state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
     return train_step.trace_step(spec, mesh, state, texts, run.data.sample, plan.batch_size)
 

@@ -8,7 +8,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import cli, paths
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import terminal, train
 
 ROWS = {  # of the table: what the report calls it, and its chance level if that is always the same
     "top1": "accuracy",
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         help="train, evaluate and predict on sample videos made on the spot",
         description="Makes some thousand short videos of moving shapes, trains a small ActionCLIP on some combinations "
         "of their words, and tests it on others. Needs no download and six minutes on two cores.",
-        epilog="Exit code: 0 done, 1 stopped before the end, 2 nothing done.",
+        epilog=f"Exit code: 0 done; 1 some video could not be read; 2 nothing done; {train.EXIT_CODES}",
     )
     parser.set_defaults(execute=execute)
     parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
@@ -50,8 +50,10 @@ def execute(options: argparse.Namespace) -> int:
     run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
     terminal.set_up_jax()
     terminal.say(f"$ actionclip train --config {options.config} --workdir {out}")
-    with terminal.progress_line():
-        report = demo.run_demo(run)
+    reports: list[dict[str, Any]] = []
+    if code := train.supervise(lambda: reports.append(demo.run_demo(run))):
+        return code
+    (report,) = reports
     print_report(report, run.model.temporal.head)
     failed = predict_unseen(out)
     terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {out}")

@@ -7,7 +7,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, processes, source, terminal
+from actionclip_jax.cli import checkpoints, processes, source, terminal, train
 
 PROTOCOLS = ("full", "splits", "half", "k600", "multi-label", "few-shot", "base-to-novel")
 TRAINING = PROTOCOLS[-2:]
@@ -23,7 +23,8 @@ def add(commands: Any) -> None:
         help="how good a model is, by the protocols of the field",
         description="Measures a model on a list of clips and writes a report that says all a number depends on. "
         "Goes on where it was interrupted.",
-        epilog="Exit code: 0 done, 1 some clips could not be decoded, 2 nothing done.",
+        epilog="Exit code: 0 done, 1 some clips could not be decoded, 2 nothing done; where it trains, "
+        f"{train.EXIT_CODES}",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument(
@@ -247,11 +248,15 @@ def train_and_test(options: argparse.Namespace) -> int:
         print_trials(few_shot.plan(run, options.protocol, counts))
         return 0
     processes.join(options)
-    with terminal.progress_line():
+
+    def work() -> None:
         if options.protocol == "few-shot":
             few_shot.few_shot(run, counts, options.seeds)
         else:
             few_shot.base_to_novel(run, counts[0], options.seeds)
+
+    if code := train.supervise(work):
+        return code
     report = (options.out / "report.md").read_text(encoding="utf-8")
     terminal.CONSOLE.print(terminal.visible(report), markup=False)
     return 0

@@ -1,12 +1,23 @@
 """`actionclip train`."""
 
 import argparse
+import re
 import signal
 import time
+import typing
+from collections.abc import Callable
 from typing import Any
 
 from actionclip_jax import paths
 from actionclip_jax.cli import processes, terminal
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.training import loop
+
+EXIT_CODES = (
+    "3 stopped where somebody has to look; 75 stopped by SIGTERM and 130 by Ctrl-C, saved; anything else: crashed. "
+    "After 75 and a crash the same command goes on."
+)
 
 
 def add(commands: Any) -> None:
@@ -17,8 +28,7 @@ def add(commands: Any) -> None:
         help="train a model, or go on where training stopped",
         description="Trains what a configuration file says. The workdir then holds metrics.jsonl, TensorBoard scalars, "
         "checkpoints, curves.png and the model directory `model`. The same command goes on with an interrupted run.",
-        epilog="Exit code: 0 done; 2 nothing done; 3 stopped where somebody has to look; 75 stopped by SIGTERM and 130 "
-        "by Ctrl-C, saved; anything else: crashed. After 75 and a crash the same command goes on.",
+        epilog=f"Exit code: 0 done; 2 nothing done; {EXIT_CODES}",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument("--config", required=True, metavar="FILE", help="a shipped one, or file with get_config()")
@@ -27,13 +37,30 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, compile, do one step on real data, and stop"
     )
+    parser.add_argument(
+        "--profile",
+        type=step_range,
+        default=range(0),
+        metavar="START:STOP",
+        help="trace steps START (the first is 1) to STOP - 1 into WORKDIR/profile, for TensorBoard and Perfetto",
+    )
     processes.add_options(parser)
+
+
+def step_range(value: str) -> range:
+    """`100:105` -> the steps 100 to 104."""
+    parts = re.fullmatch(r"(\d{1,9}):(\d{1,9})", value)
+    if not parts or not 1 <= int(parts[1]) < int(parts[2]):
+        raise argparse.ArgumentTypeError(f"{value!r} is not of the form START:STOP, with 1 <= START < STOP")
+    return range(int(parts[1]), int(parts[2]))
 
 
 def execute(options: argparse.Namespace) -> int:
     """Reads the configuration, trains with a progress line, and sums up."""
     began = time.perf_counter()
     paths.check({"--config": options.config, "--workdir": options.workdir, "--init-from": options.init_from})
+    if options.profile and options.dry_run:
+        raise ValueError("--profile traces steps of a run: it does not go with --dry-run")
     import jax
 
     from actionclip_jax import config
@@ -46,20 +73,40 @@ def execute(options: argparse.Namespace) -> int:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
     run: config.TrainConfig = config_file.load(options.config, overrides)
     terminal.set_up_jax()
+    if options.profile:  # programs compiled before may lack the names that a trace shows
+        jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     processes.join(options)
+
+    def work() -> "loop.Outcome":
+        outcome = loop.train(run, dry_run=options.dry_run, began=began, profile=options.profile)
+        if not jax.process_index():
+            clock = outcome.clock
+            spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in clock.summary().items())
+            terminal.say(f"seconds: {spent}; {clock.goodput():.0%} of the time in steps, start {clock.starts}")
+        if not options.dry_run and outcome.model is None:
+            raise loop.Interrupted(outcome)
+        return outcome
+
+    return supervise(work)
+
+
+def supervise(work: Callable[[], object]) -> int:
+    """Does work that trains, with a progress line; returns the exit code of the command."""
+    import jax
+
+    from actionclip_jax.training import loop
+
+    code = 0
     with terminal.progress_line():
         try:
-            outcome = loop.train(run, dry_run=options.dry_run, began=began)
+            work()
         except loop.TrainingError as error:
             terminal.tell(f"[bold red]stopped:[/] {terminal.escape(error)}")
             return terminal.EXIT_STUCK
+        except loop.Interrupted as interrupted:
+            by_hand = interrupted.outcome.signal == signal.SIGINT
+            code = terminal.EXIT_INTERRUPTED if by_hand else terminal.EXIT_STOPPED
         except jax.errors.JaxRuntimeError as error:
             processes.give_up(error)
     processes.part()
-    if not jax.process_index():
-        spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in outcome.clock.summary().items())
-        share = f"{outcome.clock.goodput():.0%} of the time in steps"
-        terminal.say(f"seconds: {spent}; {share}, start {outcome.clock.starts}")
-    if options.dry_run or outcome.model:
-        return 0
-    return terminal.EXIT_INTERRUPTED if outcome.signal == signal.SIGINT else terminal.EXIT_STOPPED
+    return code

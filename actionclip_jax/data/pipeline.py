@@ -66,8 +66,8 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         """What to save with a checkpoint; JSON."""
         return {"position": self.position, **self._fingerprint}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken. Raises ValueError if that was another data set, batch size or seed."""
+    def check(self, state: dict[str, Any]) -> None:
+        """Raises ValueError if `state` was taken of another data set, batch size or seed."""
         changed = [
             f"  {name}: {state.get(name)!r} then, {value!r} now"
             for name, value in self._fingerprint.items()
@@ -75,6 +75,10 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         ]
         if changed:
             raise ValueError("\n".join(["the saved position belongs to other data:", *changed]))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken. Raises ValueError like `check`."""
+        self.check(state)
         self.close()
         self.position = state["position"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config
+from actionclip_jax import config, files
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop
@@ -24,16 +24,13 @@ WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red 
 def run_demo(run: config.TrainConfig) -> dict[str, Any]:
     """Trains what the configuration says and a control without a temporal head; returns the report.
 
-    WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set.
+    WORKDIR then holds, beside what training leaves, report.json and a confusion matrix for each data set. Raises
+    `loop.Interrupted` where a run is asked to stop; the same call goes on.
     """
     begin, workdir = time.perf_counter(), pathlib.Path(run.workdir)
-    outcome = loop.train(run)
-    if outcome.model is None:
-        raise KeyboardInterrupt
+    outcome = loop.train_whole(run)
     logger.info("the control, half as long, with the mean over the frames in the place of the temporal transformer:")
-    control = loop.train(control_of(run))
-    if control.model is None:
-        raise KeyboardInterrupt
+    control = loop.train_whole(control_of(run))
     report: dict[str, Any] = {"seed": run.seed}
     for name, scores in outcome.scores.items():
         picture = workdir / f"confusion_{name}.png"
@@ -44,7 +41,7 @@ def run_demo(run: config.TrainConfig) -> dict[str, Any]:
             "picture": str(picture),
         }
     report["seconds"] = round(time.perf_counter() - begin, 1)
-    (workdir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    files.write_text(workdir / "report.json", json.dumps(report, indent=2) + "\n")
     return report
 
 
@@ -66,14 +63,14 @@ def describe(scores: scoring.Scores) -> dict[str, float]:
     """Accuracy with its chance level, of the single words too, and how often a direction beats its opposite."""
     best = scores.probabilities.argmax(axis=1)
     words = np.array([label.split() for label in scores.labels])
-    found = scores.summary()
+    values = scores.summary()
     for name, place in WORDS.items():
-        found[name] = float((words[best, place] == words[scores.targets, place]).mean())
+        values[name] = float((words[best, place] == words[scores.targets, place]).mean())
     for first, second in AXES:
         rows = np.flatnonzero(np.isin(words[scores.targets, -1], [first, second]))
         if len(rows):
-            found[f"{first}_or_{second}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
-    return {name: round(value, 4) for name, value in found.items()}
+            values[f"{first}_or_{second}"] = float(np.mean([beats_opposite(scores, row) for row in rows]))
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def beats_opposite(scores: scoring.Scores, row: int) -> bool:

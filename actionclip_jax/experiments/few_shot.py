@@ -13,7 +13,7 @@ import jax
 
 from actionclip_jax import config, files, paths
 from actionclip_jax.data import sources, subsets
-from actionclip_jax.evaluation import metrics, protocols, published, report
+from actionclip_jax.evaluation import markdown, metrics, protocols, published, report
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop, run_checkpoints
 
@@ -26,7 +26,8 @@ def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]
     """Trains with K clips of every class for every K in `shots` and every seed, and tests each on run.data.test.
 
     The seed draws the clips and decides everything else random. run.workdir then holds a directory for each run,
-    report.json, report.md and shots.png. Returns what report.json holds.
+    report.json, report.md and shots.png. Returns what report.json holds. Raises `loop.Interrupted` where a run is asked
+    to stop; the same call goes on.
     """
     plan(run, "few-shot", shots)
     out, rows = pathlib.Path(run.workdir), []
@@ -38,10 +39,11 @@ def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]
             trials.append(train_and_test(variant(run, out / name, seed, count))["test"])
         rows.append({"shots": count, "trials": trials, "summary": metrics.mean_and_deviation(trials)})
     known = published.FEW_SHOT.get(run.data.train.kind, {})
-    lines = [table_row("training clips of a class", "top-1", *known), "|---" * (2 + len(known)) + "|"]
+    cells = []
     for row in rows:
         theirs = (dict(zip(published.SHOTS, values, strict=True)).get(row["shots"], "") for values in known.values())
-        lines.append(table_row(row["shots"], spread(row["summary"]["top1"]), *theirs))
+        cells.append((row["shots"], spread(row["summary"]["top1"]), *theirs))
+    lines = markdown.table(("training clips of a class", "top-1", *known), cells)
     content = {
         **describe("few-shot", run, seeds),
         "results": rows,
@@ -78,11 +80,12 @@ def base_to_novel(run: config.TrainConfig, shots: int, seeds: Sequence[int]) -> 
         base, novel = scores["test"]["top1"], scores["zero_shot"]["top1"]
         trials.append({"base": base, "novel": novel, "harmonic mean": metrics.harmonic_mean(base, novel)})
     summary, known = metrics.mean_and_deviation(trials), published.beside("base-to-novel", run.data.train.kind)
-    lines = [table_row("seed", *summary), "|---" * 4 + "|"]
-    for seed, trial in zip(seeds, trials, strict=True):
-        lines.append(table_row(seed, *(f"{value:.2%}" for value in trial.values())))
-    lines.append(table_row("mean ± deviation", *map(spread, summary.values())))
-    lines += [table_row(f"published: {row.method}", "", "", f"{row.value}%") for row in known]
+    cells = [
+        *((seed, *(f"{value:.2%}" for value in trial.values())) for seed, trial in zip(seeds, trials, strict=True)),
+        ("mean ± deviation", *map(spread, summary.values())),
+        *((f"published: {row.method}", "", "", f"{row.value}%") for row in known),
+    ]
+    lines = markdown.table(("seed", *summary), cells)
     content = {**describe("base-to-novel", run, seeds), "shots": shots, "trials": trials, "summary": summary}
     content["published"] = [dataclasses.asdict(row) for row in known]
     if jax.process_index() == 0:
@@ -112,13 +115,13 @@ def plan(run: config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[p
 def check(run: config.TrainConfig) -> None:
     """Raises ValueError for a configuration that cannot be measured by these protocols."""
     paths.check_directory("--out", run.workdir)
-    found = config.run_problems(run)
+    problems = config.run_problems(run)
     if not run.data.test.path:
-        found.append("data.test.path is empty: expected the clips to test with")
+        problems.append("data.test.path is empty: expected the clips to test with")
     if run.objective.loss == "multi_label":
-        found.append("objective.loss is 'multi_label': clips with several labels belong to no one class")
-    if found:
-        raise config.ConfigError(found)
+        problems.append("objective.loss is 'multi_label': clips with several labels belong to no one class")
+    if problems:
+        raise config.ConfigError(problems)
 
 
 def variant(run: config.TrainConfig, workdir: pathlib.Path, seed: int, shots: int) -> config.TrainConfig:
@@ -144,10 +147,8 @@ def train_and_test(run: config.TrainConfig) -> dict[str, Any]:
             logger.info(f"finished before: top-1 {known['scores']['test']['top1']:.1%}")
             return known["scores"]
         raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
-    outcome = loop.train(run)
-    if outcome.model is None:
-        raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
-    scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
+    outcome = loop.train_whole(run)
+    scores = {name: report.numbers(one) for name, one in outcome.scores.items()}
     if jax.process_index() == 0:
         files.write_json(file, {"config": config.to_dict(run), "scores": scores})
         shutil.rmtree(workdir / "checkpoints")
@@ -173,14 +174,9 @@ def describe(protocol: str, run: config.TrainConfig, seeds: Sequence[int]) -> di
     }
 
 
-def table_row(*cells: Any) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(map(str, cells))} |"
-
-
 def spread(numbers: Mapping[str, Any]) -> str:
     """Mean and deviation in percent."""
-    return f"{numbers['mean']:.2%} ± {numbers['deviation']:.2%}"
+    return markdown.percent(numbers["mean"], numbers["deviation"])
 
 
 def write(out: pathlib.Path, content: Mapping[str, Any], lines: Sequence[str]) -> None:

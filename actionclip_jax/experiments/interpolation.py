@@ -78,14 +78,7 @@ def sweep(
     if wrong := sorted(path for path, value in begin.items() if value.shape != model.params[path].shape):
         raise ValueError(f"the models differ in the shapes of {len(wrong)} parameters: {', '.join(wrong[:5])}")
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
-    evaluators = {}
-    for name, clips in sets.items():
-        report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
-        encoder = features.Encoder(
-            clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
-        )
-        how = {"average": settings.average, "kind": settings.scores}
-        evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
+    evaluators = make_evaluators(model, sets, sample, settings)
     described = {
         "first": checkpoints.digest(begin),
         "second": model.digests["weights"],
@@ -101,13 +94,13 @@ def sweep(
     start, end = sharding.replicate(begin, model.mesh), model.params
     mix = jax.jit(lambda start, end, share: optim.interpolate(start, end, 1 - share))
     for share in shares:
-        found = done.setdefault(str(share), {})
+        scores = done.setdefault(str(share), {})
         for name, evaluator in evaluators.items():
-            if name not in found:
+            if name not in scores:
                 with jax.set_mesh(model.mesh):
-                    found[name] = score(evaluator, mix(start, end, share), f"{name}, share {share:g}")
+                    scores[name] = evaluator(mix(start, end, share), f"{name}, share {share:g}").headline
                 write_done(file, described, done)
-        logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in found.items()))
+        logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
     if jax.process_index() == 0:
         charts.interpolation_curve(
             settings.out / "interpolation.png", shares, {name: [done[str(x)][name] for x in shares] for name in sets}
@@ -115,20 +108,29 @@ def sweep(
     return {**described, "scores": done}
 
 
+def make_evaluators(
+    model: evaluate.Model,
+    sets: Mapping[str, table.ClipTable],
+    sample: config.SampleConfig,
+    settings: evaluate.Settings,
+) -> dict[str, scoring.Evaluator]:
+    """One for each data set."""
+    evaluators = {}
+    for name, clips in sets.items():
+        report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
+        encoder = features.Encoder(
+            clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
+        )
+        how = {"average": settings.average, "kind": settings.scores}
+        evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
+    return evaluators
+
+
 def describe_set(clips: table.ClipTable) -> dict[str, Any]:
     """What a data set's score depends on; JSON."""
     rows = zip(clips.ids.tolist(), clips.paths.tolist(), clips.label_ids.tolist(), strict=True)
     digest = evaluate.text_digest([*map(str, rows), *clips.labels])
     return {"clips": len(clips), "classes": len(clips.labels), "sha256": digest}
-
-
-def score(
-    evaluator: scoring.Evaluator,
-    params: Mapping[str, jax.Array],
-    name: str,
-) -> float:
-    """Top-1 accuracy or, with several labels, mean average precision of a data set."""
-    return evaluator(params, name).headline
 
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -41,6 +41,7 @@ class ActionClip(nnx.Module):
         with self.precision():
             return self.image(clip.normalize(frames, self.image.model.image), key).astype(jnp.float32)
 
+    @jax.named_scope("temporal")
     def encode_clip(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Frame features [B, T, E] -> float32 clip features [B, E], not normalised."""
         with self.precision():

@@ -33,6 +33,7 @@ class Attention(nnx.Module):
             for part in range(kernel.shape[1])
         ]
 
+    @jax.named_scope("attn")
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities."""
         q, k, v = self.project(x)

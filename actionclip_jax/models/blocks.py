@@ -40,6 +40,7 @@ class Block(nnx.Module):
         self.ln_2 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.mlp = layers.Mlp(spec, rngs=rngs)
 
+    @jax.named_scope("block")
     def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; no key, nothing is dropped."""
         keys = (None, None) if key is None else jax.random.split(key)

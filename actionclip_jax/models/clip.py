@@ -90,6 +90,7 @@ class ImageTower(nnx.Module):
         self.ln_post = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
         self.projection = linear(image.width, model.embed_width)
 
+    @jax.named_scope("image")
     def __call__(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised frames [B, T, S, S, 3] -> [B, T, E] ([B, 1, E] with joint attention); a key turns on dropping."""
         batch, count, *shape = frames.shape
@@ -152,6 +153,7 @@ class TextTower(nnx.Module):
             text.width, model.embed_width, use_bias=False, kernel_init=normal(text.width**-0.5), dtype=dtype, rngs=rngs
         )
 
+    @jax.named_scope("text")
     def __call__(self, tokens: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Token ids [N, L] -> [N, E]. Padding after the end token may be cut off: attention is causal."""
         length = tokens.shape[1]

@@ -77,6 +77,7 @@ class Mlp(nnx.Module):
         self.fc = linear(spec.width, hidden, kernel_init=spec.initializer("fc"))
         self.proj = linear(hidden, spec.width, kernel_init=spec.initializer("proj"))
 
+    @jax.named_scope("mlp")
     def __call__(self, x: jax.Array, dropout_rate: float = 0.0, key: jax.Array | None = None) -> jax.Array:
         """[..., D] -> [..., D]; a key turns on dropout between the layers."""
         hidden = ACTIVATIONS[self.activation](checkpoint_name(self.fc(x), "mlp"))

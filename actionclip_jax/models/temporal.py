@@ -96,6 +96,7 @@ class PostNormBlock(nnx.Module):
         self.mlp = layers.Mlp(spec, rngs=rngs)
         self.ln_2 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
 
+    @jax.named_scope("block")
     def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
         """[B, L, D] -> [B, L, D]; no key, nothing is dropped. `drop_path_rate` is 0 in this head."""
         keys = [None] * 4 if key is None else list(jax.random.split(key, 4))

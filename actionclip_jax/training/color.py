@@ -19,16 +19,17 @@ def augment_colors(frames: jax.Array, key: jax.Array, augment: config.AugmentCon
     return jax.vmap(functools.partial(augment_clip, augment=augment))(frames, keys)
 
 
+@jax.named_scope("color")
 def augment_clip(frames: jax.Array, key: jax.Array, augment: config.AugmentConfig) -> jax.Array:
     """[T, H, W, 3] uint8 -> float32. Whether to jitter and whether to turn grey is drawn once for all frames."""
     whether_key, jitter_key = jax.random.split(key)
-    to_jitter, to_grey = jax.random.uniform(whether_key, (2,)) < jnp.array([augment.jitter, augment.grayscale])
+    to_jitter, to_grayscale = jax.random.uniform(whether_key, (2,)) < jnp.array([augment.jitter, augment.grayscale])
     # channels first: accelerators work along the last axis, where three values would fill a fraction of a lane
     images = jnp.moveaxis(frames, -1, 0).astype(jnp.float32)
     count = frames.shape[0] if augment.per_frame else 1
     drawn = jax.vmap(functools.partial(draw_jitter, augment=augment))(jax.random.split(jitter_key, count))
     images = jnp.where(to_jitter, jitter(images, *drawn), images)
-    images = jnp.where(to_grey, grey(images), images)
+    images = jnp.where(to_grayscale, grayscale(images), images)
     return jnp.moveaxis(images, 0, -1)
 
 
@@ -51,7 +52,7 @@ def jitter(images: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array
 
     def step(images: jax.Array, drawn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         operation, factor = (values[:, None, None] for values in drawn)  # [N, 1, 1]
-        lightness = grey(images)
+        lightness = grayscale(images)
         mean = lightness.mean((1, 2), keepdims=True)
         base = jnp.select([operation == BRIGHTNESS, operation == CONTRAST], [jnp.zeros_like(mean), mean], lightness)
         blended = jnp.clip(factor * images + (1 - factor) * base, 0, 255)
@@ -60,7 +61,7 @@ def jitter(images: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array
     return jax.lax.scan(step, images, (order.T, factors.T))[0]
 
 
-def grey(images: jax.Array) -> jax.Array:
+def grayscale(images: jax.Array) -> jax.Array:
     """RGB [3, ...] -> [...]: Pillow's weights (ITU-R 601-2), on whose images the source works."""
     red, green, blue = images
     return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -19,8 +19,8 @@ class Digester:
 
     def __call__(self, tree: Any) -> dict[str, str]:
         """Arrays of any dtype by path -> 16 hexadecimal digits."""
-        found = by_path(jax.device_get(self._sums(tree)))
-        return {path: f"{first:08x}{second:08x}" for path, (first, second) in found.items()}
+        pairs = by_path(jax.device_get(self._sums(tree)))
+        return {path: f"{first:08x}{second:08x}" for path, (first, second) in pairs.items()}
 
 
 def by_path(tree: Any) -> dict[str, Any]:

@@ -1,9 +1,17 @@
 """Where the wall time of a run goes, over all its starts."""
 
+import contextlib
+import json
+import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
+from actionclip_jax import files
+
+FILE = "time.json"  # in the workdir
 BUCKETS = ("start", "compile", "data_wait", "step", "checkpoint", "evaluation")
 AFTER_RESTARTS = {
     "lost": "work that had to be done again",
@@ -62,3 +70,17 @@ class Clock:
         """Share of the time that steps took, of all but what the run was down."""
         up = sum(self.seconds.values()) - self.seconds["down"]
         return self.seconds["step"] / up if up else 0.0
+
+
+def write(workdir: pathlib.Path, clock: Clock) -> None:
+    """Notes where the time went so far, from which the next start goes on. Only the first process writes."""
+    if not jax.process_index():
+        files.write_json(workdir / FILE, clock.state())
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """What was noted last; None if that cannot be told."""
+    file = workdir / FILE
+    with contextlib.suppress(ValueError):
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return None

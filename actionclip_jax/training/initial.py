@@ -84,12 +84,14 @@ def fitting_params(
 ) -> dict[str, np.ndarray | jax.Array]:
     """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
     theirs = weights.model
-    found = [f"  {difference} in the configuration" for difference in tower_differences(theirs, model)]
+    differences = [f"  {difference} in the configuration" for difference in tower_differences(theirs, model)]
     same_kind = theirs.temporal.head == model.temporal.head != "meanP"
     if same_kind and theirs.temporal != model.temporal:
-        found.append(f"  temporal: {theirs.temporal} there, {model.temporal} in the configuration (model.temporal)")
-    if found:
-        raise ValueError("\n".join([f"{source}: is not the model to be trained:", *found]))
+        differences.append(
+            f"  temporal: {theirs.temporal} there, {model.temporal} in the configuration (model.temporal)"
+        )
+    if differences:
+        raise ValueError("\n".join([f"{source}: is not the model to be trained:", *differences]))
     kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
     if theirs.temporal.head not in ("meanP", model.temporal.head):
         logger.info(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")

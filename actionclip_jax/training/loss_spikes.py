@@ -17,15 +17,15 @@ class LossSpikes:
         self._recent: collections.deque[float] = collections.deque(maxlen=RECENT)
 
     def add(self, step: int, loss: float) -> str | None:
-        """Takes the loss of a step; says so if it is a spike. A loss that is not finite is none: it is skipped."""
+        """Takes the loss of a step; returns a warning of a spike. A loss that is not finite is none: it is skipped."""
         if not math.isfinite(loss):
             return None
-        said = None
+        warning = None
         if len(self._recent) >= LEAST:
             usual = statistics.median(self._recent)
             deviation = 1.4826 * statistics.median(abs(value - usual) for value in self._recent)  # of a normal one
             if loss > usual + DEVIATIONS * max(deviation, 0.01 * abs(usual)):
                 self.count += 1
-                said = f"step {step}: loss {loss:.3f}, where {usual:.3f} ± {deviation:.3f} was usual"
+                warning = f"step {step}: loss {loss:.3f}, where {usual:.3f} ± {deviation:.3f} was usual"
         self._recent.append(loss)
-        return said
+        return warning

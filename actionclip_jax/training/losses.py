@@ -28,12 +28,13 @@ def positives_of(labels: jax.Array, kind: str) -> jax.Array:
     return jnp.arange(labels.shape[0]) if kind == "one_positive" else labels
 
 
+@jax.named_scope("loss")
 def contrastive(
     video: jax.Array, text: jax.Array, labels: jax.Array, scale: jax.Array, kind: str
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Unit-norm [B, E] and [B, E], labels [B] -> the loss and the accuracies of both directions.
 
-    A clip counts as right where the nearest text is that of a positive.
+    A clip counts as correct where the nearest text is that of a positive.
     """
     groups = positives_of(labels, kind)
     same = groups[:, None] == groups[None, :]
@@ -67,7 +68,7 @@ def row_statistics(similarities: jax.Array, same: jax.Array) -> dict[str, jax.Ar
 
 
 def reduce_rows(rows: dict[str, jax.Array], batch: int, kind: str) -> tuple[jax.Array, jax.Array]:
-    """Statistics of rows over the whole batch -> mean of KL(target || softmax), and the share of rows that are right.
+    """Statistics of rows over the whole batch -> mean of KL(target || softmax), and the top-1 accuracy.
 
     KL = sum(q log q) - sum(q x) + log sum(exp x), where q has one value for all positives and one for the others.
     """
@@ -79,10 +80,11 @@ def reduce_rows(rows: dict[str, jax.Array], batch: int, kind: str) -> tuple[jax.
     if kind == "exact":
         entropy += (batch - count) * negative * jnp.log(negative)
     expected = positive * rows["positive_sum"] + negative * (rows["sum"] - rows["positive_sum"])
-    right = rows["best_positive"] >= rows["best"]
-    return (entropy - expected + rows["log_total"]).mean(), right.mean(dtype=jnp.float32)
+    correct = rows["best_positive"] >= rows["best"]
+    return (entropy - expected + rows["log_total"]).mean(), correct.mean(dtype=jnp.float32)
 
 
+@jax.named_scope("loss")
 def contrastive_blockwise(
     video: jax.Array,
     text: jax.Array,
@@ -115,8 +117,8 @@ def contrastive_blockwise(
     def local(video: jax.Array, text: jax.Array, groups: jax.Array, scale: jax.Array) -> tuple:
         video_loss, video_top1 = one_way(video, groups, text, scale)
         text_loss, text_top1 = one_way(text, groups, video, scale)
-        found = ((video_loss + text_loss) / 2, {"top1/video_to_text": video_top1, "top1/text_to_video": text_top1})
-        return jax.lax.pmean(found, axes)
+        accuracies = {"top1/video_to_text": video_top1, "top1/text_to_video": text_top1}
+        return jax.lax.pmean(((video_loss + text_loss) / 2, accuracies), axes)
 
     spread = P(tuple(axes))
     sharded = jax.shard_map(local, mesh=mesh, in_specs=(spread, spread, spread, P()), out_specs=P())
@@ -133,6 +135,7 @@ def merge(blocks: dict[str, jax.Array]) -> dict[str, jax.Array]:
     }
 
 
+@jax.named_scope("loss")
 def multi_label(
     video: jax.Array, classes: jax.Array, targets: jax.Array, scale: jax.Array, log_odds: float
 ) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -1,5 +1,6 @@
 """AdamW with a warm-up and a cosine, and multipliers by rules over parameter paths."""
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -20,8 +21,8 @@ SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|time|lo
 def count_steps(optim: config.OptimConfig, clips: int, batch_size: int) -> tuple[int, int]:
     """Steps of a run over `clips` clips, and how many of them are the warm-up: the one place epochs become steps."""
     steps = optim.steps or max(1, round(optim.epochs * clips / batch_size))
-    share = optim.warmup_epochs / optim.epochs if optim.epochs else 0.0
-    return steps, round(steps * share)
+    fraction = optim.warmup_epochs / optim.epochs if optim.epochs else 0.0
+    return steps, round(steps * fraction)
 
 
 def learning_rate(optim: config.OptimConfig, steps: int, warmup: int) -> Callable[[jax.Array], jax.Array]:
@@ -32,27 +33,27 @@ def learning_rate(optim: config.OptimConfig, steps: int, warmup: int) -> Callabl
     """
     every = optim.schedule_every
 
-    def rate(step: jax.Array) -> jax.Array:
+    def schedule(step: jax.Array) -> jax.Array:
         step = jnp.maximum((step + 1) // every * every - 1, 0).astype(jnp.float32)
         progress = jnp.minimum((step - warmup) / max(steps - warmup, 1), 1.0)
         cosine = (1 + jnp.cos(jnp.pi * progress)) / 2
         return optim.lr * jnp.where(step < warmup, step / max(warmup, 1), cosine)
 
-    return rate
+    return schedule
 
 
 def match_multipliers(paths: Iterable[str], rules: config.Rules) -> dict[str, float]:
     """Parameter path -> the multiplier of the first rule that matches it fully. Raises ValueError where none does."""
-    found, missing = {}, []
+    matched, missing = {}, []
     for path in paths:
         matching = [multiplier for pattern, multiplier in rules if re.fullmatch(pattern, path)]
         if matching:
-            found[path] = matching[0]
+            matched[path] = matching[0]
         else:
             missing.append(path)
     if missing:
         raise ValueError(f"optim.multipliers: no rule matches {', '.join(missing[:5])} ({len(missing)} parameters)")
-    return found
+    return matched
 
 
 def make_optimizer(
@@ -68,7 +69,7 @@ def make_optimizer(
         optax.clip_by_global_norm(optim.clip_norm) if optim.clip_norm else optax.identity(),
         optax.scale_by_adam(optim.beta1, optim.beta2, optim.eps),
         optax.add_decayed_weights(optim.weight_decay, decayed),
-        optax.stateless(lambda updates, _: {path: multipliers[path] * update for path, update in updates.items()}),
+        optax.stateless(lambda updates, _: jax.tree.map(operator.mul, dict(multipliers), updates)),
     )
 
 
@@ -81,9 +82,9 @@ def round_to_float16(params: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def interpolate(
-    initial: Mapping[str, jax.Array], params: Mapping[str, jax.Array], share: jax.Array | float
+    initial: Mapping[str, jax.Array], params: Mapping[str, jax.Array], weight: jax.Array | float
 ) -> dict[str, jax.Array]:
-    """Parameters moved towards the initial ones by `share`; those without initial values stay."""
+    """Parameters moved towards the initial ones by `weight` (0 to 1); those without initial values stay."""
     return {
-        path: param + share * (initial[path] - param) if path in initial else param for path, param in params.items()
+        path: param + weight * (initial[path] - param) if path in initial else param for path, param in params.items()
     }

@@ -63,7 +63,7 @@ def read_rows(file: pathlib.Path) -> list[dict[str, Any]]:
     return rows
 
 
-def headlines(rows: list[dict[str, Any]]) -> dict[int, float]:
-    """The one number by step that says how good the weights were, of all evaluations: the first one in the row."""
-    found = {row["step"]: row["evaluation"] for row in rows if row.get("evaluation")}
-    return {step: next(iter(next(iter(values.values())).values())) for step, values in found.items()}
+def primary_metrics(rows: list[dict[str, Any]]) -> dict[int, float]:
+    """The metric by step that says how good the weights were, of all evaluations: the first one in the row."""
+    evaluations = {row["step"]: row["evaluation"] for row in rows if row.get("evaluation")}
+    return {step: next(iter(next(iter(values.values())).values())) for step, values in evaluations.items()}

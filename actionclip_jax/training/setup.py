@@ -1,91 +1,96 @@
 """What a training run consists of, made from its configuration before anything compiles."""
 
-import contextlib
 import dataclasses
 import functools
 import logging
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import filelock
 import jax
 import numpy as np
 import transformers
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
-from actionclip_jax import config, sharding, text
+from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import features, scoring
+from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import initial, optim, train_step
 
 logger = logging.getLogger(__name__)
 
 
-def pretraining(run: config.TrainConfig, workdir: pathlib.Path) -> config.TrainConfig:
-    """The run before the run: trains the towers alone on single frames, without a temporal head."""
-    change, plan = dataclasses.replace, run.pretrain
-    return change(
-        run,
-        model=change(run.model, temporal=config.TemporalConfig(), frames=1, shift=False, joint=False),
-        data=change(
-            run.data,
-            train=plan.source,
-            test=config.SourceConfig(),
-            zero_shot=config.SourceConfig(),
-            sample=change(run.data.sample, frames=1),
-            loader=change(run.data.loader, batch_size=plan.batch_size),
-        ),
-        objective=config.ObjectiveConfig(loss="normalized", templates="none"),  # captions are whole texts
-        optim=change(
-            run.optim,
-            lr=plan.lr,
-            epochs=plan.epochs,
-            warmup_epochs=plan.warmup_epochs,
-            steps=0,
-            multipliers=plan.multipliers,
-            accumulate=1,
-        ),
-        interpolation=config.InterpolationConfig(),
-        checkpoint=change(run.checkpoint, export="last"),
-        pretrain=config.PretrainConfig(),
-        workdir=str(workdir),
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a run works with, all of it made before anything compiles."""
+
+    run: config.TrainConfig
+    mesh: Mesh
+    workdir: pathlib.Path
+    spec: train_step.StepSpec
+    train_clips: int
+    batches: pipeline.Batches  # of the training clips: this host's part
+    evaluators: dict[str, scoring.Evaluator]  # by data set
+    tokenizer: transformers.PreTrainedTokenizerBase
+    provenance: dict[str, Any]  # of the weights the run starts from
+    texts: jax.Array  # what a clip's text is drawn from: token ids [C, P, L], or embeddings [C, P, E] if frozen
+    clip_flops: float  # of a training step, for each of its clips
+    flop_rate: float  # FLOP a second that all devices can do
+
+    def epochs(self, step: int) -> float:
+        """How many epochs so many steps are."""
+        return step * self.run.data.loader.batch_size / self.train_clips
+
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due: before each evaluation too, as a machine taken away should cost neither."""
+        return self.is_due(step, self.run.checkpoint.every_epochs) or self.is_due(step, self.run.eval_every_epochs)
+
+    def evaluates_after(self, step: int) -> bool:
+        """Whether an evaluation is due."""
+        return bool(self.evaluators) and self.is_due(step, self.run.eval_every_epochs)
+
+    def is_due(self, step: int, every_epochs: float) -> bool:
+        """Whether what is done every so many epochs, and at the end, is to be done after this step."""
+        every = max(1, round(every_epochs * self.train_clips / self.run.data.loader.batch_size))
+        return step == self.spec.steps or bool(every_epochs and step and step % every == 0)
 
 
-def after_pretraining(run: config.TrainConfig, towers: str) -> config.TrainConfig:
-    """The run itself, starting from the towers in a model directory; in a dry run there are none: empty."""
-    return dataclasses.replace(
-        run,
-        init_from=towers,
-        pretrain=config.PretrainConfig(),
-        interpolation=run.interpolation if towers else config.InterpolationConfig(),
-    )
-
-
-@contextlib.contextmanager
-def hold(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps other runs out of the workdir. A process that dies lets go of it.
+def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setup, train_step.TrainState]:
+    """Opens the data and loads the weights; the mesh is set. Returns the state before the first step as well.
 
     Raises:
-        ValueError: another run is there.
+        ValueError: settings or data that cannot work.
     """
-    with contextlib.ExitStack() as stack:
-        free = True
-        if not jax.process_index():
-            workdir.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(filelock.FileLock(workdir / ".lock", blocking=False))
-            except filelock.Timeout:
-                free = False
-            except NotImplementedError:  # a file system without locks, as some network ones are
-                pass
-        if jax.process_count() > 1:
-            free = bool(multihost_utils.broadcast_one_to_all(np.asarray(free)))
-        if not free:
-            raise ValueError(f"{workdir}: another run is using it; wait for its end, or give another --workdir")
-        yield
+    paths.check_directory("workdir", run.workdir)
+    workdir = paths.expand_home(run.workdir).absolute()
+    sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
+    places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
+    tables = open_tables(run)
+    clips = tables["train"]
+    spec = step_spec(run, len(clips), clips.label_share)
+    batches = train_batches(run, clips, workdir)
+    start = initial.initial_weights(run.model, run.init_from, run.seed, places)
+    tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
+    state = first_state(spec, start, places, mesh)
+    tokens = token_table(run, start.tokenizer, clips)
+    texts = texts_per_clip(run, tokens.shape[0])
+    work = Setup(
+        run=run,
+        mesh=mesh,
+        workdir=workdir,
+        spec=spec,
+        train_clips=len(clips),
+        batches=batches,
+        evaluators=tests,
+        tokenizer=start.tokenizer,
+        provenance=start.provenance,
+        texts=place_texts(spec, state.params, tokens, mesh),
+        clip_flops=flops.train_clip(run.model, run.objective, run.data.sample.frames, texts, tokens.shape[-1]),
+        flop_rate=flop_rate,
+    )
+    return work, state
 
 
 def open_tables(run: config.TrainConfig) -> dict[str, table.ClipTable]:
@@ -117,20 +122,21 @@ def check_classes(clips: table.ClipTable, loss: str) -> None:
         )
 
 
-def step_spec(run: config.TrainConfig, clips: int, share: float) -> train_step.StepSpec:
-    """What a step computes when training on so many clips; `share` of all (clip, class) pairs belong together."""
+def step_spec(run: config.TrainConfig, clips: int, label_frequency: float) -> train_step.StepSpec:
+    """What a step computes when training on so many clips; of all (clip, class) pairs this part belongs together."""
     steps, warmup = optim.count_steps(run.optim, clips, run.data.loader.batch_size)
+    odds = label_frequency / (1 - label_frequency) if 0 < label_frequency < 1 else 1.0
     return train_step.StepSpec(
-        run.model,
-        run.compute,
-        run.data.augment,
-        run.objective,
-        run.optim,
-        run.interpolation,
-        steps,
-        warmup,
-        run.seed,
-        log_odds=math.log(share / (1 - share)) if 0 < share < 1 else 0.0,
+        model=run.model,
+        compute=run.compute,
+        augment=run.data.augment,
+        objective=run.objective,
+        optim=run.optim,
+        interpolation=run.interpolation,
+        steps=steps,
+        warmup=warmup,
+        seed=run.seed,
+        log_odds=math.log(odds),
     )
 
 
@@ -212,10 +218,10 @@ def evaluators(
     """One for each data set to be tested with."""
     data = run.data
     loader = dataclasses.replace(data.loader, batch_size=data.eval_batch_size or data.loader.batch_size)
-    found = {}
+    made = {}
     for name, clips in tables.items():
         if name != "train":
             report = bad_clips.report_file(workdir, name, order.this_host())
             encoder = features.Encoder(clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report)
-            found[name] = scoring.Evaluator(encoder, tokenizer, run.objective.templates)
-    return found
+            made[name] = scoring.Evaluator(encoder, tokenizer, run.objective.templates)
+    return made

@@ -30,7 +30,7 @@ class TrainState:
     skipped_in_row: jax.Array
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StepSpec:
     """What a step computes."""
 
@@ -72,6 +72,13 @@ class StepSpec:
         return optim.make_optimizer(self.optim, {path: value for path, value in self.multipliers.items() if value})
 
 
+def release(state: TrainState) -> TrainState:
+    """Frees the memory of a state; returns the shapes, dtypes and places of what it held (jax.ShapeDtypeStruct)."""
+    like = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding), state)
+    jax.tree.map(lambda array: array.delete(), state)
+    return like
+
+
 def init_state(spec: StepSpec, params: Params, initial: Params) -> TrainState:
     """The state before the first step; `initial` are the weights training stays near, if it does."""
     zero = jnp.zeros((), jnp.int32)
@@ -90,12 +97,12 @@ def make_train_step(
     A step whose loss or gradient is not finite changes nothing but the counters.
     """
     optimizer = spec.optimizer
-    rate_of = optim.learning_rate(spec.optim, spec.steps, spec.warmup)
+    schedule = optim.learning_rate(spec.optim, spec.steps, spec.warmup)
     trained_paths = [path for path, value in spec.multipliers.items() if value]
 
     def step(state: TrainState, batch: Mapping[str, jax.Array], texts: jax.Array) -> tuple[TrainState, dict]:
         key = jax.random.fold_in(jax.random.key(spec.seed), state.step)
-        loss_key, share_key = jax.random.split(key)
+        loss_key, weight_key = jax.random.split(key)
         trained = {path: state.params[path] for path in trained_paths}
 
         def loss_at(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -104,17 +111,18 @@ def make_train_step(
         (loss, metrics), gradients = jax.value_and_grad(loss_at, has_aux=True)(trained)
         if strength := spec.interpolation.loss_weight:
             # the gradient at the interpolated weights moves the weights themselves: arXiv 2302.00624, equation 6
-            share = jax.random.uniform(share_key, maxval=spec.interpolation.max_initial_fraction)
-            between = optim.interpolate(state.initial, trained, share)
+            weight = jax.random.uniform(weight_key, maxval=spec.interpolation.max_initial_fraction)
+            between = optim.interpolate(state.initial, trained, weight)
             (metrics["loss/interpolated"], _), others = jax.value_and_grad(loss_at, has_aux=True)(between)
             gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, others)
         norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-        rate = rate_of(state.step)
-        directions, opt_state = optimizer.update(gradients, state.opt_state, trained)
-        moved = {path: trained[path] - rate * directions[path] for path in trained_paths}
-        if spec.optim.float16_weights:
-            moved = optim.round_to_float16(moved)
+        learning_rate = schedule(state.step)
+        with jax.named_scope("optimizer"):
+            directions, opt_state = optimizer.update(gradients, state.opt_state, trained)
+            moved = jax.tree.map(lambda param, direction: param - learning_rate * direction, trained, directions)
+            if spec.optim.float16_weights:
+                moved = optim.round_to_float16(moved)
         params = state.params | moved
         ema = {path: value + (1 - spec.optim.ema) * (params[path] - value) for path, value in state.ema.items()}
         keep = functools.partial(jax.tree.map, lambda new, old: jnp.where(finite, new, old))
@@ -133,7 +141,7 @@ def make_train_step(
             "gradient_norm": norm,
             "param_norm": optax.tree.norm(state.params),
             "logit_scale": jnp.exp(state.params["logit_scale"]),
-            "learning_rate": rate,
+            "learning_rate": learning_rate,
             "skipped": new_state.skipped,
             "skipped_in_row": new_state.skipped_in_row,
         }

@@ -44,4 +44,4 @@ class Watchdog:
     def _allow(self, seconds: float) -> None:
         if self.seconds:
             # sys.stderr may be something without a file, as in notebooks
-            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)

@@ -209,9 +209,8 @@ def test_every_published_configuration_is_valid_and_traces_at_full_size(file):
     assert len(file.read_text().splitlines()) <= 40
     run = config_file.load(str(file))
     mesh = sharding.make_mesh()
-    spec = train_step.StepSpec(
-        run.model, run.compute, run.data.augment, run.objective, run.optim, run.interpolation, 100, 10, run.seed
-    )
+    parts = {name: getattr(run, name) for name in ("model", "compute", "objective", "optim", "interpolation", "seed")}
+    spec = train_step.StepSpec(**parts, augment=run.data.augment, steps=100, warmup=10)
     params = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in action_clip.param_shapes(run.model).items()
     }

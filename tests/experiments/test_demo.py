@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import signal
 
 import jax
 import numpy as np
 import pytest
+from signals import signal_after_the_first_step
 
 from actionclip_jax import cli, config
 from actionclip_jax.data.shapes import sample_set
@@ -32,6 +34,9 @@ def test_the_demo_trains_compares_draws_and_predicts(tmp_path, capsys, monkeypat
     sample_set.make_sample_set(tmp_path / "out" / "data", small, processes=1)
     (tmp_path / "short.py").write_text(SHORT)
     arguments = ["demo", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "short.py"), "--seed", "3"]
+    with signal_after_the_first_step(signal.SIGTERM):
+        assert cli.main(arguments) == 75
+    assert "stopped after step 1" in capsys.readouterr().err
     assert cli.main(arguments) == 0
     printed = capsys.readouterr()
     for words in ("unseen classes", "left or right", "by chance", "moving"):

@@ -1,5 +1,6 @@
 """A checkpoint is what was saved, or it is not used."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -7,13 +8,14 @@ import shutil
 
 import jax
 import jax.numpy as jnp
+import messages
 import numpy as np
 import pytest
 import training_runs
 
 from actionclip_jax import config, sharding
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import run_checkpoints, train_step
+from actionclip_jax.training import agreement, preservation, run_checkpoints, train_step
 
 
 @functools.cache
@@ -56,14 +58,11 @@ def workdir(saved, tmp_path):
     return tmp_path / "run"
 
 
-def restore(workdir, mesh, like=None, fits=lambda described: None):
+def restore(workdir, mesh, like=None):
     """What the newest checkpoint holds, and what was said."""
-    told = []
     checkpoints = open_checkpoints(workdir, mesh)
-    try:
-        return checkpoints.restore_newest(make_state(mesh, seed=9) if like is None else like, fits, told.append), told
-    finally:
-        checkpoints.close()
+    with contextlib.closing(checkpoints), messages.heard() as told:
+        return checkpoints.restore_newest(like or make_state(mesh, seed=9), lambda description: None), told
 
 
 def assert_same(state, other):
@@ -143,7 +142,7 @@ def test_arrays_of_another_run_are_listed_before_anything_is_read(workdir, mesh)
     assert "params/more: nothing, float32 (3,)" in message
     assert f"params/image/patch/kernel: float32 {wrong.shape}, float32 (2, 2)" in message
     assert "ema/logit_scale: nothing, float32 ()" in message
-    assert not isinstance(caught.value, run_checkpoints.DamagedError)
+    assert not isinstance(caught.value, agreement.DamagedError)
 
 
 def test_a_description_cannot_be_changed_unnoticed():
@@ -161,12 +160,12 @@ def test_the_newest_and_the_best_stay():
     class Point:
         step: int
 
-    keep = run_checkpoints.KeepNewestAndBest(
+    keep = preservation.KeepNewestAndBest(
         config.CheckpointConfig(keep_last=2, keep_best=2), {1: 0.9, 2: 0.5, 3: 0.9, 4: 0.1}
     )
     points = [Point(step) for step in (1, 2, 3, 4, 5, 6)]
     assert keep.should_preserve(points, context=None) == [True, False, True, False, True, True]
-    assert run_checkpoints.best_first([1, 2, 3], keep.scores) == [3, 1, 2]
+    assert preservation.best_first([1, 2, 3], keep.scores) == [3, 1, 2]
 
 
 def test_a_setting_that_came_later_is_no_change_and_every_other_is():

@@ -21,7 +21,7 @@ from actionclip_jax.config import config_file
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.inference import predict
-from actionclip_jax.training import loop, optim, run_checkpoints, run_log, setup, watchdog
+from actionclip_jax.training import loop, optim, run_checkpoints, run_log, setup, train_step, watchdog, workdir
 
 SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
@@ -274,10 +274,82 @@ def run_state(run):
     return final_state(run)[1]["arrays"]
 
 
+def test_the_old_state_is_gone_before_a_checkpoint_is_read(make_run, monkeypatch):
+    run = make_run(
+        tests=True, **{"checkpoint.export": "best", "checkpoint.every_epochs": 0.17, "eval_every_epochs": 0.17}
+    )
+    alive, read = [], run_checkpoints.read_alone
+
+    def measure(*arguments):
+        alive.append(sum(array.nbytes for array in jax.live_arrays()) - before)
+        return read(*arguments)
+
+    monkeypatch.setattr(run_checkpoints, "read_alone", measure)
+    before = sum(array.nbytes for array in jax.live_arrays())
+    with pytest.raises(Killed):
+        train_shown(run, kill_after(3))
+    scores = {1: 1.0}  # so that the first is the best, and is exported
+    monkeypatch.setattr(run_log, "primary_metrics", lambda rows: scores)
+    loop.train(run)
+    assert len(alive) == 2, "resumed, and the best one restored"
+    state = sum(array.nbytes for array in final_state(run)[2].values())
+    assert max(alive) < state / 20, (alive, state)
+
+
+def test_a_table_says_how_every_parameter_is_spread_and_trained(finished):
+    lines = (pathlib.Path(finished.run.workdir) / "parameters.txt").read_text().splitlines()
+    assert lines[0].split() == ["path", "shape", "dtype", "sharding", "multiplier"]
+    row = next(line for line in lines if line.startswith("temporal/blocks/attn/qkv/kernel"))
+    assert row.split() == [
+        *("temporal/blocks/attn/qkv/kernel", "(1,", "64,", "3,", "1,", "64)", "float32"),
+        *("P(None,", "'fsdp',", "None,", "'model',", "None)", "10"),
+    ]
+    assert "parameters," in lines[-1] and lines[-1] in " ".join(finished.told)
+
+
+@pytest.fixture
+def names_in_compiled_programs():
+    """None is taken from a cache, where those of another version may be, without the names."""
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
+    yield
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", False)
+
+
+@pytest.mark.usefixtures("names_in_compiled_programs")
+def test_the_steps_asked_for_are_traced_with_the_names_of_the_model_s_parts(make_run, told):
+    run = make_run()
+    loop.train(run, profile=range(2, 4))
+    places = list((pathlib.Path(run.workdir) / "profile").rglob("*.xplane.pb"))
+    assert len(places) == 1 and list(places[0].parent.glob("perfetto_trace.json.gz"))
+    events = [
+        dict(event.stats)
+        for plane in jax.profiler.ProfileData.from_file(str(places[0])).planes
+        for line in plane.lines
+        for event in line.events
+        if event.name == "train"
+    ]
+    assert sorted(event["step_num"] for event in events) == [2, 3]
+    content = places[0].read_bytes()
+    for scope in (b"image", b"text", b"temporal", b"block", b"attn", b"mlp", b"loss", b"optimizer"):
+        assert b"/" + scope + b"/" in content or b"(" + scope + b")" in content, scope
+    loop.train(run, profile=range(2, 4))
+    assert "--profile 2:4: nothing to trace, as 6 steps are done already" in told
+
+
+def test_steps_that_a_run_does_not_have_are_not_traced(make_run, monkeypatch, capsys):
+    monkeypatch.setattr(train_step, "trace_step", None)
+    with pytest.raises(ValueError, match="--profile 6:8: expected START:STOP with 1 <= START < STOP <= 7"):
+        loop.train(make_run(), profile=range(6, 8))
+    for wrong in ("5", "5:5", "0:3", "a:b"):
+        with pytest.raises(SystemExit):
+            cli.main(["train", "--config", "run.py", "--profile", wrong])
+        assert "is not of the form START:STOP" in capsys.readouterr().err
+
+
 def test_two_runs_do_not_write_one_workdir(make_run):
     run = make_run()
     with (
-        setup.hold(pathlib.Path(run.workdir)),
+        workdir.hold(pathlib.Path(run.workdir)),
         pytest.raises(ValueError, match=r"run: another run is using it; wait for its end, or give another --workdir"),
     ):
         loop.train(run)
@@ -508,7 +580,7 @@ def test_a_training_set_of_one_class_is_refused_before_anything_compiles(loss, m
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.mp4").touch()
     (tmp_path / "labels.txt").write_text("archery\nsurfing\n")  # that there are others helps no clip
-    monkeypatch.setattr(loop.Trainer, "compile", None)
+    monkeypatch.setattr(train_step, "trace_step", None)
     source = {"data.train.path": str(tmp_path / "clips.csv"), "data.train.kind": "csv", "data.train.split": ""}
     labels = {"data.train.labels": str(tmp_path / "labels.txt"), "objective.loss": loss}
     with pytest.raises(ValueError, match="3 clips of one class, 'surfing'"):
