@@ -6,14 +6,14 @@ from actionclip_jax import config, text
 from actionclip_jax.config import train
 from actionclip_jax.data import sources
 from actionclip_jax.data.records import encode, reader
-from actionclip_jax.models import layers, temporal
+from actionclip_jax.models import blocks, layers, temporal
 from actionclip_jax.training import losses
 
 
 def test_every_head_activation_and_remat_policy_exists():
     assert tuple(temporal.HEADS) == config.HEADS
     assert {*layers.ACTIVATIONS} - {"relu"} == {*config.ACTIVATIONS}  # which only PyTorch's encoder layer has
-    assert ("everything", *layers.REMAT_POLICIES) == config.REMAT  # without a policy everything is saved
+    assert ("everything", *blocks.REMAT_POLICIES) == config.REMAT  # without a policy everything is saved
 
 
 def test_every_loss_is_another():
