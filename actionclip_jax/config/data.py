@@ -123,28 +123,28 @@ DATA_CHOICES = {"kind": SOURCES, "classes": CLASSES, "flip": FLIPS, "storage": S
 
 def check_data(*settings: Any) -> None:
     """Raises a checks.ConfigError that lists all impossible values of data settings."""
-    if found := [problem for part in settings for problem in data_problems(part)]:
-        raise checks.ConfigError(found)
+    if problems := [problem for part in settings for problem in data_problems(part)]:
+        raise checks.ConfigError(problems)
 
 
 def data_problems(part: Any) -> list[str]:
     """The impossible values of one of the data settings, as sentences."""
-    found = []
+    problems = []
     for name, value in checks.to_dict(part).items():
         low, high = DATA_LIMITS.get(name, (None, None))
         if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
-            found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+            problems.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
         if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
-            found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+            problems.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
     if isinstance(part, SourceConfig):
         given = {name: value for name in SOURCE_PATHS if (value := getattr(part, name))}
-        found += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
-    if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
+        problems += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
+    if isinstance(part, SampleConfig) and not problems and clip_bytes(part) > CLIP_BYTES:
         views = f"{part.views_time} x {part.views_space}"
-        found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
+        problems.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
     if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
-        found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
-    return found
+        problems.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
+    return problems
 
 
 def clip_bytes(sample: SampleConfig) -> int:

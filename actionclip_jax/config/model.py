@@ -103,59 +103,74 @@ MODEL_LIMITS = {
 def model_problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[str]:
     """Everything that makes the configuration impossible, as sentences."""
     compute = compute or ComputeConfig()
-    temporal = model.temporal
+    problems = (
+        choice_problems(model, compute) + size_problems(model) + pixel_problems(model.image.mean, model.image.std)
+    )
+    return problems or conflicts(model, compute)
+
+
+def choice_problems(model: ModelConfig, compute: ComputeConfig) -> list[str]:
+    """Names that are none of those known."""
     choices = (
         ("activation", model.activation, ACTIVATIONS),
-        ("temporal.head", temporal.head, HEADS),
+        ("temporal.head", model.temporal.head, HEADS),
         ("dtype", compute.dtype, DTYPES),
         ("remat", compute.remat, REMAT),
         ("layers", compute.layers, LAYERS),
         ("attention", compute.attention, ATTENTION),
     )
-    found = [
+    return [
         f"{name} is {value!r}: expected one of {', '.join(known)}{renamed.hint(f'compute.{name}', value)}"
         for name, value, known in choices
         if value not in known
     ]
-    for part in (model, model.image, model.text, temporal):
+
+
+def size_problems(model: ModelConfig) -> list[str]:
+    """Whole numbers below 1 or beyond MODEL_LIMITS."""
+    problems = []
+    for part in (model, model.image, model.text, model.temporal):
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
             if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
                 expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
-                found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
-    found += pixel_problems(model.image.mean, model.image.std)
-    if found:
-        return found
+                problems.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
+    return problems
+
+
+def conflicts(model: ModelConfig, compute: ComputeConfig) -> list[str]:
+    """Values that are possible, but not together."""
+    problems = []
     if model.image.size % model.image.patch:
-        found.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
+        problems.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
     widths = [("image", model.image.width, model.image.heads), ("text", model.text.width, model.text.heads)]
-    if temporal.head in ("Transf", "Transf_cls"):
-        widths.append(("temporal", model.embed_width, temporal.heads))
+    if model.temporal.head in ("Transf", "Transf_cls"):
+        widths.append(("temporal", model.embed_width, model.temporal.heads))
     for name, width, heads in widths:
         if width % heads:
-            found.append(f"{name} width {width} is not a multiple of its {heads} heads")
+            problems.append(f"{name} width {width} is not a multiple of its {heads} heads")
     if model.shift and model.joint:
-        found.append("shift and joint exclude each other: joint attention already mixes the frames")
+        problems.append("shift and joint exclude each other: joint attention already mixes the frames")
     for name in ("drop_path", "embedding_dropout", "patch_dropout"):
         if not 0 <= getattr(model, name) < 1:
-            found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
+            problems.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
     if compute.attention == "cudnn" and compute.dtype == "float32":
-        found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
-    return found
+        problems.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return problems
 
 
 def pixel_problems(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
     """What makes constants of pixels impossible: they are of RGB in 0..1, and some files have them for 0..255."""
-    found = []
+    problems = []
     if not all(0 <= value <= 1 for value in mean):  # catches NaN too
-        found.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
+        problems.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
     if not all(1e-3 <= value <= 1 for value in std):
-        found.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
-    return found
+        problems.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
+    return problems
 
 
 def checked_model(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelConfig:
     """The model, or a checks.ConfigError listing all its problems."""
-    if found := model_problems(model, compute):
-        raise checks.ConfigError(found)
+    if problems := model_problems(model, compute):
+        raise checks.ConfigError(problems)
     return model
