@@ -1,15 +1,20 @@
 """What a model is, and how it is computed."""
 
 import dataclasses
+import typing
+from typing import Literal
 
-from actionclip_jax.config import checks, renamed, settings
+from actionclip_jax.config import checks, settings
 
-ACTIVATIONS = ("quick_gelu", "gelu")
-HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
-DTYPES = ("float32", "bfloat16")
-REMAT = ("everything", "dots", "qkv_and_mlp", "attention_output", "nothing")  # what the backward pass is given
-LAYERS = ("auto", "scan", "unroll")
-ATTENTION = ("auto", "xla", "cudnn")
+Activation = Literal["quick_gelu", "gelu"]
+Head = Literal["meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls"]
+Dtype = Literal["float32", "bfloat16"]
+Remat = Literal["everything", "dots", "qkv_and_mlp", "attention_output", "nothing"]
+Layers = Literal["auto", "scan", "unroll"]
+Kernel = Literal["auto", "xla", "cudnn"]
+ACTIVATIONS, HEADS, DTYPES, REMAT, LAYERS, ATTENTION = (
+    typing.get_args(choices) for choices in (Activation, Head, Dtype, Remat, Layers, Kernel)
+)
 # of CLIP's training images, RGB in 0..1
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -48,7 +53,7 @@ class TextConfig:
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
-    head: str = "meanP"
+    head: Head = "meanP"
     depth: int = 6
     heads: int = 8
     positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame
@@ -64,7 +69,7 @@ class ModelConfig:
     text: TextConfig = TextConfig()
     temporal: TemporalConfig = TemporalConfig()
     embed_width: int = 512
-    activation: str = "quick_gelu"
+    activation: Activation = "quick_gelu"
     norm_eps: float = 1e-5
     frames: int = 8  # frames sampled from a clip unless the caller says otherwise
     shift: bool = False  # "in-network prompt": patch tokens shift over time before every image block
@@ -83,10 +88,10 @@ class ModelConfig:
 class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 
-    dtype: str = "float32"
-    remat: str = "everything"  # that a block computes is saved for the backward pass; see models/layers.py
-    layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
-    attention: str = "auto"
+    dtype: Dtype = "float32"
+    remat: Remat = "everything"  # that a block computes is saved for the backward pass; see models/layers.py
+    layers: Layers = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
+    attention: Kernel = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
 
 
@@ -103,27 +108,14 @@ MODEL_LIMITS = {
 def model_problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[str]:
     """Everything that makes the configuration impossible, as sentences."""
     compute = compute or ComputeConfig()
-    problems = (
-        choice_problems(model, compute) + size_problems(model) + pixel_problems(model.image.mean, model.image.std)
-    )
-    return problems or conflicts(model, compute)
-
-
-def choice_problems(model: ModelConfig, compute: ComputeConfig) -> list[str]:
-    """Names that are none of those known."""
-    choices = (
-        ("activation", model.activation, ACTIVATIONS),
-        ("temporal.head", model.temporal.head, HEADS),
-        ("dtype", compute.dtype, DTYPES),
-        ("remat", compute.remat, REMAT),
-        ("layers", compute.layers, LAYERS),
-        ("attention", compute.attention, ATTENTION),
-    )
-    return [
-        f"{name} is {value!r}: expected one of {', '.join(known)}{renamed.hint(f'compute.{name}', value)}"
-        for name, value, known in choices
-        if value not in known
+    problems = [
+        *checks.choice_problems(model),
+        *(f"temporal.{problem}" for problem in checks.choice_problems(model.temporal)),
+        *checks.choice_problems(compute),
+        *size_problems(model),
+        *pixel_problems(model.image.mean, model.image.std),
     ]
+    return problems or conflicts(model, compute)
 
 
 def size_problems(model: ModelConfig) -> list[str]:

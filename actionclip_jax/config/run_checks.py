@@ -9,11 +9,6 @@ from actionclip_jax.config import checks
 from actionclip_jax.config import data as data_config
 from actionclip_jax.config import model as model_config
 from actionclip_jax.config.train import (
-    COMPUTATIONS,
-    EXPORTS,
-    LOSSES,
-    TEXTS,
-    TOWERS,
     CheckpointConfig,
     DataConfig,
     ExpectConfig,
@@ -51,16 +46,6 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest val
         "hang_seconds": ABOVE_ZERO,
     },
 }
-CHOICES: dict[type, dict[str, tuple[str, ...]]] = {
-    ObjectiveConfig: {
-        "loss": LOSSES,
-        "computation": COMPUTATIONS,
-        "text": TOWERS,
-        "image": TOWERS,
-        "encode_texts": TEXTS,
-    },
-    CheckpointConfig: {"export": EXPORTS},
-}
 
 
 def run_problems(run: TrainConfig) -> list[str]:
@@ -68,6 +53,8 @@ def run_problems(run: TrainConfig) -> list[str]:
     problems = [f"model: {problem}" for problem in model_config.model_problems(run.model, run.compute)]
     for name, part in (("", run), *((f"{field.name}.", getattr(run, field.name)) for field in dataclasses.fields(run))):
         problems += [f"{name}{problem}" for problem in out_of_range(part)]
+    problems += [f"objective.{problem}" for problem in checks.choice_problems(run.objective)]
+    problems += [f"checkpoint.{problem}" for problem in checks.choice_problems(run.checkpoint)]
     problems += path_problems(run) + data_settings_problems(run) + option_problems(run)
     return problems
 
@@ -84,15 +71,12 @@ def path_problems(run: TrainConfig) -> list[str]:
 
 
 def out_of_range(part: object) -> list[str]:
-    """Values of one part beyond LIMITS or none of CHOICES."""
+    """Values of one part beyond LIMITS."""
     problems = []
     for name, (low, high) in LIMITS.get(type(part), {}).items():
         if not low <= getattr(part, name) <= high:  # catches NaN too
             expected = f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
             problems.append(f"{name} is {getattr(part, name)}: expected {expected}")
-    for name, known in CHOICES.get(type(part), {}).items():
-        if getattr(part, name) not in known:
-            problems.append(f"{name} is {getattr(part, name)!r}: expected one of {', '.join(known)}")
     return problems
 
 

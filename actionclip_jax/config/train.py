@@ -1,15 +1,16 @@
 """What a training run is, with its only defaults: ActionCLIP's recipe for Kinetics-400."""
 
+from typing import Literal
+
 from actionclip_jax.config import settings
 from actionclip_jax.config.data import AugmentConfig, LoaderConfig, SampleConfig, SourceConfig
 from actionclip_jax.config.model import ComputeConfig, ModelConfig, TemporalConfig
 
-LOSSES = ("exact", "normalized", "one_positive", "multi_label")
-COMPUTATIONS = ("plain", "blockwise")
-TOWERS = ("trained", "frozen")
-TEXTS = ("clips", "distinct")
-EXPORTS = ("last", "best")
-
+Loss = Literal["exact", "normalized", "one_positive", "multi_label"]
+Computation = Literal["plain", "blockwise"]
+Tower = Literal["trained", "frozen"]
+Texts = Literal["clips", "distinct"]
+Export = Literal["last", "best"]
 Rules = tuple[tuple[str, float], ...]
 
 
@@ -40,13 +41,13 @@ class DataConfig:
 class ObjectiveConfig:
     """What is minimised. `losses.py` has the formulas."""
 
-    loss: str = "exact"
-    computation: str = "plain"  # or blockwise: never more than a [B / devices, block] tile of the similarities
+    loss: Loss = "exact"
+    computation: Computation = "plain"  # or blockwise: never more than a [B / devices, block] tile of the similarities
     block: int = 1024  # texts or clips a tile of `blockwise` is wide
     templates: str = "actionclip"  # prompts a clip's label is put into, one drawn at random: see text.load_templates
-    text: str = "trained"  # or frozen: all class x template texts are encoded once
-    image: str = "trained"
-    encode_texts: str = "clips"  # one for every clip; or distinct: one for every (class, template) of the batch
+    text: Tower = "trained"  # or frozen: all class x template texts are encoded once
+    image: Tower = "trained"
+    encode_texts: Texts = "clips"  # one for every clip; or distinct: one for every (class, template) of the batch
 
 
 @settings.dataclass
@@ -107,7 +108,7 @@ class CheckpointConfig:
     every_epochs: float = 1.0  # 0: only at the end
     keep_last: int = 2
     keep_best: int = 1
-    export: str = "last"  # the weights of the model directory: the last ones, or those that scored best
+    export: Export = "last"  # the weights of the model directory: the last ones, or those that scored best
 
 
 @settings.dataclass
