@@ -34,6 +34,7 @@ from actionclip_jax.config.model import (
     model_problems,
     pixel_problems,
 )
+from actionclip_jax.config.run_checks import checked_run, run_problems
 from actionclip_jax.config.settings import draft
 from actionclip_jax.config.sizes import CLIP_SIZES, clip_model, size_name
 from actionclip_jax.config.timeline import TimelineConfig
@@ -48,8 +49,6 @@ from actionclip_jax.config.train import (
     Rules,
     ShardingConfig,
     TrainConfig,
-    checked_run,
-    run_problems,
 )
 
 __all__ = [

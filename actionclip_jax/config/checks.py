@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from actionclip_jax.config import renamed
 
@@ -17,6 +17,16 @@ class ConfigError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(["the configuration has problems:", *(f"  {problem}" for problem in problems)]))
+
+
+def choice_problems(part: Any) -> list[str]:
+    """Values of one part of the settings that are none of those its field can choose from."""
+    return [
+        f"{name} is {value!r}: expected one of {', '.join(choices)}{renamed.hint(name, value)}"
+        for name, hint in typing.get_type_hints(type(part)).items()
+        if typing.get_origin(hint) is Literal
+        and (value := getattr(part, name)) not in (choices := typing.get_args(hint))
+    ]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -48,13 +58,21 @@ def read_dict(kind: type[T], values: Mapping[str, Any], where: str, problems: li
             try:
                 fields[name] = convert(hints[name], value)
             except TypeError as error:
-                expected = getattr(hints[name], "__name__", "") if not typing.get_args(hints[name]) else hints[name]
-                problems.append(f"{path} is {value!r}: expected {str(error) or expected}")
+                problems.append(f"{path} is {value!r}: expected {str(error) or describe(hints[name])}")
     return kind(**fields)
+
+
+def describe(kind: Any) -> str:
+    """The type of a field in a message."""
+    if typing.get_origin(kind) is Literal:
+        return "str"
+    return str(kind) if typing.get_args(kind) else kind.__name__
 
 
 def convert(kind: Any, value: Any) -> Any:
     """A value as the type of its field. Raises TypeError."""
+    if typing.get_origin(kind) is Literal:
+        kind = str  # which of them is asked later, by `choice_problems`
     members = typing.get_args(kind)  # of tuple[float, ...] and tuple[str, float]
     if members and isinstance(value, list | tuple):
         members = members[:1] * len(value) if members[-1] is Ellipsis else members

@@ -1,16 +1,18 @@
 """Which clips, which of their frames, and what is done to them."""
 
-from typing import Any
+import typing
+from typing import Any, Literal
 
 from actionclip_jax import paths
 from actionclip_jax.config import checks, settings
 
-SOURCES = ("auto", "folders", "csv", "frames", "ucf101", "hmdb51", "kinetics", "something", "charades", "tfds")
-SOURCES += ("records", "sample")
-CLASSES = ("all", "base", "novel")
+Published = Literal["ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"]
+SourceKind = Literal["auto", "folders", "csv", "frames", Published, "records", "sample"]
+Classes = Literal["all", "base", "novel"]
+Storage = Literal["jpeg", "video"]
+Flip = Literal["auto", "always", "never", "swap"]
+SOURCES, CLASSES, STORAGES = (typing.get_args(choices) for choices in (SourceKind, Classes, Storage))
 SOURCE_PATHS = ("path", "videos", "labels", "base_classes")  # of a SourceConfig, the settings that are paths
-STORAGES = ("jpeg", "video")
-FLIPS = ("auto", "always", "never", "swap")
 
 
 @settings.dataclass
@@ -18,7 +20,7 @@ class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 
     path: str = ""  # list or annotation file, directory, or name of a TFDS data set
-    kind: str = "auto"
+    kind: SourceKind = "auto"
     videos: str = ""  # where the files named by a list are; by default beside the list
     labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
     split: str = ""  # of sources that hold several: train, validation, test
@@ -31,7 +33,7 @@ class SourceConfig:
     first_frame: int = 1  # the number of a folder's first frame: the source's index bias
     intervals: bool = False  # Charades: a clip for each annotated action, not for each video
     shots: int = 0  # clips kept of every class; 0 keeps all
-    classes: str = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
+    classes: Classes = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
     base_classes: str = ""  # file with the names of the base classes
     seed: int = 0  # of the shots and of the half drawn
 
@@ -54,7 +56,7 @@ class AugmentConfig:
     rand_magnitude: float = 9.0  # RandAugment's M, 0..30
     per_frame: bool = False  # RandAugment and colours drawn for every frame anew, as the source does
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop
-    flip: str = "auto"  # never where labels speak of left and right; swap: exchange those labels
+    flip: Flip = "auto"  # never where labels speak of left and right; swap: exchange those labels
     jitter: float = 0.8  # probability of the colour jitter; its strengths follow
     brightness: float = 0.4
     contrast: float = 0.4
@@ -67,7 +69,7 @@ class AugmentConfig:
 class RecordConfig:
     """How `prepare` stores clips."""
 
-    storage: str = "jpeg"  # evenly spread pictures; or video: all frames, each decodable alone
+    storage: Storage = "jpeg"  # evenly spread pictures; or video: all frames, each decodable alone
     frames: int = 32  # pictures kept of a clip
     short_side: int = 256  # larger clips are shrunk to this; 0 never
     quality: int = 90  # of JPEG, 1..100
@@ -103,7 +105,7 @@ class LoaderConfig:
 
 CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB
 NO_AUGMENTATION = AugmentConfig(rand_operations=0, scales=(1.0,), flip="never", jitter=0.0, grayscale=0.0)
-# of the fields above by name: the least and the greatest value, and what can be chosen
+# of the fields above by name: the least and the greatest value
 DATA_LIMITS = {
     **dict.fromkeys(("frames", "size"), (1, 1 << 16)),
     **dict.fromkeys(("views_time", "views_space", "batch_size", "shard_clips"), (1, None)),
@@ -118,33 +120,31 @@ DATA_LIMITS = {
     "quality": (1, 100),
     "crf": (0, 51),
 }
-DATA_CHOICES = {"kind": SOURCES, "classes": CLASSES, "flip": FLIPS, "storage": STORAGES}
 
 
 def check_data(*settings: Any) -> None:
     """Raises a checks.ConfigError that lists all impossible values of data settings."""
-    if found := [problem for part in settings for problem in data_problems(part)]:
-        raise checks.ConfigError(found)
+    if problems := [problem for part in settings for problem in data_problems(part)]:
+        raise checks.ConfigError(problems)
 
 
 def data_problems(part: Any) -> list[str]:
     """The impossible values of one of the data settings, as sentences."""
-    found = []
+    problems = []
     for name, value in checks.to_dict(part).items():
         low, high = DATA_LIMITS.get(name, (None, None))
         if (low is not None and not low <= value) or (high is not None and not value <= high):  # catches NaN too
-            found.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
-        if name in DATA_CHOICES and value not in DATA_CHOICES[name]:
-            found.append(f"{name} is {value!r}: expected one of {', '.join(DATA_CHOICES[name])}")
+            problems.append(f"{name} is {value}: expected {f'at least {low}' if high is None else f'{low} to {high}'}")
+    problems += checks.choice_problems(part)
     if isinstance(part, SourceConfig):
         given = {name: value for name in SOURCE_PATHS if (value := getattr(part, name))}
-        found += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
-    if isinstance(part, SampleConfig) and not found and clip_bytes(part) > CLIP_BYTES:
+        problems += [problem for name, value in given.items() if (problem := paths.problem(name, value))]
+    if isinstance(part, SampleConfig) and not problems and clip_bytes(part) > CLIP_BYTES:
         views = f"{part.views_time} x {part.views_space}"
-        found.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
+        problems.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
     if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
-        found.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
-    return found
+        problems.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
+    return problems
 
 
 def clip_bytes(sample: SampleConfig) -> int:

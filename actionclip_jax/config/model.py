@@ -1,15 +1,20 @@
 """What a model is, and how it is computed."""
 
 import dataclasses
+import typing
+from typing import Literal
 
-from actionclip_jax.config import checks, renamed, settings
+from actionclip_jax.config import checks, settings
 
-ACTIVATIONS = ("quick_gelu", "gelu")
-HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
-DTYPES = ("float32", "bfloat16")
-REMAT = ("everything", "dots", "qkv_and_mlp", "attention_output", "nothing")  # what the backward pass is given
-LAYERS = ("auto", "scan", "unroll")
-ATTENTION = ("auto", "xla", "cudnn")
+Activation = Literal["quick_gelu", "gelu"]
+Head = Literal["meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls"]
+Dtype = Literal["float32", "bfloat16"]
+Remat = Literal["everything", "dots", "qkv_and_mlp", "attention_output", "nothing"]
+Layers = Literal["auto", "scan", "unroll"]
+Kernel = Literal["auto", "xla", "cudnn"]
+ACTIVATIONS, HEADS, DTYPES, REMAT, LAYERS, ATTENTION = (
+    typing.get_args(choices) for choices in (Activation, Head, Dtype, Remat, Layers, Kernel)
+)
 # of CLIP's training images, RGB in 0..1
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -48,7 +53,7 @@ class TextConfig:
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
-    head: str = "meanP"
+    head: Head = "meanP"
     depth: int = 6
     heads: int = 8
     positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame
@@ -64,7 +69,7 @@ class ModelConfig:
     text: TextConfig = TextConfig()
     temporal: TemporalConfig = TemporalConfig()
     embed_width: int = 512
-    activation: str = "quick_gelu"
+    activation: Activation = "quick_gelu"
     norm_eps: float = 1e-5
     frames: int = 8  # frames sampled from a clip unless the caller says otherwise
     shift: bool = False  # "in-network prompt": patch tokens shift over time before every image block
@@ -83,10 +88,10 @@ class ModelConfig:
 class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 
-    dtype: str = "float32"
-    remat: str = "everything"  # that a block computes is saved for the backward pass; see models/blocks.py
-    layers: str = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
-    attention: str = "auto"
+    dtype: Dtype = "float32"
+    remat: Remat = "everything"  # that a block computes is saved for the backward pass; see models/blocks.py
+    layers: Layers = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
+    attention: Kernel = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
 
 
@@ -103,59 +108,61 @@ MODEL_LIMITS = {
 def model_problems(model: ModelConfig, compute: ComputeConfig | None = None) -> list[str]:
     """Everything that makes the configuration impossible, as sentences."""
     compute = compute or ComputeConfig()
-    temporal = model.temporal
-    choices = (
-        ("activation", model.activation, ACTIVATIONS),
-        ("temporal.head", temporal.head, HEADS),
-        ("dtype", compute.dtype, DTYPES),
-        ("remat", compute.remat, REMAT),
-        ("layers", compute.layers, LAYERS),
-        ("attention", compute.attention, ATTENTION),
-    )
-    found = [
-        f"{name} is {value!r}: expected one of {', '.join(known)}{renamed.hint(f'compute.{name}', value)}"
-        for name, value, known in choices
-        if value not in known
+    problems = [
+        *checks.choice_problems(model),
+        *(f"temporal.{problem}" for problem in checks.choice_problems(model.temporal)),
+        *checks.choice_problems(compute),
+        *size_problems(model),
+        *pixel_problems(model.image.mean, model.image.std),
     ]
-    for part in (model, model.image, model.text, temporal):
+    return problems or conflicts(model, compute)
+
+
+def size_problems(model: ModelConfig) -> list[str]:
+    """Whole numbers below 1 or beyond MODEL_LIMITS."""
+    problems = []
+    for part in (model, model.image, model.text, model.temporal):
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
             if type(value) is int and not 1 <= value <= MODEL_LIMITS[field.name]:
                 expected = "at least 1" if value < 1 else f"at most {MODEL_LIMITS[field.name]}"
-                found.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
-    found += pixel_problems(model.image.mean, model.image.std)
-    if found:
-        return found
+                problems.append(f"{type(part).__name__}.{field.name} is {value}: expected {expected}")
+    return problems
+
+
+def conflicts(model: ModelConfig, compute: ComputeConfig) -> list[str]:
+    """Values that are possible, but not together."""
+    problems = []
     if model.image.size % model.image.patch:
-        found.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
+        problems.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
     widths = [("image", model.image.width, model.image.heads), ("text", model.text.width, model.text.heads)]
-    if temporal.head in ("Transf", "Transf_cls"):
-        widths.append(("temporal", model.embed_width, temporal.heads))
+    if model.temporal.head in ("Transf", "Transf_cls"):
+        widths.append(("temporal", model.embed_width, model.temporal.heads))
     for name, width, heads in widths:
         if width % heads:
-            found.append(f"{name} width {width} is not a multiple of its {heads} heads")
+            problems.append(f"{name} width {width} is not a multiple of its {heads} heads")
     if model.shift and model.joint:
-        found.append("shift and joint exclude each other: joint attention already mixes the frames")
+        problems.append("shift and joint exclude each other: joint attention already mixes the frames")
     for name in ("drop_path", "embedding_dropout", "patch_dropout"):
         if not 0 <= getattr(model, name) < 1:
-            found.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
+            problems.append(f"{name} is {getattr(model, name)}: expected at least 0 and below 1")
     if compute.attention == "cudnn" and compute.dtype == "float32":
-        found.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
-    return found
+        problems.append("attention cudnn computes in bfloat16 only: set dtype to bfloat16, or attention to xla")
+    return problems
 
 
 def pixel_problems(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
     """What makes constants of pixels impossible: they are of RGB in 0..1, and some files have them for 0..255."""
-    found = []
+    problems = []
     if not all(0 <= value <= 1 for value in mean):  # catches NaN too
-        found.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
+        problems.append(f"image.mean is {mean}: expected three means of RGB in 0..1")
     if not all(1e-3 <= value <= 1 for value in std):
-        found.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
-    return found
+        problems.append(f"image.std is {std}: expected three deviations of RGB in 0..1, all above 0")
+    return problems
 
 
 def checked_model(model: ModelConfig, compute: ComputeConfig | None = None) -> ModelConfig:
     """The model, or a checks.ConfigError listing all its problems."""
-    if found := model_problems(model, compute):
-        raise checks.ConfigError(found)
+    if problems := model_problems(model, compute):
+        raise checks.ConfigError(problems)
     return model

@@ -1,5 +1,7 @@
 """The published recipes that the files in `configs/` are made of; each is a draft to be changed further."""
 
+from typing import Literal
+
 from actionclip_jax import config
 
 HUB = {  # where the CLIP that training starts from is found
@@ -32,7 +34,7 @@ def kinetics400(size: str, frames: int) -> config.TrainConfig:
     return run
 
 
-def fine_tuning(name: str, frames: int, batch_size: int) -> config.TrainConfig:
+def fine_tuning(name: Literal["hmdb51", "ucf101"], frames: int, batch_size: int) -> config.TrainConfig:
     """A data set with official splits, the first of them, from Kinetics-400: no RandAugment, and small batches."""
     run = action_clip("ViT-B/16", frames)
     run.data.train = config.SourceConfig(f"data/{name}/splits", kind=name, videos=f"data/{name}/videos", split="train")
@@ -44,7 +46,7 @@ def fine_tuning(name: str, frames: int, batch_size: int) -> config.TrainConfig:
     return run
 
 
-def few_shot(name: str, shots: str) -> config.TrainConfig:
+def few_shot(name: Literal["hmdb51", "ucf101"], shots: str) -> config.TrainConfig:
     """K clips of every class of HMDB51 or UCF101, drawn by `data.train.seed`, from CLIP; 32 frames of ViT-B/16."""
     run = fine_tuning(name, 32, batch_size=64)
     run.data.train.shots = int(shots)

@@ -9,7 +9,7 @@ FIELDS = {
     "optim.refresh_every": "optim.schedule_every",
 }
 VALUES = {
-    "compute.remat": {
+    "remat": {
         "none": "everything",
         "products": "dots",
         "projections": "qkv_and_mlp",
@@ -19,12 +19,15 @@ VALUES = {
 }
 
 
-def hint(path: str, value: object) -> str:
+def hint(field: str, value: object) -> str:
     """What to write instead of an old value, for the end of a message; empty for any other value."""
-    new = VALUES.get(path, {}).get(str(value))
+    new = VALUES.get(field, {}).get(str(value))
     return f" ({value!r} is now called {new!r})" if new else ""
 
 
 def translate(saved: Mapping[str, object]) -> dict[str, object]:
     """Settings by path, `compute.remat`, as any version saved them -> by the names of this one."""
-    return {FIELDS.get(path, path): VALUES.get(path, {}).get(str(value), value) for path, value in saved.items()}
+    return {
+        FIELDS.get(path, path): VALUES.get(path.rpartition(".")[2], {}).get(str(value), value)
+        for path, value in saved.items()
+    }

@@ -139,7 +139,7 @@ def test_what_version_0_1_saved_is_read_by_the_names_of_today():
     assert renamed.translate(saved) == renamed.translate(today) == today
     fields = config_file.flatten(config.to_dict(config.TrainConfig()))
     assert set(renamed.FIELDS.values()) <= fields.keys() and not set(renamed.FIELDS) & fields.keys()
-    assert set(renamed.VALUES["compute.remat"].values()) == set(config.REMAT)
+    assert set(renamed.VALUES["remat"].values()) == set(config.REMAT)
 
 
 def test_settings_are_frozen_but_for_drafts_which_are_copies():
