@@ -35,7 +35,7 @@ from matplotlib import cbook
 from PIL import Image
 
 from actionclip_jax import config
-from actionclip_jax.data import pipeline, readers, samples, sampling, table
+from actionclip_jax.data import examples, pipeline, readers, sampling, table
 from actionclip_jax.data.records import encode, writer
 from actionclip_jax.data.records import reader as records_reader
 from actionclip_jax.data.video import find, frame_index
@@ -170,7 +170,7 @@ def store_frames(clips: table.ClipTable, directory: pathlib.Path) -> Storage:
 class Floor:
     """Decodes the same frames by PyAV and does nothing else: no index, no crop; by default out of packets in memory."""
 
-    def __init__(self, load: samples.TrainingSamples) -> None:
+    def __init__(self, load: examples.TrainingExamples) -> None:
         self.load = load
         self.opened = {path: read_packets(path) for path in set(load.data.paths.tolist())}
         self.groups = {}
@@ -217,9 +217,9 @@ def read_packets(path: str) -> tuple[av.container.InputContainer, list[av.Packet
     return container, [packet for packet in container.demux(stream) if packet.size]
 
 
-def sample_loader(storage: Storage) -> samples.TrainingSamples:
+def sample_loader(storage: Storage) -> examples.TrainingExamples:
     """What makes this project's training samples of a storage."""
-    return samples.TrainingSamples.build(
+    return examples.TrainingExamples.build(
         repeat_rows(storage.clips), config.SampleConfig(), storage.augment, config.LoaderConfig()
     )
 
@@ -229,7 +229,7 @@ def repeat_rows(clips: table.ClipTable) -> table.ClipTable:
     return clips.take(np.arange(ROWS) % len(clips))
 
 
-def peer_clips(storage: Storage, peer: str, load: samples.TrainingSamples, count: int) -> torch_loader.Clips:
+def peer_clips(storage: Storage, peer: str, load: examples.TrainingExamples, count: int) -> torch_loader.Clips:
     """The DataLoader's data set of the same samples, of which `count` have rows of their own."""
     rows = [load.epochs.row(number) % len(storage.clips) for number in range(count)]
     return torch_loader.Clips(load, storage.peers[peer], rows)
@@ -262,7 +262,7 @@ def one_thread_calls(storage: Storage, clips: int) -> dict[str, Callable[[int], 
     return calls
 
 
-def read_ours(load: samples.TrainingSamples, count: int) -> None:
+def read_ours(load: examples.TrainingExamples, count: int) -> None:
     """The first `count` samples in batches."""
     for start in range(0, count, BATCH):
         pipeline.join(np.stack, [load(number) for number in range(start, min(start + BATCH, count))])

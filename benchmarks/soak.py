@@ -23,8 +23,8 @@ import rich.console
 import rich.table
 
 from actionclip_jax import config
-from actionclip_jax.data import pipeline, readers, samples, table, video
-from actionclip_jax.data.records import reader, writer
+from actionclip_jax.data import examples, pipeline, readers, table, video
+from actionclip_jax.data.records import layout, reader, writer
 from actionclip_jax.data.shapes import drawing
 from actionclip_jax.data.video import pictures
 
@@ -167,7 +167,7 @@ def prepare_records(clips: table.ClipTable, directory: pathlib.Path, settings: c
     """Records of the clips, one of which is then damaged; each clip is a shard of its own."""
     settings = dataclasses.replace(settings, shard_clips=1)
     writer.prepare(clips, directory, settings, processes=1)
-    file = reader.shard_file(directory, len(clips) - 1, "array_record")
+    file = layout.shard_file(directory, len(clips) - 1, "array_record")
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
     data[middle] ^= 255
@@ -177,7 +177,7 @@ def prepare_records(clips: table.ClipTable, directory: pathlib.Path, settings: c
 
 def soak_process(clips: table.ClipTable, count: int) -> Iterator[Step]:
     """`REPORTS` steps of a single process."""
-    load = samples.TrainingSamples.build(clips, SAMPLE, AUGMENT, config.LoaderConfig(max_bad_fraction=1))
+    load = examples.TrainingExamples.build(clips, SAMPLE, AUGMENT, config.LoaderConfig(max_bad_fraction=1))
     for report in range(REPORTS):
         for number in range(report * count // REPORTS, (report + 1) * count // REPORTS):
             load(number)

@@ -17,7 +17,7 @@ from array_record.python import array_record_data_source
 from PIL import Image
 
 from actionclip_jax import config
-from actionclip_jax.data import augment, rand_augment, samples, sampling, table
+from actionclip_jax.data import augment, examples, rand_augment, sampling, table
 from actionclip_jax.data.video import views
 
 Choose = Callable[[int], np.ndarray]  # number of frames of a clip -> the wanted ones, rising
@@ -27,7 +27,7 @@ class Clips(torch.utils.data.Dataset):
     """Sample n is row `rows[n % len(rows)]`: {"video": uint8 [T, S, S, 3], "label": int}."""
 
     def __init__(
-        self, load: samples.TrainingSamples, read: Callable[[int, Choose], list[Image.Image]], rows: list[int]
+        self, load: examples.TrainingExamples, read: Callable[[int, Choose], list[Image.Image]], rows: list[int]
     ) -> None:
         self.read, self.rows = read, rows
         self.labels = load.data.label_ids[:, 0].tolist()

@@ -2,10 +2,14 @@
 
 import argparse
 import json
+import typing
 from typing import Any
 
 from actionclip_jax import config, paths
 from actionclip_jax.cli import source, terminal
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.data import table
 
 
 def add(commands: Any) -> None:
@@ -34,22 +38,23 @@ def execute(options: argparse.Namespace) -> int:
     """Prints, draws and verifies."""
     paths.check({**source.paths_of(options), "--sheet": options.sheet, "--json": options.json})
     from actionclip_jax.data import summary
-    from actionclip_jax.data.records import reader
+    from actionclip_jax.data.records import layout, reader
 
     if options.sheet:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json:
         terminal.check_output(options.json, "--json")
     clips = source.open_table(options)
-    if options.verify and not isinstance(clips.reader, reader.Records):
+    prepared = clips.reader if isinstance(clips.reader, reader.Records) else None
+    if options.verify and prepared is None:
         raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")
     findings = summary.summarise(clips)
     for line in summary.describe(findings):
         terminal.CONSOLE.print(terminal.escape(line))
     damaged = []
-    if options.verify:
-        damaged = reader.find_damage(clips.reader.directory)
-        terminal.say("\n".join([*damaged, reader.MEND]) if damaged else "every shard is as it was written")
+    if options.verify and prepared:
+        damaged = layout.find_damage(prepared.directory)
+        terminal.say("\n".join([*damaged, layout.MEND]) if damaged else "every shard is as it was written")
     if options.json:
         options.json.write_text(json.dumps(findings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         terminal.say(f"wrote {options.json}")
@@ -57,23 +62,22 @@ def execute(options: argparse.Namespace) -> int:
     return terminal.EXIT_FAILED if damaged or failed else 0
 
 
-def draw_sheet(options: argparse.Namespace, clips: Any) -> int:
+def draw_sheet(options: argparse.Namespace, clips: "table.ClipTable") -> int:
     """Draws clips as training would see them; returns how many could not be decoded."""
     import jax
     import numpy as np
 
-    from actionclip_jax.data import samples
+    from actionclip_jax.data import examples
     from actionclip_jax.plots import sheets
     from actionclip_jax.training import color
 
     augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
     sample = config.SampleConfig(frames=options.frames, size=options.size)
     terminal.set_up_jax()
-    make = samples.TrainingSamples.build(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
+    make = examples.TrainingExamples.build(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
     drawn = [make(number) for number in range(min(options.samples, len(clips)))]
-    frames = color.augment_colors(
-        np.stack([each["video"] for each in drawn]), jax.random.key(options.seed), augmentation
-    )
+    frames = jax.numpy.asarray(np.stack([each["video"] for each in drawn]))
+    frames = color.augment_colors(frames, jax.random.key(options.seed), augmentation)
     rows = [clips[int(each["clip"])] for each in drawn]
     titles = [f"{clip.id}: {', '.join(clips.labels[label] for label in clip.labels)}" for clip in rows]
     for page in sheets.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):

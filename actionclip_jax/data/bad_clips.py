@@ -34,14 +34,14 @@ class Report:
     def __init__(self, path: pathlib.Path | None, limit: float) -> None:
         self.path = path
         self.limit = limit
-        self.count = 0  # samples that had to be replaced or masked so far
+        self.count = 0  # examples that had to be replaced or masked so far
         self.reasons: dict[str, str] = {}  # of every bad clip, by its id
         self._log = clip_log.ClipLog(path)
         self._epoch = 0
         self._in_epoch: set[str] = set()
 
     def add(self, bad: Sequence[tuple[int, str, str, str]]) -> None:
-        """Takes (epoch, clip id, path, reason) of bad samples. Raises TooManyBadClips."""
+        """Takes (epoch, clip id, path, reason) of bad examples. Raises TooManyBadClips."""
         for epoch, clip, path, reason in bad:
             self.count += 1
             if epoch != self._epoch:

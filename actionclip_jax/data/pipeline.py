@@ -7,7 +7,7 @@ import math
 import pathlib
 import shutil
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -15,10 +15,11 @@ import numpy as np
 from absl import flags
 
 from actionclip_jax import config
-from actionclip_jax.data import bad_clips, clip_log, order, samples, table, workers
+from actionclip_jax.data import bad_clips, clip_log, examples, order, table, workers
 
-LISTS = ("bad", "notes")  # of a sample: what is no array
+LISTS = ("bad", "notes")  # of an example: what is no array
 CHUNK_CLIPS = 16  # at most so many clips travel from a worker at once: the less, the sooner and the less memory
+Load = examples.TrainingExamples | examples.TestExamples  # the example of a number
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
@@ -28,7 +29,13 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     Memory: at most `read_ahead` + 2 batches of this host, and four chunks (of 16 clips at most) for each worker.
     """
 
-    def __init__(self, make: Any, fingerprint: dict[str, Any], report: bad_clips.Report, length: int | None) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], grain.IterDataset],
+        fingerprint: dict[str, Any],
+        report: bad_clips.Report,
+        length: int | None,
+    ) -> None:
         self._make = make
         self._stream: Stream | None = None
         self._close: Callable[[], None] = lambda: None
@@ -42,8 +49,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         if self.length is not None and self.position >= self.length:
             self.close()
             raise StopIteration
-        self.start()
-        batch = next(self._stream)
+        batch = next(self.start())
         self.position += 1
         for entry in batch.pop("notes"):
             self.notes.add(entry)
@@ -56,11 +62,12 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def start(self) -> None:
+    def start(self) -> "Stream":
         """Starts the workers and makes the next batch, all of it beside what the caller does meanwhile."""
         if self._stream is None:
             self._stream = Stream(self._make(self.position))
             self._close = weakref.finalize(self, self._stream.close)
+        return self._stream
 
     def state(self) -> dict[str, Any]:
         """What to save with a checkpoint; JSON."""
@@ -135,7 +142,7 @@ def train_batches(
     rows = check(data, loader, host)
     if not data.multi_label and (unlabelled := int((data.label_ids[:, 0] < 0).sum())):
         raise ValueError(f"{unlabelled} clips have no label: they can be predicted, not trained with")
-    load = samples.TrainingSamples.build(data, sample, augmentation, loader)
+    load = examples.TrainingExamples.build(data, sample, augmentation, loader)
     fingerprint = {**describe(data, loader), "purpose": "training", "seed": loader.seed}
     limit = bad_clips.allowance(loader.max_bad_fraction * len(data), host.count)
     make = functools.partial(build, load, rows, loader, host)
@@ -157,7 +164,7 @@ def eval_batches(
     """
     config.check_data(sample, loader)
     rows = check(data, loader, host)
-    load = samples.TestSamples(data, sample)
+    load = examples.TestExamples(data, sample)
     make = functools.partial(build, load, rows, loader, host)
     length = -(-len(data) // loader.batch_size)
     fingerprint = {**describe(data, loader), "purpose": "testing"}
@@ -179,8 +186,8 @@ def describe(data: table.ClipTable, loader: config.LoaderConfig) -> dict[str, An
     return {"clips": len(data), "clip_ids_sha256": digest, "batch_size": loader.batch_size}
 
 
-def build(load: Any, rows: int, loader: config.LoaderConfig, host: order.Host, position: int) -> grain.IterDataset:
-    """This host's batches from number `position` on; `load(sample)` makes the sample of a number."""
+def build(load: Load, rows: int, loader: config.LoaderConfig, host: order.Host, position: int) -> grain.IterDataset:
+    """This host's batches from number `position` on."""
     chunk = max(size for size in range(1, min(rows, CHUNK_CLIPS) + 1) if rows % size == 0)
     chunks = rows // chunk
     processes = workers.count_cores() if loader.workers < 0 else loader.workers
@@ -217,7 +224,7 @@ def start_worker(index: int, count: int) -> None:
     workers.outlast_sigterm()
 
 
-def join(arrays: Callable[[list], np.ndarray], parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Samples or stacks of samples -> one stack, by `np.stack` or `np.concatenate`."""
+def join(arrays: Callable[[list], np.ndarray], parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Examples or stacks of examples -> one stack, by `np.stack` or `np.concatenate`."""
     joined = {name: arrays([part[name] for part in parts]) for name in parts[0] if name not in LISTS}
     return {**joined, **{name: [entry for part in parts for entry in part[name]] for name in LISTS}}

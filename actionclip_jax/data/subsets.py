@@ -57,19 +57,19 @@ def draw_half(count: int, seed: int) -> np.ndarray:
 def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a text file or CSV names as the source or as the prompts spell them."""
     wanted = label_files.read_names(file)
-    found = find_classes(clips, wanted)
-    if unknown := [name for name, index in zip(wanted, found, strict=True) if index is None]:
+    indices = find_classes(clips, wanted)
+    if unknown := [name for name, index in zip(wanted, indices, strict=True) if index is None]:
         raise ValueError(
             f"{file}: {len(unknown)} of {len(wanted)} names are none of the {len(clips.labels)} classes: "
             + ", ".join(map(repr, unknown))
         )
-    return np.unique(np.array(found, np.int64))
+    return np.unique(np.array(indices, np.int64))
 
 
 def known_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a file names, which may name others as well."""
-    found = find_classes(clips, label_files.read_names(file))
-    return np.unique(np.array([index for index in found if index is not None], np.int64))
+    indices = find_classes(clips, label_files.read_names(file))
+    return np.unique(np.array([index for index in indices if index is not None], np.int64))
 
 
 def find_classes(clips: table.ClipTable, wanted: Sequence[str]) -> list[int | None]:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from multiprocessing import connection
 from typing import Any
@@ -36,7 +36,7 @@ def set_up_worker() -> None:
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Generator[None]:
     """Processes started within it, by this thread, do not hear Ctrl-C, not even before `set_up_worker`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # other threads of this process hear it
     try:

@@ -1,4 +1,4 @@
-"""Writes a data set as ArrayRecord shards (see records.py): in parallel, and going on after a kill where it stopped."""
+"""Writes a data set as ArrayRecord shards (see layout.py): in parallel, and going on after a kill where it stopped."""
 
 import dataclasses
 import functools
@@ -12,13 +12,12 @@ from concurrent import futures
 from typing import Any
 
 import filelock
-from array_record.python import array_record_module
+from array_record.python import array_record_module  # ty: ignore[missing-module-member]  # compiled, without a stub
 
 from actionclip_jax import config, files, paths, progress
 from actionclip_jax.data import table, workers
-from actionclip_jax.data.records import encode, reader
+from actionclip_jax.data.records import encode, layout
 
-MADE_BY = "dataset.json"  # a directory that holds it was made here
 NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
 
 
@@ -30,7 +29,7 @@ class Outcome:
     bad: int
     notes: dict[str, str]  # what is wrong with clips that could be used, by their ids
     bytes: int
-    kept_shards: int  # found finished from an earlier run
+    kept_shards: int  # finished by an earlier run
 
 
 def prepare(
@@ -64,7 +63,7 @@ def prepare(
             lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad)
             bad = [entry for shard in lists for entry in shard["bad"]]
             files.write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
-            files.write_text(directory / MADE_BY, to_json({**plan, "complete": True}, indent=1))
+            files.write_text(directory / layout.DATASET, to_json({**plan, "complete": True}, indent=1))
     except filelock.Timeout:
         raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
     except futures.process.BrokenProcessPool:
@@ -83,7 +82,7 @@ def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str,
     for column in (clips.ids, clips.label_ids.tolist(), clips.starts, clips.ends):
         digest.update("\n".join(map(str, column)).encode())
     return {
-        "version": reader.VERSION,
+        "version": layout.VERSION,
         "complete": False,
         "clips": len(clips),
         "clips_sha256": digest.hexdigest(),
@@ -98,18 +97,18 @@ def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str,
 
 def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Raises ValueError for a directory of something else, or prepared from other clips or in another way."""
-    file = directory / MADE_BY
+    file = directory / layout.DATASET
     if not file.exists():
         if directory.exists() and not (directory.is_dir() and {item.name for item in directory.iterdir()} <= {".lock"}):
             raise ValueError(f"{directory} exists and was not made by `actionclip prepare`: choose another directory")
         return
     if overwrite:
         return
-    found, changed = reader.read_json(file), []
+    before, changed = layout.read_json(file), []
     for name, value in plan.items():
-        if name not in NOT_COMPARED and found.get(name) != value:
+        if name not in NOT_COMPARED and before.get(name) != value:
             short = isinstance(value, int | dict)
-            changed.append(f"  {name}: {found.get(name)} then, {value} now" if short else f"  {name} differ")
+            changed.append(f"  {name}: {before.get(name)} then, {value} now" if short else f"  {name} differ")
     if changed:
         advice = "choose another directory, or replace it with --overwrite"
         raise ValueError(
@@ -119,7 +118,7 @@ def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bo
 
 def begin(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Marks the directory as unfinished, then clears away what killed runs left or is to be replaced."""
-    files.write_text(directory / MADE_BY, to_json(plan, indent=1))
+    files.write_text(directory / layout.DATASET, to_json(plan, indent=1))
     if overwrite:
         shutil.rmtree(directory / "shards", ignore_errors=True)
     for partial in directory.rglob("*.partial"):
@@ -135,9 +134,10 @@ def write_shards(
     processes: int,
     retry_bad: bool,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The lists of all shards, written or found finished, and how many were found."""
+    """The lists of all shards, written now or finished before, and how many were finished."""
     done = progress.Progress("preparing", len(clips))
-    lists, kept, size = [], 0, plan["settings"]["shard_clips"]
+    lists: list[dict[str, Any]] = []
+    kept, size = 0, plan["settings"]["shard_clips"]
     with workers.process_pool(processes) as pool:
         try:
             for number in range(plan["shards"]):
@@ -159,7 +159,7 @@ def write_shards(
 def finished_shard(directory: pathlib.Path, number: int) -> dict[str, Any] | None:
     """The list of a shard that was written completely: its list is written last."""
     try:
-        return reader.read_list(directory, number)
+        return layout.read_list(directory, number)
     except ValueError:
         return None
 
@@ -168,7 +168,7 @@ def write_shard(
     directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], done: progress.Progress
 ) -> dict[str, Any]:
     """Writes one shard and its list from futures of `encode.encode_clip`."""
-    path = reader.shard_file(directory, number, "array_record")
+    path = layout.shard_file(directory, number, "array_record")
     content: dict[str, list] = {"clips": [], "bad": []}
     written = 0
     try:
@@ -187,8 +187,8 @@ def write_shard(
         if isinstance(error, futures.BrokenExecutor):
             raise
         raise OSError(f"{error}; the same command goes on where it stopped") from None
-    shard = {"bytes": path.stat().st_size, "sha256": reader.file_digest(path), **content}
-    files.write_text(reader.shard_file(directory, number, "json"), to_json(shard, indent=1))
+    shard = {"bytes": path.stat().st_size, "sha256": layout.file_digest(path), **content}
+    files.write_text(layout.shard_file(directory, number, "json"), to_json(shard, indent=1))
     return shard
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import av
 import numpy as np
@@ -20,7 +21,10 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 NOISE = 4  # brightness of a background pixel varies by up to this
 # Some builds of FFmpeg come without an H.264 encoder (a matter of licence); MPEG-4 is in all of them. The quantiser is
 # fixed: a rate to be kept would code later frames otherwise than earlier ones, which tells where a shape came from.
-ENCODERS = {"libx264": {"preset": "ultrafast", "qp": "23"}, "mpeg4": {"qmin": "4", "qmax": "4"}}
+ENCODERS: dict[Literal["libx264", "mpeg4"], dict[str, str]] = {
+    "libx264": {"preset": "ultrafast", "qp": "23"},
+    "mpeg4": {"qmin": "4", "qmax": "4"},
+}
 
 
 def write_moving_shape(

@@ -1,13 +1,8 @@
-"""The embedded sample data set: thousands of short real videos whose labels compose, made on the spot in seconds.
+"""The embedded sample data set: thousands of short real videos whose labels compose, made on the spot in seconds."""
 
-Of the 6 x 3 combinations of color and shape 6 are held out with all their 4 directions, so that a model which
-understands the words can be told from one that has learnt the labels. Stills are image-text pairs, for training the
-towers beforehand; they show every color and shape, at rest.
-"""
-
-import dataclasses
 import functools
 import itertools
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -18,32 +13,13 @@ import filelock
 
 from actionclip_jax import config, files, paths, progress, textfile
 from actionclip_jax.data import workers
-from actionclip_jax.data.records import writer
-from actionclip_jax.data.shapes import drawing
+from actionclip_jax.data.shapes import drawing, inventory
 
-SPLITS = ("train", "test", "unseen", "stills")
 MADE_BY = "sample.json"  # its settings, in a directory that holds all of it
 UNFINISHED = "unfinished.json"  # the same until then
 VERSION = 1  # of what the settings alone do not say
-SIDES = {"left": "on the left", "right": "on the right", "up": "at the top", "down": "at the bottom"}
 FILES_A_TASK = 32
 LEAST = {"size": 32, "seed": 0}  # other settings: 1
-
-
-@dataclasses.dataclass(frozen=True)
-class File:
-    """A video of the set."""
-
-    place: str  # below its directory
-    words: tuple[str, str, str]  # color, shape and direction
-    moves: bool
-    seed: tuple[int, ...]
-
-    @property
-    def label(self) -> str:
-        """`a red square moving left`, or of a still `a red square on the left`."""
-        color, shape, direction = self.words
-        return f"a {color} {shape} {f'moving {direction}' if self.moves else SIDES[direction]}"
 
 
 def make_sample_set(
@@ -71,40 +47,14 @@ def make_sample_set(
         if _is_made(directory / MADE_BY, plan):
             return
         if not _is_made(directory / UNFINISHED, plan):
-            files.write_text(directory / UNFINISHED, writer.to_json(plan, indent=1))
-        lists = {split: list_files(split, settings) for split in SPLITS}
+            files.write_text(directory / UNFINISHED, json.dumps(plan, indent=1))
+        lists = {split: inventory.list_files(split, settings) for split in inventory.SPLITS}
         for split, planned in lists.items():
             (directory / "videos" / split).mkdir(parents=True, exist_ok=True)
             rows = [("path", "label"), *((file.place, file.label) for file in planned)]
             (directory / f"{split}.csv").write_text("".join(f"{place},{label}\n" for place, label in rows))
         _write_all(directory, settings, [*itertools.chain(*lists.values())], processes)
         (directory / UNFINISHED).replace(directory / MADE_BY)
-
-
-def list_classes(split: str) -> list[tuple[str, str, str]]:
-    """The words of every class: color, shape and direction."""
-    chosen = []
-    for (number, color), (other, shape) in itertools.product(enumerate(drawing.COLORS), enumerate(drawing.SHAPES)):
-        held_out = (number + other) % len(drawing.SHAPES) == 0  # one shape of each color, two colors of each shape
-        if split == "stills" or held_out == (split == "unseen"):
-            chosen += [(color, shape, direction) for direction in drawing.DIRECTIONS]
-    return chosen
-
-
-def list_files(split: str, settings: config.SampleSetConfig) -> list[File]:
-    """All files of a split, class by class."""
-    counts = (settings.train_clips, settings.test_clips, settings.unseen_clips, settings.still_clips)
-    part = SPLITS.index(split)
-    return [
-        File(
-            f"videos/{split}/{'_'.join(words)}_{clip:03d}.mp4",
-            words,
-            split != "stills",
-            (settings.seed, part, number, clip),
-        )
-        for number, words in enumerate(list_classes(split))
-        for clip in range(counts[part])
-    ]
 
 
 def read_list(directory: pathlib.Path, split: str) -> list[tuple[pathlib.Path, str]]:
@@ -119,7 +69,7 @@ def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathli
     return [by_label[labels[5 * number % len(labels)]] for number in range(count)]
 
 
-def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, planned: Sequence[File]) -> None:
+def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, planned: Sequence[inventory.File]) -> None:
     """Writes those files that are not there; each gets its name once it is whole."""
     size = (settings.size, settings.size)
     for file in planned:
@@ -127,19 +77,20 @@ def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, plann
         if path.exists():
             continue
         color, shape, direction = file.words
-        same = {"size": size, "seed": file.seed}
         with files.written_whole(path) as partial:
             if file.moves:
-                options = {"frames": settings.frames, "fps": settings.fps, **same}
-                drawing.write_moving_shape(partial, shape, color, direction, **options)
+                drawing.write_moving_shape(
+                    partial, shape, color, direction,
+                    size=size, frames=settings.frames, fps=settings.fps, seed=file.seed,
+                )  # fmt: skip
             else:
-                drawing.write_still_shape(partial, shape, color, direction, **same)
+                drawing.write_still_shape(partial, shape, color, direction, size=size, seed=file.seed)
 
 
 def _write_all(
     directory: pathlib.Path,
     settings: config.SampleSetConfig,
-    planned: Sequence[File],
+    planned: Sequence[inventory.File],
     processes: int,
 ) -> None:
     done = progress.Progress("drawing sample videos", len(planned))
@@ -159,24 +110,24 @@ def _write_all(
 
 def _check_settings(settings: config.SampleSetConfig) -> None:
     values = config.to_dict(settings).items()
-    found = [
+    problems = [
         f"{name} is {value}: expected at least {LEAST.get(name, 1)}"
         for name, value in values
         if value < LEAST.get(name, 1)
     ]
     if settings.size % 2:
-        found.append(f"size is {settings.size}: expected an even number")
-    if found:
-        raise config.ConfigError(found)
+        problems.append(f"size is {settings.size}: expected an even number")
+    if problems:
+        raise config.ConfigError(problems)
 
 
 def _is_made(file: pathlib.Path, plan: dict[str, Any]) -> bool:
     """Whether the file is there and holds these settings; raises ValueError if it holds others."""
     if not file.is_file():
         return False
-    found = textfile.read_json(file)
+    before = textfile.read_json(file)
     changed = [
-        f"  {name}: {found.get(name)} then, {value} now" for name, value in plan.items() if found.get(name) != value
+        f"  {name}: {before.get(name)} then, {value} now" for name, value in plan.items() if before.get(name) != value
     ]
     if changed:
         advice = "choose another directory, or delete this one"

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Collection
 from typing import Any
 
-from actionclip_jax.data import label_files
+from actionclip_jax.data import label_files, table
 
 Label = int | str  # a number of the label file, or a name
 
@@ -30,7 +30,7 @@ class Listing:
     entries: list[Entry]
     videos: pathlib.Path | None  # the folder of the files; None: the places need no checking
     files: list[pathlib.Path]  # that were read
-    reader: Any
+    reader: table.Reader
     known: label_files.Classes | None = None  # what the source itself says they are
     other_labels: Collection[Label] = ()  # of the list's other splits: their classes are classes here too
     multi_label: bool = False

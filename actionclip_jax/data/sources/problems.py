@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn, TypeVar
 
 EXAMPLES = 5  # named of every kind of problem
 LONGEST = 1000  # characters of an example: a line may have millions
@@ -12,6 +12,7 @@ MISSING = "settings that are missing"
 UNUSED = "settings without use"
 NOT_THERE = "paths that are not there"
 UNREADABLE = "files that cannot be read"
+Content = TypeVar("Content")
 
 
 class SourceError(ValueError):
@@ -49,7 +50,7 @@ class Problems:
         self.check()
         raise AssertionError("a problem was just noted")
 
-    def read(self, reader: Callable[[pathlib.Path], Any], path: pathlib.Path) -> Any:
+    def read(self, reader: Callable[[pathlib.Path], Content], path: pathlib.Path) -> Content:
         """What the reader makes of the file; a file that is not there or not such text ends the search."""
         try:
             return reader(path)

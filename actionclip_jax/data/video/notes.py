@@ -3,7 +3,7 @@
 import av
 import numpy as np
 
-from actionclip_jax.data.video import durations, frame_index, parts, streams, times
+from actionclip_jax.data.video import durations, frame_index, parts, stream_choice, times
 
 
 def describe(
@@ -18,7 +18,7 @@ def describe(
     gap = max(float(np.diff(seconds).max(initial=0)), index.hold * float(times.time_base(stream)))
     cut = durations.find_cut(container, stream, float(seconds[0]), float(seconds[-1]), gap)
     loss = describe_loss(index.packets, index.declared, len(seconds), cut, fault)
-    return join(loss, parts.describe_end(source, container, seconds, gap), streams.describe_choice(container, stream))
+    return join(loss, parts.describe_end(source, container, seconds, gap), stream_choice.describe(container, stream))
 
 
 def describe_loss(

@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import av
 
-from actionclip_jax.data.video import animations, errors, formats, limits, streams
+from actionclip_jax.data.video import animations, errors, formats, limits, stream_choice
 
 JPEG = b"\xff\xd8"  # how one begins, or a series of them; FFmpeg finds them in documents and archives too
 OPTIONS = {
@@ -27,15 +27,15 @@ def open_stream(path: str | os.PathLike) -> Generator[tuple[av.container.InputCo
         container = stack.enter_context(_open(path, file))
         if container.format.name == "mjpeg" and not _begins_with(file, JPEG):
             raise errors.VideoError(path, "cannot be opened as a video (it holds JPEGs, but does not begin with one)")
-        if not any(not stream.disposition & streams.COVER for stream in container.streams.video):
+        if not any(not stream.disposition & stream_choice.COVER for stream in container.streams.video):
             raise errors.VideoError(path, "has no video stream")
-        stream = streams.choose(container)
+        stream = stream_choice.choose(container)
         if stream is None or animations.is_animated_webp(container, file):
             container = stack.enter_context(animations.transcode(file, limits.describe_excess))
             stream = container.streams.video[0]
         if stream.codec_context is None:
             raise errors.VideoError(path, "this build of FFmpeg has no decoder for its video codec")
-        if streams.has_private_colors(stream):
+        if stream_choice.has_private_colors(stream):
             raise errors.VideoError(
                 path, "its colours are Dolby Vision's own (profile 5), which are not converted here"
             )

@@ -16,7 +16,7 @@ from actionclip_jax.data.video import (
     limits,
     notes,
     opening,
-    streams,
+    stream_choice,
     times,
     upright,
 )
@@ -77,7 +77,7 @@ class Grid:
             declared = tally.declared(container, stream)
             cut = durations.find_cut(container, stream, first, last, max(gap, hold))
             loss = notes.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
-            self.note = notes.join(loss, streams.describe_choice(container, stream))
+            self.note = notes.join(loss, stream_choice.describe(container, stream))
 
     def _find_end(self, first: float, last: float, decoded: int, gap: float, hold: float, step: float) -> float:
         """When the last frame goes: it is on display as long as the others are on average, or is held.

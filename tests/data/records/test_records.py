@@ -19,7 +19,7 @@ import videos
 
 from actionclip_jax import config, progress
 from actionclip_jax.data import readers, sampling, table, video, workers
-from actionclip_jax.data.records import encode, writer
+from actionclip_jax.data.records import encode, layout, writer
 from actionclip_jax.data.records import reader as records_reader
 
 SETTINGS = config.RecordConfig(frames=8, shard_clips=6, quality=95, crf=10)
@@ -218,11 +218,11 @@ def test_a_directory_of_something_else_is_left_alone(data, tmp_path):
 @pytest.mark.parametrize("offset", [0.02, 0.5, 0.9])
 def test_a_flipped_byte_is_found_by_reading_and_by_verifying(offset, data, tmp_path):
     write(data, tmp_path / "out")
-    path = records_reader.shard_file(tmp_path / "out", 1, "array_record")
+    path = layout.shard_file(tmp_path / "out", 1, "array_record")
     content = bytearray(path.read_bytes())
     content[int(sum(map(len, bytes(content).rstrip(b"\0").split())) * offset)] ^= 0x10
     path.write_bytes(content)
-    assert records_reader.find_damage(tmp_path / "out")[0].startswith(f"{path} is damaged")
+    assert layout.find_damage(tmp_path / "out")[0].startswith(f"{path} is damaged")
     stored = records_reader.open_records(tmp_path / "out")
     failed = 0
     for number in range(len(stored)):
@@ -238,8 +238,8 @@ def test_a_flipped_byte_is_found_by_reading_and_by_verifying(offset, data, tmp_p
 def test_shards_that_go_bad_are_errors_of_their_clips_only(data, tmp_path):
     write(data, tmp_path / "out")
     stored = records_reader.open_records(tmp_path / "out")
-    records_reader.shard_file(tmp_path / "out", 0, "array_record").unlink()
-    videos.cut(records_reader.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
+    layout.shard_file(tmp_path / "out", 0, "array_record").unlink()
+    videos.cut(layout.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
     for number in (0, 12):
         with pytest.raises(video.VideoError, match="the record cannot be read"):
             stored.reader.read(stored[number], np.arange, np.asarray)
@@ -249,10 +249,10 @@ def test_shards_that_go_bad_are_errors_of_their_clips_only(data, tmp_path):
 def test_missing_and_damaged_shards_are_reported_together_and_made_again(data, tmp_path):
     write(data, tmp_path / "out")
     before = contents(tmp_path / "out")
-    assert records_reader.find_damage(tmp_path / "out") == []
-    records_reader.shard_file(tmp_path / "out", 0, "array_record").unlink()
-    videos.cut(records_reader.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
-    records_reader.shard_file(tmp_path / "out", 3, "json").write_text('{"bytes": 3}')
+    assert layout.find_damage(tmp_path / "out") == []
+    layout.shard_file(tmp_path / "out", 0, "array_record").unlink()
+    videos.cut(layout.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
+    layout.shard_file(tmp_path / "out", 3, "json").write_text('{"bytes": 3}')
     with pytest.raises(ValueError, match="3 of 4 shards cannot be used; delete them and run the same") as error:
         records_reader.open_records(tmp_path / "out")
     assert [line.split("shards/")[1][:8] for line in str(error.value).splitlines()[1:]] == [
@@ -367,7 +367,7 @@ def test_no_more_clips_are_encoded_ahead_than_workers_need(data):
 
 def test_lists_and_shards_that_do_not_belong_together_are_noticed(data, tmp_path):
     write(data, tmp_path / "out")
-    first, second = (records_reader.shard_file(tmp_path / "out", number, "array_record") for number in (0, 1))
+    first, second = (layout.shard_file(tmp_path / "out", number, "array_record") for number in (0, 1))
     first.write_bytes(second.read_bytes())
     stored = records_reader.open_records(tmp_path / "out")
     with pytest.raises(video.VideoError, match=r"the record holds '06': its list belongs to another shard"):
@@ -435,7 +435,7 @@ def test_damaged_videos_keep_their_note(tmp_path):
     path = videos.write(tmp_path / "cut.mp4", 40, mux={"movflags": "faststart"})
     data = clip_sets.make_table([table.Clip("cut", str(videos.cut(path, 0.6)), (0,))])
     write(data, tmp_path / "out")
-    [entry] = json.loads(records_reader.shard_file(tmp_path / "out", 0, "json").read_text())["clips"]
+    [entry] = json.loads(layout.shard_file(tmp_path / "out", 0, "json").read_text())["clips"]
     assert entry["note"].startswith("truncated")
     stored = records_reader.open_records(tmp_path / "out")
     frames = stored.reader.read(stored[0], np.arange, videos.read_number)

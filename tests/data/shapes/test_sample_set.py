@@ -8,7 +8,7 @@ import pytest
 
 from actionclip_jax import config, progress
 from actionclip_jax.data import sources, video
-from actionclip_jax.data.shapes import drawing, sample_set
+from actionclip_jax.data.shapes import drawing, inventory, sample_set
 from actionclip_jax.data.sources import problems
 
 SMALL = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=3)
@@ -42,7 +42,7 @@ def small(tmp_path_factory):
 
 
 def test_the_default_set_has_the_sizes_it_is_known_for():
-    files = {split: sample_set.list_files(split, config.SampleSetConfig()) for split in sample_set.SPLITS}
+    files = {split: inventory.list_files(split, config.SampleSetConfig()) for split in inventory.SPLITS}
     sizes = {split: (len({file.label for file in listed}), len(listed)) for split, listed in files.items()}
     assert sizes == {"train": (48, 2160), "test": (48, 288), "unseen": (24, 288), "stills": (72, 1440)}
     everything = list(itertools.chain(*files.values()))
@@ -58,24 +58,24 @@ def test_every_split_has_its_classes_and_clips(small, split, kind):
     assert len(set(np.bincount(clips.label_ids[:, 0]))) == 1
     for row in range(0, len(clips), 17):
         color, shape, direction, _ = clips.ids[row].rpartition("/")[2].split("_")
-        ending = sample_set.SIDES[direction] if split == "stills" else f"moving {direction}"
+        ending = inventory.SIDES[direction] if split == "stills" else f"moving {direction}"
         assert clips.labels[clips.label_ids[row, 0]] == f"a {color} {shape} {ending}"
         assert clips.paths[row] == str(small / clips.ids[row])
 
 
 def test_held_out_combinations_are_in_neither_train_nor_test():
-    train, test, unseen = (set(sample_set.list_classes(split)) for split in ("train", "test", "unseen"))
+    train, test, unseen = (set(inventory.list_classes(split)) for split in ("train", "test", "unseen"))
     assert train == test and not train & unseen
     assert train | unseen == set(itertools.product(drawing.COLORS, drawing.SHAPES, drawing.DIRECTIONS))
 
 
 def test_every_word_of_the_held_out_is_seen_with_others_and_every_two_words_in_stills():
     words = (drawing.COLORS, drawing.SHAPES, drawing.DIRECTIONS)
-    seen, unseen = sample_set.list_classes("train"), sample_set.list_classes("unseen")
+    seen, unseen = inventory.list_classes("train"), inventory.list_classes("unseen")
     for place in range(3):
         assert {some[place] for some in seen} == {some[place] for some in unseen} == set(words[place])
     assert not {some[:2] for some in seen} & {some[:2] for some in unseen}
-    assert sorted(sample_set.list_classes("stills")) == sorted(itertools.product(*words))
+    assert sorted(inventory.list_classes("stills")) == sorted(itertools.product(*words))
 
 
 def test_clips_have_the_frames_and_size_asked_for_and_stills_one_frame(small):
@@ -103,7 +103,7 @@ def test_the_files_do_not_depend_on_the_number_of_processes(small, tmp_path):
 
 
 def test_another_seed_gives_other_videos():
-    first, second = (sample_set.list_files("test", config.SampleSetConfig(seed=seed)) for seed in (0, 1))
+    first, second = (inventory.list_files("test", config.SampleSetConfig(seed=seed)) for seed in (0, 1))
     assert not {file.seed for file in first} & {file.seed for file in second}
 
 

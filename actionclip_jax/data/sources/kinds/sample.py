@@ -5,15 +5,15 @@ import pathlib
 
 from actionclip_jax import config
 from actionclip_jax.data import workers
-from actionclip_jax.data.shapes import sample_set
+from actionclip_jax.data.shapes import inventory, sample_set
 from actionclip_jax.data.sources import listing, problems, splits
 from actionclip_jax.data.sources.kinds import lists
 
 
 def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """One of the lists in a directory that `sample_set` has made, with whatever settings, or makes now with its own."""
-    if source.split not in sample_set.SPLITS:
-        splits.reject(source, f"one of {', '.join(sample_set.SPLITS)}", errors)
+    if source.split not in inventory.SPLITS:
+        splits.reject(source, f"one of {', '.join(inventory.SPLITS)}", errors)
     directory = pathlib.Path(source.path)
     if not (directory / sample_set.MADE_BY).is_file():
         sample_set.make_sample_set(directory, config.SampleSetConfig(), processes=workers.count_cores())

@@ -28,7 +28,7 @@ def has_private_colors(stream: av.VideoStream) -> bool:
     return codec.codec_tag in DOLBY_VISION and codec.color_trc == UNSPECIFIED
 
 
-def describe_choice(container: av.container.InputContainer, chosen: av.VideoStream) -> str | None:
+def describe(container: av.container.InputContainer, chosen: av.VideoStream) -> str | None:
     """Which stream is shown, where there are several."""
     others = [stream for stream in container.streams.video if stream is not chosen and _moves(stream)]
     others = [_name(stream) for stream in others if not stream.disposition & (COVER | PART)]

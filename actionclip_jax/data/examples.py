@@ -1,9 +1,9 @@
-"""The number of a sample -> its frames and label. Instances travel to worker processes."""
+"""The number of an example -> its frames and label. Instances travel to worker processes."""
 
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -14,9 +14,20 @@ from actionclip_jax.data.video import views
 MAX_ATTEMPTS = 20  # to find a clip that decodes
 
 
+class Example(TypedDict):
+    """What becomes a row of a batch."""
+
+    video: np.ndarray  # [T, S, S, 3] uint8, or [V, T, S, S, 3] for testing
+    label: np.ndarray | np.int32  # see `target`
+    clip: np.int32  # the row of the table, -1 of filling
+    mask: NotRequired[np.bool_]  # for testing: whether it counts
+    bad: list[tuple[int, str, str, str]]  # (epoch, clip id, path, reason) of clips that could not be decoded
+    notes: list[dict[str, str]]  # what is wrong with the video nevertheless: {id, path, note}
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainingSamples:
-    """A sample's number -> random frames of a clip, augmented."""
+class TrainingExamples:
+    """An example's number -> random frames of a clip, augmented."""
 
     data: table.ClipTable
     epochs: order.Epochs
@@ -31,31 +42,31 @@ class TrainingSamples:
         sample: config.SampleConfig,
         augmentation: config.AugmentConfig,
         loader: config.LoaderConfig,
-    ) -> "TrainingSamples":
-        """The samples of a data set, shuffled and augmented as the settings say."""
+    ) -> "TrainingExamples":
+        """The examples of a data set, shuffled and augmented as the settings say."""
         augmenter = augment.Augmenter.build(augmentation, sample.size, data.labels)
         return cls(data, order.Epochs(len(data), loader.seed), sample, loader, augmenter)
 
     @property
     def clip_bytes(self) -> int:
-        """Bytes of a sample's video."""
+        """Bytes of an example's video."""
         return 3 * self.sample.frames * self.sample.size**2
 
-    def __call__(self, sample: int) -> dict[str, Any]:
-        """The sample of that number."""
-        bad = []
+    def __call__(self, number: int) -> Example:
+        """The example of that number."""
+        bad: list[tuple[int, str, str, str]] = []
         short_side = self.loader.short_side or views.default_short_side(self.sample.size)
         for attempt in range(MAX_ATTEMPTS):
-            row = self.epochs.row(sample, attempt)
+            row = self.epochs.row(number, attempt)
             clip = self.data[row]
-            rng = self.epochs.rng(sample)
+            rng = self.epochs.rng(number)
             choose = functools.partial(sampling.random_in_segments, frames=self.sample.frames, rng=rng)
             try:
                 frames = self.data.reader.read(clip, choose, np.asarray, short_side)
                 if len({image.shape for image in frames.images}) > 1:
                     raise video.VideoError(clip.path, "the size of the picture changes")
             except video.VideoError as error:
-                bad.append((sample // len(self.data), clip.id, error.path, error.reason))
+                bad.append((number // len(self.data), clip.id, error.path, error.reason))
                 continue
             images, labels = self.augmenter(frames.images, clip.labels, rng)
             return {
@@ -70,7 +81,7 @@ class TrainingSamples:
 
 
 @dataclasses.dataclass(frozen=True)
-class TestSamples:
+class TestExamples:
     """A row of the table -> its test views; any number behind the table -> filling."""
 
     data: table.ClipTable
@@ -78,7 +89,7 @@ class TestSamples:
 
     @property
     def clip_bytes(self) -> int:
-        """Bytes of a sample's video."""
+        """Bytes of an example's video."""
         return math.prod(self.shape)
 
     @property
@@ -87,9 +98,11 @@ class TestSamples:
         sample = self.sample
         return (sample.views_time * sample.views_space, sample.frames, sample.size, sample.size, 3)
 
-    def __call__(self, row: int) -> dict[str, Any]:
-        """The sample of that number."""
-        sample, bad, notes = self.sample, [], []
+    def __call__(self, row: int) -> Example:
+        """The example of that number."""
+        sample = self.sample
+        bad: list[tuple[int, str, str, str]] = []
+        notes: list[dict[str, str]] = []
         count = (sample.views_time, sample.views_space)
         clip = self.data[row] if row < len(self.data) else None
         images = None
@@ -115,7 +128,7 @@ def name_note(clip: table.Clip, note: str | None) -> list[dict[str, str]]:
     return [{"id": clip.id, "path": clip.path, "note": note}] if note else []
 
 
-def target(data: table.ClipTable, labels: tuple[int, ...]) -> np.ndarray:
+def target(data: table.ClipTable, labels: tuple[int, ...]) -> np.ndarray | np.int32:
     """The label as int32, -1 if there is none; multi-label: uint8 [C] of ones and zeros."""
     if not data.multi_label:
         return np.int32(labels[0] if labels else -1)

@@ -1,0 +1,91 @@
+"""What lies in a prepared directory.
+
+    OUT/dataset.json        labels, settings, where it all came from, and whether it is complete
+    OUT/bad_clips.jsonl     clips that could not be prepared, with reasons
+    OUT/shards/00000.array_record, 00000.json ...   the records, and who they are
+
+A clip is a record that describes it, a msgpack map {id, labels, times, codec, group}, and behind it the records of its
+frames: lists of `group` JPEG pictures, or of H.264 packets that each decode alone. Only what is wanted has to be read.
+`times` are float64 seconds. ArrayRecord checks every record against a hash of its own, so a flipped byte is an error
+rather than a wrong picture.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from actionclip_jax import textfile
+
+VERSION = 1
+DATASET = "dataset.json"  # a directory that holds it was made by `actionclip prepare`
+MAX_SHARDS = 100_000  # their names have five digits
+MEND = "delete them and run the same `actionclip prepare` again"
+
+
+def read_dataset(directory: pathlib.Path) -> dict[str, Any]:
+    """What dataset.json says. Raises ValueError."""
+    file = directory / DATASET
+    dataset = read_json(file)
+    if dataset.get("version") != VERSION:
+        raise ValueError(f"{directory}: version {dataset.get('version')!r} of prepared data, expected {VERSION}")
+    check_fields(file, dataset, {"complete": bool, "shards": int, "labels": list, "names": list})
+    check_fields(file, dataset, {"multi_label": bool, "origin": dict})
+    texts = (*dataset["labels"], *dataset["names"])
+    if not all(isinstance(text, str) for text in texts) or len(texts) != 2 * len(dataset["labels"]):
+        raise ValueError(f"{file} is damaged: its labels and names are not as many texts")
+    if not 0 <= dataset["shards"] <= MAX_SHARDS:
+        raise ValueError(f"{file} is damaged: it says {dataset['shards']} shards")
+    return dataset
+
+
+def read_list(directory: pathlib.Path, number: int) -> dict[str, Any]:
+    """The list of a shard. Raises ValueError where it or its shard is missing or damaged, as far as the size tells."""
+    file, data = (shard_file(directory, number, suffix) for suffix in ("json", "array_record"))
+    shard = read_json(file)
+    check_fields(file, shard, {"bytes": int, "sha256": str, "clips": list, "bad": list})
+    for clip in shard["clips"]:
+        check_fields(file, clip, {"id": str, "record": int, "labels": list, "frames": int})
+    size = data.stat().st_size if data.exists() else 0
+    if size != shard["bytes"]:
+        raise ValueError(f"{data} has {size} bytes, expected {shard['bytes']}")
+    return shard
+
+
+def check_fields(file: pathlib.Path, content: dict[str, Any], expected: Mapping[str, type]) -> None:
+    """Raises ValueError unless every name is there with a value of its type."""
+    for name, kind in expected.items():
+        if not isinstance(content, dict) or not isinstance(content.get(name), kind):
+            raise ValueError(f"{file} is damaged: it has no good {name!r}")
+
+
+def file_digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shard_file(directory: pathlib.Path, number: int, suffix: str) -> pathlib.Path:
+    """Where a shard's records (array_record) or its list (json) are."""
+    return directory / "shards" / f"{number:05d}.{suffix}"
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object. Raises ValueError."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: expected a directory made by `actionclip prepare`")
+    content = textfile.read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: expected a JSON object")
+    return content
+
+
+def find_damage(directory: str | pathlib.Path) -> list[str]:
+    """A sentence for every shard that is not what was written."""
+    directory, damaged = pathlib.Path(directory), []
+    for number in range(read_dataset(directory)["shards"]):
+        file = shard_file(directory, number, "array_record")
+        expected = read_list(directory, number)["sha256"]
+        if file_digest(file) != expected:
+            damaged.append(f"{file} is damaged: its SHA-256 is not {expected}")
+    return damaged
