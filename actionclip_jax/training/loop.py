@@ -151,7 +151,7 @@ def train_to_the_end(work: setup.Setup, state: train_step.TrainState, clock: goo
             stack.callback(work.batches.close)
             resume.resume(work, checkpoints, position, clock)
             log = stack.enter_context(contextlib.closing(journal.Journal(work, clock, position.done)))
-            trace = stack.enter_context(profiling.StepTrace(work.workdir, profile, position.done))
+            trace = stack.enter_context(profiling.StepTrace(work.workdir, profile, position.done, dog.other))
             parameters.write(work.workdir, position.state.params, work.spec.multipliers)
             aids = Aids(clock=clock, checkpoints=checkpoints, stop=stop, watchdog=dog, journal=log, trace=trace)
             try:

@@ -25,11 +25,12 @@ class StepTrace:
     Steps count from 1, as in metrics.jsonl. An empty range traces nothing.
     """
 
-    def __init__(self, workdir: pathlib.Path, steps: range, done: int) -> None:
-        """`done`: steps before this start."""
+    def __init__(self, workdir: pathlib.Path, steps: range, done: int, before_writing: Callable[[], None]) -> None:
+        """`done`: steps before this start; `before_writing` is called before the trace is written, which takes long."""
         if steps and done + 1 >= steps.stop:
             logger.warning(f"--profile {steps.start}:{steps.stop}: nothing to trace, as {done} steps are done already")
-        self.directory, self.steps, self._running = workdir / "profile", steps, False
+        self.directory, self.steps, self._before_writing = workdir / "profile", steps, before_writing
+        self._running = False
 
     def __enter__(self) -> "StepTrace":
         return self
@@ -53,5 +54,6 @@ class StepTrace:
     def _stop(self) -> None:
         if self._running:
             self._running = False
+            self._before_writing()
             jax.profiler.stop_trace()
             logger.info(f"traced steps {self.steps.start} to {self.steps.stop - 1}: {self.directory}")

@@ -1,6 +1,7 @@
 """A whole run: from configuration to model directory, stopped and gone on with, and every way it can fail."""
 
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -274,22 +275,25 @@ def run_state(run):
     return final_state(run)[1]["arrays"]
 
 
+def count_live_bytes():
+    return sum(array.nbytes for array in jax.live_arrays())
+
+
 def test_the_old_state_is_gone_before_a_checkpoint_is_read(make_run, monkeypatch):
     run = make_run(
         tests=True, **{"checkpoint.export": "best", "checkpoint.every_epochs": 0.17, "eval_every_epochs": 0.17}
     )
-    alive, read = [], run_checkpoints.read_alone
-
-    def measure(*arguments):
-        alive.append(sum(array.nbytes for array in jax.live_arrays()) - before)
-        return read(*arguments)
-
-    monkeypatch.setattr(run_checkpoints, "read_alone", measure)
-    before = sum(array.nbytes for array in jax.live_arrays())
     with pytest.raises(Killed):
         train_shown(run, kill_after(3))
-    scores = {1: 1.0}  # so that the first is the best, and is exported
-    monkeypatch.setattr(run_log, "primary_metrics", lambda rows: scores)
+    gc.collect()
+    alive, before, read = [], count_live_bytes(), run_checkpoints.read_alone
+
+    def measure_and_read(*arguments):
+        alive.append(count_live_bytes() - before)
+        return read(*arguments)
+
+    monkeypatch.setattr(run_checkpoints, "read_alone", measure_and_read)
+    monkeypatch.setattr(run_log, "primary_metrics", lambda rows: {1: 1.0})  # the first is the best, and is exported
     loop.train(run)
     assert len(alive) == 2, "resumed, and the best one restored"
     state = sum(array.nbytes for array in final_state(run)[2].values())
