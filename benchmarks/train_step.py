@@ -25,7 +25,7 @@ from torch.nn import functional
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.checkpoints import formats, huggingface, torch_models
 from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import setup, train_step
+from actionclip_jax.training import first_state, train_step
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
@@ -101,7 +101,7 @@ class JaxSteps:
         self.state = None
         with jax.set_mesh(self.mesh):
             places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
-            described = setup.describe_state(spec, self.params, (), places, self.mesh)
+            described = first_state.describe(spec, self.params, (), places, self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
             traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)

@@ -10,7 +10,7 @@ import numpy as np
 from actionclip_jax import config, sharding, text, xla
 from actionclip_jax.aot import hlo, topologies
 from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import setup, train_step
+from actionclip_jax.training import first_state, setup, train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_
     places = sharding.param_shardings(shapes, mesh)
     params = {path: jax.ShapeDtypeStruct(shape, np.float32, sharding=places[path]) for path, shape in shapes.items()}
     loaded = [path for path in params if not path.startswith("temporal/")]
-    return setup.describe_state(spec, params, loaded, places, mesh)
+    return first_state.describe(spec, params, loaded, places, mesh)
 
 
 def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:

@@ -1,23 +1,21 @@
 """What a training run consists of, made from its configuration before anything compiles."""
 
 import dataclasses
-import functools
 import logging
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import transformers
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import features, scoring
 from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import initial, optim, train_step
+from actionclip_jax.training import first_state, initial, optim, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +71,7 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     batches = train_batches(run, clips, workdir)
     start = initial.initial_weights(run.model, run.init_from, run.seed, places)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
-    state = first_state(spec, start, places, mesh)
+    state = first_state.make(spec, start, places, mesh)
     tokens = token_table(run, start.tokenizer, clips)
     texts = texts_per_clip(run, tokens.shape[0])
     work = Setup(
@@ -151,41 +149,6 @@ def token_table(
 def texts_per_clip(run: config.TrainConfig, classes: int) -> float:
     """How many texts a step encodes for each clip: its own, or with several labels those of all classes."""
     return classes / run.data.loader.batch_size if run.objective.loss == "multi_label" else 1.0
-
-
-def describe_state(
-    spec: train_step.StepSpec,
-    params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],
-    loaded: Sequence[str],
-    places: Mapping[str, NamedSharding],
-    mesh: Mesh,
-) -> train_step.TrainState:
-    """Shapes and places of the state of a run; `loaded` are the paths of what it takes over from a CLIP."""
-    shapes = jax.eval_shape(functools.partial(make_state, spec, loaded), params)
-    return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        shapes,
-        sharding.tree_shardings(shapes, places, mesh),
-    )
-
-
-def make_state(spec: train_step.StepSpec, loaded: Sequence[str], params: train_step.Params) -> train_step.TrainState:
-    """The state before the first step, which keeps the initial weights where training interpolates."""
-    interpolation = spec.interpolation
-    kept = loaded if interpolation.loss_weight or interpolation.export < 1 else ()
-    return train_step.init_state(spec, params, {path: params[path] for path in kept})
-
-
-def first_state(
-    spec: train_step.StepSpec, start: initial.Initial, places: Mapping[str, NamedSharding], mesh: Mesh
-) -> train_step.TrainState:
-    """The state before the first step, spread over the devices."""
-    described = describe_state(spec, start.params, start.loaded, places, mesh)
-    make = jax.jit(
-        functools.partial(make_state, spec, start.loaded),
-        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, described),
-    )
-    return make(start.params)
 
 
 def place_texts(spec: train_step.StepSpec, params: train_step.Params, tokens: np.ndarray, mesh: Mesh) -> jax.Array:

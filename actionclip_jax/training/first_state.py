@@ -1,0 +1,47 @@
+"""The state of a run before its first step, made where it lives."""
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+from jax.sharding import Mesh, NamedSharding
+
+from actionclip_jax import sharding
+from actionclip_jax.training import initial, train_step
+
+
+def describe(
+    spec: train_step.StepSpec,
+    params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],
+    loaded: Sequence[str],
+    places: Mapping[str, NamedSharding],
+    mesh: Mesh,
+) -> train_step.TrainState:
+    """Shapes and places of the state of a run; `loaded` are the paths of what it takes over from a CLIP."""
+    shapes = jax.eval_shape(functools.partial(before_first_step, spec, loaded), params)
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        shapes,
+        sharding.tree_shardings(shapes, places, mesh),
+    )
+
+
+def before_first_step(
+    spec: train_step.StepSpec, loaded: Sequence[str], params: train_step.Params
+) -> train_step.TrainState:
+    """The state before the first step, which keeps the initial weights where training interpolates."""
+    interpolation = spec.interpolation
+    kept = loaded if interpolation.loss_weight or interpolation.export < 1 else ()
+    return train_step.init_state(spec, params, {path: params[path] for path in kept})
+
+
+def make(
+    spec: train_step.StepSpec, start: initial.Initial, places: Mapping[str, NamedSharding], mesh: Mesh
+) -> train_step.TrainState:
+    """The state before the first step, spread over the devices."""
+    described = describe(spec, start.params, start.loaded, places, mesh)
+    make_spread = jax.jit(
+        functools.partial(before_first_step, spec, start.loaded),
+        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, described),
+    )
+    return make_spread(start.params)
