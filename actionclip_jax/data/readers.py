@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +17,7 @@ class VideoFiles:
     unit: str = "seconds"  # of start and end; or "frames", numbered from 0
 
     def read(
-        self,
-        clip: table.Clip,
-        choose: Callable[[int], np.ndarray],
-        transform: Callable[[np.ndarray], Any],
-        short_side: int | None = None,
+        self, clip: table.Clip, choose: video.Choose, transform: video.Transform, short_side: int | None = None
     ) -> video.Frames:
         """See `table.Reader`."""
         start, end = clip.start or 0.0, math.inf if clip.end is None else clip.end
@@ -39,11 +33,7 @@ class FrameFolders:
     first: int = 1
 
     def read(
-        self,
-        clip: table.Clip,
-        choose: Callable[[int], np.ndarray],
-        transform: Callable[[np.ndarray], Any],
-        short_side: int | None = None,
+        self, clip: table.Clip, choose: video.Choose, transform: video.Transform, short_side: int | None = None
     ) -> video.Frames:
         """See `table.Reader`."""
         if not clip.frames or not 0 < clip.frames <= limits.MAX_FRAMES:

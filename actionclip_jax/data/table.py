@@ -1,7 +1,7 @@
 """The table of clips every data set becomes: what there is, where it lies, and what it is labelled."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,11 +28,7 @@ class Reader(Protocol):
     """Decodes the clips of one kind of storage. Readers travel to worker processes, so they must pickle."""
 
     def read(
-        self,
-        clip: Clip,
-        choose: Callable[[int], np.ndarray],
-        transform: Callable[[np.ndarray], Any],
-        short_side: int | None = None,
+        self, clip: Clip, choose: video.Choose, transform: video.Transform, short_side: int | None = None
     ) -> video.Frames:
         """The frames `choose(number of frames of the clip)`, each as `transform([H, W, 3] uint8 RGB)`.
 

@@ -23,7 +23,7 @@ class Clips:
 
 
 def read_clips(
-    read: Callable[[Callable, Callable], video.Frames], *, size: int, frames: int, views: tuple[int, int]
+    read: Callable[[video.Choose, video.Transform], video.Frames], *, size: int, frames: int, views: tuple[int, int]
 ) -> Clips:
     """Decodes the test views of a video: `frames` segment middles x T views x S crops.
 

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -24,11 +23,7 @@ class Records:
     directory: str
 
     def read(
-        self,
-        clip: table.Clip,
-        choose: Callable[[int], np.ndarray],
-        transform: Callable[[np.ndarray], Any],
-        short_side: int | None = None,
+        self, clip: table.Clip, choose: video.Choose, transform: video.Transform, short_side: int | None = None
     ) -> video.Frames:
         """See `table.Reader`."""
         name = f"{self.directory}/{clip.path} ({clip.id})"

@@ -5,7 +5,6 @@ Each is a tf.train.Example, and a video is its list of pictures.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
@@ -22,11 +21,7 @@ class TfdsReader:
     feature: str
 
     def read(
-        self,
-        clip: table.Clip,
-        choose: Callable[[int], np.ndarray],
-        transform: Callable[[np.ndarray], Any],
-        short_side: int | None = None,
+        self, clip: table.Clip, choose: video.Choose, transform: video.Transform, short_side: int | None = None
     ) -> video.Frames:
         """See `table.Reader`."""
         row = int(clip.path.rpartition("/")[2])

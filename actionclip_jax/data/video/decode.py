@@ -15,6 +15,7 @@ from actionclip_jax.data.video import errors, frame_index, limits, notes, openin
 
 Image = TypeVar("Image")  # what a caller's transform makes of a frame
 Choose = Callable[[int], np.ndarray]  # number of frames -> indices [K] of those wanted
+Transform = Callable[[np.ndarray], Image]  # [H, W, 3] uint8 RGB -> what is kept of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,7 @@ class Frames(Generic[Image]):
     note: str | None  # what is wrong with the file, or doubtful, although these frames could be had
 
 
-def read_frames(
-    source: parts.Source | str | os.PathLike, choose: Choose, transform: Callable[[np.ndarray], Image]
-) -> Frames[Image]:
+def read_frames(source: parts.Source | str | os.PathLike, choose: Choose, transform: Transform[Image]) -> Frames[Image]:
     """The frames `choose(number of frames)` (any order, repeats allowed), each as `transform([H, W, 3] uint8 RGB)`.
 
     Frames are upright (the file's rotation is applied) and keep their stored pixels: sample aspect ratio is ignored,
@@ -47,7 +46,7 @@ def read_frames(
         return _read_frames(source, errors.callers(lambda n: checked_choice(choose(n), n)), errors.callers(transform))
 
 
-def _read_frames(source: parts.Source, choose: Choose, transform: Callable[[np.ndarray], Image]) -> Frames[Image]:
+def _read_frames(source: parts.Source, choose: Choose, transform: Transform[Image]) -> Frames[Image]:
     with opening.open_stream(source.path) as (container, stream):
         index = frame_index.read_index(container, stream)
         limits.check_frames(source.path, index.packets)
@@ -62,7 +61,7 @@ def _read_frames(source: parts.Source, choose: Choose, transform: Callable[[np.n
 
 
 def _read_sequentially(
-    source: parts.Source, index: frame_index.Index, choose: Choose, transform: Callable[[np.ndarray], Image]
+    source: parts.Source, index: frame_index.Index, choose: Choose, transform: Transform[Image]
 ) -> Frames[Image]:
     """Decodes everything; again if the first guess at the frames' number or times was wrong and others are wanted."""
     everything = source.start <= 0 and source.end == math.inf
@@ -86,7 +85,7 @@ class _Wanted(Generic[Image]):
         source: parts.Source,
         seconds: np.ndarray | None,
         choose: Choose,
-        transform: Callable[[np.ndarray], Image],
+        transform: Transform[Image],
     ) -> None:
         self.path, self.transform, self.short_side = source.path, transform, source.short_side
         self.window, self.indices = (0, 0), np.empty(0, np.int64)

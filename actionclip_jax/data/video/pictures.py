@@ -20,7 +20,7 @@ def read_pictures(
     decode_frame: Callable[[int], np.ndarray],
     seconds: np.ndarray,
     choose: decode.Choose,
-    transform: Callable[[np.ndarray], decode.Image],
+    transform: decode.Transform[decode.Image],
     short_side: int | None,
 ) -> decode.Frames[decode.Image]:
     """What `video.read_frames` does, of frames that `decode_frame(number)` makes; `seconds` [N] are the times of all.
