@@ -115,7 +115,8 @@ def clip_config(model: config.ModelConfig) -> transformers.CLIPConfig:
     )
 
 
-def pil_processor() -> type[transformers.CLIPImageProcessor]:
+def pil_processor() -> "type[transformers.CLIPImageProcessor]":
     """transformers' image processor of CLIP that computes with Pillow, and so needs no torchvision."""
-    # two classes of one interface, of which older versions have one
-    return getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
+    # the usual one, which newer versions have beside it, warns as soon as it is named: hence the quotes too
+    newer = getattr(transformers, "CLIPImageProcessorPil", None)
+    return transformers.CLIPImageProcessor if newer is None else newer

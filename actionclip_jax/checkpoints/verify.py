@@ -124,7 +124,7 @@ def own_tokenizer(source: torch_files.Source) -> transformers.PreTrainedTokenize
     return transformers.CLIPTokenizer.from_pretrained(beside, local_files_only=True)
 
 
-def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> transformers.CLIPImageProcessor:
+def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> "transformers.CLIPImageProcessor":
     """transformers' processor of pictures, by the files beside the weights where there are any, else as CLIP has it.
 
     open_clip's settings are put in transformers' words, so that torchvision is not needed.
