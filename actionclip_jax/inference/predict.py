@@ -15,7 +15,7 @@ import numpy as np
 
 from actionclip_jax import config, progress, text, textfile, xla
 from actionclip_jax.checkpoints import convert, model_directory
-from actionclip_jax.data import labels as label_names
+from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video
 from actionclip_jax.inference import class_scores
