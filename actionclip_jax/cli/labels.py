@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace) -> tuple[str, ...]:
     """The labels as they are spelt; says what the model will read instead. Raises ValueError."""
-    from actionclip_jax.data import labels as names
+    from actionclip_jax.data import class_names as names
     from actionclip_jax.inference import predict
 
     labels = predict.checked_labels(_read_file(options) if options.labels_file else _read_list(options.labels))

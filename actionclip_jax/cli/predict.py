@@ -149,7 +149,7 @@ def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:
 
 def report(options: argparse.Namespace, model: Any, asked: Sequence[str], results: list) -> int:
     """Writes the JSON and the sheet, sums up failures, and returns the exit code."""
-    from actionclip_jax.data import labels as names
+    from actionclip_jax.data import class_names as names
 
     good = [result for result in results if not isinstance(result, ValueError)]
     if options.json:

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.data import labels as label_texts
-from actionclip_jax.data import rand_augment
+from actionclip_jax.data import class_names, rand_augment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +21,12 @@ class Augmenter:
 
     @classmethod
     def build(cls, augment: config.AugmentConfig, size: int, texts: Sequence[str]) -> "Augmenter":
-        """The augmenter of a data set with these label texts, giving frames of `size` x `size`."""
+        """The augmenter of a data set with these class names, giving frames of `size` x `size`."""
         flip = augment.flip
         if flip == "auto":
-            flip = "never" if label_texts.is_direction_sensitive(texts) else "always"
+            flip = "never" if class_names.is_direction_sensitive(texts) else "always"
         probability = {"always": 0.5, "swap": 0.5, "never": 0.0}[flip]
-        mirrors = label_texts.mirror_labels(texts) if flip == "swap" else np.arange(len(texts))
+        mirrors = class_names.mirror_labels(texts) if flip == "swap" else np.arange(len(texts))
         return cls(augment, size, probability, tuple(mirrors.tolist()))
 
     def __call__(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actionclip_jax.data import label_files, labels, table
+from actionclip_jax.data import class_names, label_files, table
 
 
 def few_shot(clips: table.ClipTable, shots: int, seed: int) -> table.ClipTable:
@@ -74,7 +74,9 @@ def known_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
 
 def find_classes(clips: table.ClipTable, wanted: Sequence[str]) -> list[int | None]:
     """The class that each name means, spelt as the source or as the prompts do; None if there is none."""
-    spellings = zip(labels.match_names(wanted, clips.names), labels.match_names(wanted, clips.labels), strict=True)
+    spellings = zip(
+        class_names.match_names(wanted, clips.names), class_names.match_names(wanted, clips.labels), strict=True
+    )
     return [by_label if by_name is None else by_name for by_name, by_label in spellings]
 
 

@@ -38,7 +38,7 @@ class Reader(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClipTable:
-    """Clips in columns (half a million of them pickle in a blink), the label texts, and how to read them."""
+    """Clips in columns (half a million of them pickle in a blink), the names of the classes, and how to read them."""
 
     ids: np.ndarray  # [N] text, unique
     paths: np.ndarray  # [N] text

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from actionclip_jax import checkpoints, config, progress, text, textfile, xla
-from actionclip_jax.data import labels as label_names
+from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video
 from actionclip_jax.inference import class_scores

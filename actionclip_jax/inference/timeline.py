@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config, progress
-from actionclip_jax.data import labels as label_names
+from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video, workers
 from actionclip_jax.data.video import stream, views

@@ -11,6 +11,7 @@ rather than a wrong picture.
 """
 
 import hashlib
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -89,3 +90,8 @@ def find_damage(directory: str | pathlib.Path) -> list[str]:
         if file_digest(file) != expected:
             damaged.append(f"{file} is damaged: its SHA-256 is not {expected}")
     return damaged
+
+
+def to_json(content: dict[str, Any], **options: Any) -> str:
+    """JSON that shows letters of all scripts as they are."""
+    return json.dumps(content, ensure_ascii=False, **options)

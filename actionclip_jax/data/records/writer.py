@@ -2,11 +2,8 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -16,9 +13,7 @@ from array_record.python import array_record_module  # ty: ignore[missing-module
 
 from actionclip_jax import config, files, paths, progress
 from actionclip_jax.data import table, workers
-from actionclip_jax.data.records import encode, layout
-
-NOT_COMPARED = ("complete", "origin")  # the same clips may lie elsewhere by now
+from actionclip_jax.data.records import encode, layout, plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +48,17 @@ def prepare(
     config.check_data(settings)
     paths.check_directory("OUT", directory)
     directory = paths.expand_home(directory)
-    plan = describe(clips, settings)
-    check_directory(directory, plan, overwrite)
+    planned = plan.describe(clips, settings)
+    plan.check_directory(directory, planned, overwrite)
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(directory / ".lock", blocking=False):
-            begin(directory, plan, overwrite)
+            plan.begin(directory, planned, overwrite)
             encoder = functools.partial(encode.encode_clip, clips.reader, settings)
-            lists, kept = write_shards(clips, directory, plan, encoder, processes, retry_bad)
+            lists, kept = write_shards(clips, directory, planned, encoder, processes, retry_bad)
             bad = [entry for shard in lists for entry in shard["bad"]]
-            files.write_text(directory / "bad_clips.jsonl", "".join(f"{to_json(entry)}\n" for entry in bad))
-            files.write_text(directory / layout.DATASET, to_json({**plan, "complete": True}, indent=1))
+            files.write_text(directory / "bad_clips.jsonl", "".join(f"{layout.to_json(entry)}\n" for entry in bad))
+            files.write_text(directory / layout.DATASET, layout.to_json({**planned, "complete": True}, indent=1))
     except filelock.Timeout:
         raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
     except futures.process.BrokenProcessPool:
@@ -76,60 +71,10 @@ def prepare(
     return Outcome(len(entries), len(bad), notes, sum(shard["bytes"] for shard in lists), kept)
 
 
-def describe(clips: table.ClipTable, settings: config.RecordConfig) -> dict[str, Any]:
-    """The content of dataset.json: what decides the bytes of every shard, and where the clips come from."""
-    digest = hashlib.sha256()
-    for column in (clips.ids, clips.label_ids.tolist(), clips.starts, clips.ends):
-        digest.update("\n".join(map(str, column)).encode())
-    return {
-        "version": layout.VERSION,
-        "complete": False,
-        "clips": len(clips),
-        "clips_sha256": digest.hexdigest(),
-        "shards": -(-len(clips) // settings.shard_clips),
-        "settings": config.to_dict(settings),
-        "labels": list(clips.labels),
-        "names": list(clips.names),
-        "multi_label": clips.multi_label,
-        "origin": clips.origin,
-    }
-
-
-def check_directory(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Raises ValueError for a directory of something else, or prepared from other clips or in another way."""
-    file = directory / layout.DATASET
-    if not file.exists():
-        if directory.exists() and not (directory.is_dir() and {item.name for item in directory.iterdir()} <= {".lock"}):
-            raise ValueError(f"{directory} exists and was not made by `actionclip prepare`: choose another directory")
-        return
-    if overwrite:
-        return
-    before, changed = layout.read_json(file), []
-    for name, value in plan.items():
-        if name not in NOT_COMPARED and before.get(name) != value:
-            short = isinstance(value, int | dict)
-            changed.append(f"  {name}: {before.get(name)} then, {value} now" if short else f"  {name} differ")
-    if changed:
-        advice = "choose another directory, or replace it with --overwrite"
-        raise ValueError(
-            "\n".join([f"{directory} was prepared from other clips or in another way: {advice}", *changed])
-        )
-
-
-def begin(directory: pathlib.Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Marks the directory as unfinished, then clears away what killed runs left or is to be replaced."""
-    files.write_text(directory / layout.DATASET, to_json(plan, indent=1))
-    if overwrite:
-        shutil.rmtree(directory / "shards", ignore_errors=True)
-    for partial in directory.rglob("*.partial"):
-        partial.unlink()
-    (directory / "shards").mkdir(exist_ok=True)
-
-
 def write_shards(
     clips: table.ClipTable,
     directory: pathlib.Path,
-    plan: dict[str, Any],
+    planned: dict[str, Any],
     encoder: Callable[[table.Clip], tuple[str, dict[str, Any], list[bytes]]],
     processes: int,
     retry_bad: bool,
@@ -137,10 +82,10 @@ def write_shards(
     """The lists of all shards, written now or finished before, and how many were finished."""
     done = progress.Progress("preparing", len(clips))
     lists: list[dict[str, Any]] = []
-    kept, size = 0, plan["settings"]["shard_clips"]
+    kept, size = 0, planned["settings"]["shard_clips"]
     with workers.process_pool(processes) as pool:
         try:
-            for number in range(plan["shards"]):
+            for number in range(planned["shards"]):
                 rows = range(number * size, min(len(clips), (number + 1) * size))
                 shard = finished_shard(directory, number)
                 if shard and not (retry_bad and shard["bad"]):
@@ -188,10 +133,5 @@ def write_shard(
             raise
         raise OSError(f"{error}; the same command goes on where it stopped") from None
     shard = {"bytes": path.stat().st_size, "sha256": layout.file_digest(path), **content}
-    files.write_text(layout.shard_file(directory, number, "json"), to_json(shard, indent=1))
+    files.write_text(layout.shard_file(directory, number, "json"), layout.to_json(shard, indent=1))
     return shard
-
-
-def to_json(content: dict[str, Any], **options: Any) -> str:
-    """JSON that shows letters of all scripts as they are."""
-    return json.dumps(content, ensure_ascii=False, **options)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actionclip_jax.data import label_files, labels
+from actionclip_jax.data import class_names, label_files
 from actionclip_jax.data.sources import listing, matching, problems
 
 SHOWN = 10  # pairs of a label and its text that are always told
@@ -73,7 +73,7 @@ def rename_classes(
     unchanged: dict[listing.Label, int] = {index: index for index in range(len(known.names))}
     if chosen is None:
         return Labelling(known.names, _texts(known, split_names, errors), unchanged)
-    places = labels.match_names(known.names, chosen.names)
+    places = class_names.match_names(known.names, chosen.names)
     moved: dict[listing.Label, int] = {index: place for index, place in enumerate(places) if place is not None}
     if len(moved) == len(places):  # the same classes, perhaps in another order, perhaps among others
         return Labelling(chosen.names, _texts(chosen, split_names, errors), moved)
@@ -94,7 +94,7 @@ def _texts(words: label_files.Classes, split_names: bool, errors: problems.Probl
         return words.texts or words.names
     spelt: dict[str, str] = {}
     for name in words.names:
-        text = labels.split_name(name)
+        text = class_names.split_name(name)
         if spelt.setdefault(text, name) != name:
             same = spelt[text].casefold() == name.casefold()
             advice = "reword one" if same else "turn split_names off, --no-split-names"
@@ -102,4 +102,4 @@ def _texts(words: label_files.Classes, split_names: bool, errors: problems.Probl
                 f"classes that become equal once their names are split ({advice})",
                 f"{spelt[text]!r} and {name!r} -> {text!r}",
             )
-    return labels.as_texts(words.names, split_names)
+    return class_names.as_texts(words.names, split_names)

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from actionclip_jax.data import label_files, labels, numbers
+from actionclip_jax.data import class_names, label_files, numbers
 from actionclip_jax.data.sources import listing, problems
 
 BEFORE = re.compile(r"[(\[]?c?(\d{1,9})[)\]]?[\W_]*")  # a number before a name ...
@@ -54,13 +54,13 @@ def match(
 ) -> dict[listing.Label, Match]:
     """The class of every label for which there is one."""
     names = [label for label in used if isinstance(label, str)]
-    places = dict(zip(names, labels.match_names(names, known.names), strict=True))
+    places = dict(zip(names, class_names.match_names(names, known.names), strict=True))
     numbered = [(name, number) for name in names if (number := numbers.read_class(name)) is not None]
     if set(places.values()) == {None} and len(numbered) == len(names):
         return _match_numbers(dict(numbered), known, errors)
     matches = _match_numbers({label: label for label in used if isinstance(label, int)}, known, errors)
     left = [name for name, index in places.items() if index is None]
-    for name, index in zip(left, labels.match_letters(left, known.names), strict=True):
+    for name, index in zip(left, class_names.match_letters(left, known.names), strict=True):
         matches |= _match_without_number(name, known) if index is None else {name: Match(index, "spelt otherwise")}
     for name, index in places.items():
         if index is not None:
@@ -96,7 +96,7 @@ def _match_without_number(name: str, known: label_files.Classes) -> dict[listing
     for number in (BEFORE.match(name), BEHIND.search(name)):
         if number is None:
             continue
-        [index] = labels.match_names([name[: number.start()] + name[number.end() :]], known.names)
+        [index] = class_names.match_names([name[: number.start()] + name[number.end() :]], known.names)
         if index is not None:
             contradicts = known.first is not None and int(number[1]) != index + known.first
             doubt = f"its number is not {index + known.first}, the label file's" if contradicts else ""
@@ -109,7 +109,7 @@ def _check_distinct(matches: dict[listing.Label, Match], known: label_files.Clas
     first: dict[int, listing.Label] = {}
     for label, one in matches.items():
         other = first.setdefault(one.index, label)
-        if other != label and not labels.same_words(str(other), str(label)):
+        if other != label and not class_names.same_words(str(other), str(label)):
             errors.add("classes that two labels mean", f"{other!r} and {label!r}: {known.names[one.index]!r}")
 
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from actionclip_jax import config, paths
-from actionclip_jax.data import label_files, labels, subsets, table
+from actionclip_jax.data import class_names, label_files, subsets, table
 from actionclip_jax.data.records import reader
 from actionclip_jax.data.sources import auto, classes, collect, labelling, matching, problems
 from actionclip_jax.data.sources.kinds import (
@@ -121,7 +121,7 @@ def _open_records(source: config.SourceConfig, errors: problems.Problems) -> tab
     chosen = classes.read_classes(pathlib.Path(source.labels), errors) if source.labels else None
     pairs = zip(clips.labels, clips.names, strict=True)
     # other texts than the names came from a label file when this was prepared: they stay, and split if they were split
-    kept = chosen is None and any(text not in (name, labels.split_name(name)) for text, name in pairs)
+    kept = chosen is None and any(text not in (name, class_names.split_name(name)) for text, name in pairs)
     was_split = source.split_names or bool(kept and clips.origin.get("split_names"))
     stored = label_files.Classes(clips.labels if kept else clips.names)
     renamed = labelling.rename_classes(stored, chosen, source.split_names, errors)

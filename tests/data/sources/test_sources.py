@@ -13,7 +13,7 @@ import pytest
 from local_data import ANNOTATIONS, TEST_DATA, needs_annotations, needs_test_data
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import labels, readers, sources, summary, table
+from actionclip_jax.data import class_names, readers, sources, summary, table
 from actionclip_jax.data.records import reader as records_reader
 from actionclip_jax.data.sources import classes, problems
 
@@ -104,13 +104,15 @@ def test_every_label_file_in_circulation_is_read(file, count):
     names = classes.read_classes(ANNOTATIONS / file, found).names
     found.check()
     assert len(names) == len(set(names)) == count
-    assert len({labels.split_name(name) for name in names}) == count
+    assert len({class_names.split_name(name) for name in names}) == count
 
 
 @needs_annotations
 def test_something_something_mirrors_its_left_and_right_templates():
     names = classes.read_classes(ANNOTATIONS / "something-something-v2/labels.csv", problems.Problems("")).names
-    changed = {name: x for name, own, x in zip(names, range(174), labels.mirror_labels(names), strict=True) if own != x}
+    changed = {
+        name: x for name, own, x in zip(names, range(174), class_names.mirror_labels(names), strict=True) if own != x
+    }
     pairs = [("Pulling something", "from left to right", "from right to left")]
     pairs += [("Pushing something", "from left to right", "from right to left")]
     pairs += [("Turning the camera", "left while filming something", "right while filming something")]

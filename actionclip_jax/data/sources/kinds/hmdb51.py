@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterator
 
 from actionclip_jax import config, textfile
-from actionclip_jax.data import label_files, labels, numbers, readers
+from actionclip_jax.data import class_names, label_files, numbers, readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
 MARKS = {"train": "1", "test": "2"}  # in the official lists; 0 is for clips that are in neither
@@ -58,7 +58,7 @@ def _read_list(
         contradicting.append((folder, int(number)))
     if known:
         folders = list({folder for folder, _ in contradicting})
-        places = dict(zip(folders, labels.match_names(folders, known.names), strict=True))
+        places = dict(zip(folders, class_names.match_names(folders, known.names), strict=True))
         contradicting = [pair for pair in contradicting if places[pair[0]] != pair[1] - (known.first or 0)]
     notes = {"numbers_contradicting_folders": len(contradicting) if known else None}
     return listing.Listing(entries, videos, [path], readers.VideoFiles(), known, notes=notes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actionclip_jax.data import labels
+from actionclip_jax.data import class_names
 
 
 @pytest.mark.parametrize(
@@ -27,32 +27,32 @@ from actionclip_jax.data import labels
     ],
 )
 def test_a_name_is_split_into_words_unless_it_holds_a_space(name, words):
-    assert labels.split_name(name) == words
-    assert labels.split_name(words) == words
+    assert class_names.split_name(name) == words
+    assert class_names.split_name(words) == words
 
 
 def test_only_names_that_are_split_are_said_to_be():
-    assert labels.describe_splitting(["A Red Circle", "Surf", "surfing"]) is None
-    assert labels.describe_splitting(["A Red Circle", "YoYo", "brush_hair"]).startswith(
+    assert class_names.describe_splitting(["A Red Circle", "Surf", "surfing"]) is None
+    assert class_names.describe_splitting(["A Red Circle", "YoYo", "brush_hair"]).startswith(
         "reads 'YoYo' as 'yo yo', and 1 "
     )
 
 
 def test_names_match_as_spelt_or_once_split():
-    assert labels.match_names(["YoYo", "yo_yo", "Yo Yo", "run"], ["Run", "yo yo"]) == [1, 1, 1, 0]
-    assert labels.match_names(["jump"], ["Run"]) == [None]
+    assert class_names.match_names(["YoYo", "yo_yo", "Yo Yo", "run"], ["Run", "yo yo"]) == [1, 1, 1, 0]
+    assert class_names.match_names(["jump"], ["Run"]) == [None]
 
 
 def test_a_mirrored_label_is_itself_its_partner_or_none():
     texts = ["swipe left", "swipe right", "clap", "turn clockwise", "turn anti-clockwise", "kick left", "leftovers"]
-    assert labels.mirror_labels(texts).tolist() == [1, 0, 2, 4, 3, -1, 6]
-    assert labels.mirror_labels(texts).dtype == np.int32
-    assert labels.mirror_labels(["SwipeLeft", "swipe_right"]).tolist() == [1, 0]
-    assert labels.mirror_labels(["from left to right", "from right to left"]).tolist() == [1, 0]
-    assert labels.mirror_labels(["turn counter-clockwise", "turn clockwise"]).tolist() == [1, 0]
+    assert class_names.mirror_labels(texts).tolist() == [1, 0, 2, 4, 3, -1, 6]
+    assert class_names.mirror_labels(texts).dtype == np.int32
+    assert class_names.mirror_labels(["SwipeLeft", "swipe_right"]).tolist() == [1, 0]
+    assert class_names.mirror_labels(["from left to right", "from right to left"]).tolist() == [1, 0]
+    assert class_names.mirror_labels(["turn counter-clockwise", "turn clockwise"]).tolist() == [1, 0]
 
 
 def test_a_list_is_direction_sensitive_if_any_label_is():
-    assert labels.is_direction_sensitive(["clap", "kick left"])
-    assert not labels.is_direction_sensitive(["clap", "copyright"])
-    assert not labels.is_direction_sensitive([])
+    assert class_names.is_direction_sensitive(["clap", "kick left"])
+    assert not class_names.is_direction_sensitive(["clap", "copyright"])
+    assert not class_names.is_direction_sensitive([])

@@ -1,4 +1,4 @@
-"""Label texts: names as the data sets spell them made into words, and what becomes of a label in a mirror."""
+"""Names of classes: made into words, compared, and what becomes of them in a mirror."""
 
 import re
 import unicodedata
