@@ -14,7 +14,7 @@ from actionclip_jax.data.video import find
 def main(model: str, folder: str, labels: str) -> None:
     """Prints a line for each video: the three most probable labels, or why the video cannot be used."""
     predictor = actionclip_jax.load(model)
-    videos = find.find_below(pathlib.Path(folder)).videos
+    videos = sorted(find.find_below(pathlib.Path(folder)).videos)
     results = predictor.predict_each(videos, [label.strip() for label in labels.split(",")])
     for file, result in zip(videos, results, strict=True):
         if isinstance(result, inference.Prediction):
