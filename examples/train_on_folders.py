@@ -38,9 +38,9 @@ def train_and_test(run: config.TrainConfig) -> None:
     outcome = training.train(run)
     if outcome.model is None:
         sys.exit("stopped; the same command goes on")
-    scores = outcome.scores["test"]
+    scores = outcome.scores["test"].summary()
     print(f"model: {outcome.model}")
-    print(f"top-1 accuracy {scores.values['top1']:.1%} on {scores.scored} videos of {len(scores.labels)} classes")
+    print(f"top-1 accuracy {scores['top1']:.1%} on {scores['scored']} videos of {scores['classes']} classes")
 
 
 if __name__ == "__main__":  # worker processes import this file too
