@@ -92,7 +92,7 @@ def main() -> None:
 
     def ours() -> np.ndarray:
         with jax.set_mesh(mesh):
-            return encoder(placed).values[:, 0]
+            return encoder(placed, "encoding").values[:, 0]
 
     def theirs() -> np.ndarray:
         return torch_features(module, clips, options.frames, model.image.size, options.batch)
@@ -129,13 +129,13 @@ def measure_swap(
         weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
         loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
         compute = config.ComputeConfig(dtype=options.dtype)
-        settings = evaluate.Settings(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
+        settings = config.EvaluationConfig(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
         loaded = evaluate.Model(weights, compute, sharding.make_mesh())
         trials = evaluate.protocols.plan("full", data)
 
-        def run(trials: list, how: evaluate.Settings) -> None:
+        def run(trials: list, how: config.EvaluationConfig) -> None:
             classes = evaluate.label_features(loaded, trials, how)
-            found, _ = evaluate.clip_features(loaded, trials, how, lambda line: None, lambda *how_far: None)
+            found, _ = evaluate.clip_features(loaded, trials, how)
             evaluate.score_trials(trials, classes, found, how)
 
         run(trials, settings)

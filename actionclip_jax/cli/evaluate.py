@@ -9,9 +9,6 @@ import rich.table
 from actionclip_jax import config, paths
 from actionclip_jax.cli import checkpoints, processes, source, terminal
 
-PROTOCOLS = ("full", "splits", "half", "k600", "multi-label", "few-shot", "base-to-novel")
-TRAINING = PROTOCOLS[-2:]
-
 
 def add(commands: Any) -> None:
     """actionclip evaluate MODEL --data SOURCE"""
@@ -30,7 +27,7 @@ def add(commands: Any) -> None:
         "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
     )
     add = parser.add_argument
-    add("--protocol", choices=PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
+    add("--protocol", choices=config.PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
     add(
         "--out",
         metavar="DIR",
@@ -55,8 +52,8 @@ def add(commands: Any) -> None:
         "--views", type=terminal.views, default=(1, 1), metavar="TxS", help="T clips over time x S crops (default: 1x1)"
     )
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
-    add("--prob-average", choices=("templates", "embeddings"), default="templates", help="(default: templates)")
-    add("--scores", choices=("softmax", "sigmoid"), default="softmax", help="of similarities (default: softmax)")
+    add("--prob-average", choices=config.AVERAGES, default="templates", help="(default: templates)")
+    add("--scores", choices=config.SCORES, default="softmax", help="of similarities (default: softmax)")
     add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
     add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
     add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
@@ -83,7 +80,7 @@ def execute(options: argparse.Namespace) -> int:
     """Does what the protocol asks for."""
     check_options(options)
     terminal.set_up_jax()
-    if options.protocol in TRAINING:
+    if options.protocol in config.TRAINING_PROTOCOLS:
         return train_and_test(options)
     if options.dry_run:
         return try_out(options)
@@ -110,7 +107,7 @@ def try_out(options: argparse.Namespace) -> int:
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that the protocol does not know, or misses, and paths that are none."""
     check_paths(options)
-    trains, found = options.protocol in TRAINING, []
+    trains, found = options.protocol in config.TRAINING_PROTOCOLS, []
     if trains != bool(options.config):
         found.append(
             f"--config FILE {'is missing: it' if trains else 'is for few-shot and base-to-novel:'} says how to train"
@@ -154,38 +151,48 @@ def check_paths(options: argparse.Namespace) -> None:
     options.out = pathlib.Path(options.out)
 
 
-def read_settings(options: argparse.Namespace) -> Any:
-    """The options as `evaluate.Settings`."""
+def read_settings(options: argparse.Namespace) -> config.EvaluationConfig:
+    """The options as settings of an evaluation."""
     import jax
 
-    from actionclip_jax.evaluation import evaluate
-
-    compute = {name: getattr(options, name) for name in ("dtype", "attention", "interpolate_positions")}
-    batch_size, workers = options.batch_size or 8 * jax.device_count(), options.workers
+    workers = options.workers
     if workers is None:
         # where the CPU computes as well, processes gain nothing over threads and take seconds to start
         workers = 0 if jax.default_backend() == "cpu" else -1
-    same = ("out", "protocol", "frames", "views", "templates", "scores", "threshold", "features", "save_features")
-    return evaluate.Settings(
-        **{name: getattr(options, name) for name in (*same, "activation")},
+    settings = config.EvaluationConfig(
+        out=options.out,
+        protocol=options.protocol,
         class_lists=tuple(options.class_lists),
+        frames=options.frames,
+        views=options.views,
+        templates=options.templates,
         average=options.prob_average,
+        scores=options.scores,
         seen=options.seen_classes,
-        loader=config.LoaderConfig(batch_size=batch_size, workers=workers),
-        compute=config.ComputeConfig(**compute),
-    ).checked()
+        threshold=options.threshold,
+        features=options.features,
+        save_features=options.save_features,
+        loader=config.LoaderConfig(batch_size=options.batch_size or 8 * jax.device_count(), workers=workers),
+        compute=config.ComputeConfig(
+            dtype=options.dtype,
+            attention=options.attention,
+            interpolate_positions=options.interpolate_positions,
+        ),
+        activation=options.activation,
+    )
+    return config.checked_evaluation(settings)
 
 
 def measure(options: argparse.Namespace) -> int:
     """A protocol that needs nothing but the clips' features."""
-    from actionclip_jax.evaluation import evaluate, report
+    from actionclip_jax.evaluation import evaluate
 
     settings, clips = read_settings(options), source.read_options(options)
     with terminal.progress_line():
         content = evaluate.evaluate(options.model, clips, settings)
     if not content:  # another process reports
         return 0
-    print_report(content, report)
+    print_report(content)
     terminal.say(f"{content['seconds']} seconds; {settings.out / 'report.md'} says what was done")
     return terminal.EXIT_FAILED if any(trial["undecodable"] for trial in content["trials"]) else 0
 
@@ -211,7 +218,9 @@ def interpolate(options: argparse.Namespace) -> int:
     return 0
 
 
-def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_files: bool) -> tuple[list[float], dict]:
+def plan_interpolation(
+    options: argparse.Namespace, settings: config.EvaluationConfig, *, check_files: bool
+) -> tuple[list[float], dict]:
     """The shares and the clips by name, after all checks that need no weights."""
     from actionclip_jax import text
     from actionclip_jax.data import sources
@@ -271,8 +280,10 @@ def print_trials(trials: list) -> None:
     terminal.CONSOLE.print(table)
 
 
-def print_report(content: dict[str, Any], report: Any) -> None:
+def print_report(content: dict[str, Any]) -> None:
     """The tables of report.md."""
+    from actionclip_jax.evaluation import report
+
     columns = [name for name in report.SCORES if any(name in trial["scores"] for trial in content["trials"])]
     table = rich.table.Table(rich.table.Column("", no_wrap=True), "classes", "scored")
     for name in columns:

@@ -1,10 +1,8 @@
 """Measuring a trained model by a protocol of the field, from a list of clips to a report."""
 
-import dataclasses
 import functools
 import hashlib
 import logging
-import pathlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,48 +23,6 @@ from actionclip_jax.inference import class_scores
 logger = logging.getLogger(__name__)
 
 UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a model is measured."""
-
-    out: pathlib.Path  # where the report goes
-    protocol: str = "full"
-    class_lists: tuple[pathlib.Path, ...] = ()  # of the protocol k600
-    frames: int = 0  # 0: the model's own number
-    views: tuple[int, int] = (1, 1)  # clips over time, crops
-    templates: str = "actionclip"
-    average: str = "templates"  # or embeddings: see class_scores.class_scores
-    scores: str = "softmax"  # or sigmoid
-    seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
-    threshold: float | None = None  # below it the answer is "none of these"
-    features: pathlib.Path | None = None  # saved ones, instead of decoding
-    save_features: bool = False
-    loader: config.LoaderConfig = config.LoaderConfig(batch_size=8)
-    compute: config.ComputeConfig = config.ComputeConfig()
-    activation: str | None = None
-
-    def checked(self) -> "Settings":
-        """The settings, or a ConfigError listing all that is impossible."""
-        found = [] if self.protocol in protocols.SCORING else [f"protocol is {self.protocol!r}"]
-        for name, known in (("average", class_scores.AVERAGES), ("scores", class_scores.KINDS)):
-            if (value := getattr(self, name)) not in known:
-                found.append(f"{name} is {value!r}: expected one of {', '.join(known)}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            found.append(f"threshold is {self.threshold}: expected 0 to 1")
-        if self.features and self.save_features:
-            found.append("features are read from a directory, so there is nothing to save")
-        if self.features and (self.frames or self.views != (1, 1)):
-            found.append("saved features have frames and views of their own: leave frames and views out")
-        found += config.data_problems(self.loader) + config.model_problems(config.ModelConfig(), self.compute)
-        given = {"templates": self.templates, "features": self.features, "out": self.out}
-        found += [
-            problem for name, value in given.items() if value is not None and (problem := paths.problem(name, value))
-        ]
-        if found:
-            raise config.ConfigError(found)
-        return self
 
 
 class Model:
@@ -95,7 +51,7 @@ class Model:
         return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
 
 
-def load_model(name: str, settings: Settings) -> Model:
+def load_model(name: str, settings: config.EvaluationConfig) -> Model:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
     weights = convert.read_any(name, activation=settings.activation, frames=settings.frames or None)
     return Model(weights, settings.compute, sharding.make_mesh())
@@ -104,7 +60,7 @@ def load_model(name: str, settings: Settings) -> Model:
 def evaluate(
     name: str,
     source: config.SourceConfig,
-    settings: Settings,
+    settings: config.EvaluationConfig,
 ) -> dict[str, Any]:
     """Measures a model and writes the report into settings.out; every process of a run makes the same call.
 
@@ -148,13 +104,13 @@ def evaluate(
     return content
 
 
-def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) -> list[protocols.Trial]:
+def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, check_files: bool) -> list[protocols.Trial]:
     """What will be measured, after everything has been checked that can be without the model and, if told, the videos.
 
     Raises:
         ValueError: settings or data that cannot work.
     """
-    settings.checked()
+    config.checked_evaluation(settings)
     paths.check_directory("--out", settings.out)
     sharding.check_rows(settings.loader.batch_size, sharding.make_mesh())
     text.load_templates(settings.templates)
@@ -171,7 +127,7 @@ def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) 
 
 
 def clip_features(
-    model: Model, trials: Sequence[protocols.Trial], settings: Settings
+    model: Model, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
 ) -> tuple[features.Features, dict[str, Any]]:
     """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
     if settings.features:
@@ -212,7 +168,7 @@ def clip_features(
         }
 
 
-def read_notes(trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, str]:
+def read_notes(trials: Sequence[protocols.Trial], settings: config.EvaluationConfig) -> dict[str, str]:
     """What is wrong with videos that were encoded nevertheless, by clip; it is said, but for notes of prepared shards.
 
     Those are said with the data set.
@@ -226,7 +182,9 @@ def read_notes(trials: Sequence[protocols.Trial], settings: Settings) -> dict[st
     return prepared | notes
 
 
-def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:
+def label_features(
+    model: Model, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
+) -> dict[str, np.ndarray]:
     """Label text -> unit-norm [P, E] of all labels of the trials."""
     labels = sorted({label for trial in trials for label in trial.clips.labels})
     return dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
@@ -236,7 +194,7 @@ def score_trials(
     trials: Sequence[protocols.Trial | None],
     labels: Mapping[str, np.ndarray],
     found: features.Features,
-    settings: Settings,
+    settings: config.EvaluationConfig,
 ) -> list[scoring.Scores | None]:
     """The scores of every trial; None for none."""
     how = {"average": settings.average, "kind": settings.scores}
@@ -276,7 +234,9 @@ def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig
     }
 
 
-def describe_settings(settings: Settings, sample: dict[str, Any], source: config.SourceConfig) -> dict[str, Any]:
+def describe_settings(
+    settings: config.EvaluationConfig, sample: dict[str, Any], source: config.SourceConfig
+) -> dict[str, Any]:
     """Everything that accuracies silently depend on."""
     return {
         "protocol": settings.protocol,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from actionclip_jax import config
 from actionclip_jax.data import test_views as reading
 from actionclip_jax.data import video
 from actionclip_jax.evaluation import metrics, protocols, published, scoring
@@ -92,7 +93,7 @@ def write(
     described: dict[str, Any],
     trials: Sequence[protocols.Trial],
     measured: Sequence[Measured],
-    settings: Any,
+    settings: config.EvaluationConfig,
     seconds: float,
 ) -> dict[str, Any]:
     """Writes report.json, report.md and the pictures; returns what report.json holds."""
@@ -115,7 +116,9 @@ def write(
     return content
 
 
-def draw_pictures(out: pathlib.Path, trial: protocols.Trial, measured: Measured, settings: Any) -> list[str]:
+def draw_pictures(
+    out: pathlib.Path, trial: protocols.Trial, measured: Measured, settings: config.EvaluationConfig
+) -> list[str]:
     """Pictures of the first trial; returns their names."""
     scores, names = measured.scores, ["classes.png"]
     if not scores.scored:
@@ -133,7 +136,9 @@ def draw_pictures(out: pathlib.Path, trial: protocols.Trial, measured: Measured,
     return names
 
 
-def worst_clips(trial: protocols.Trial, scores: scoring.Scores, settings: Any) -> list[predict.Prediction]:
+def worst_clips(
+    trial: protocols.Trial, scores: scoring.Scores, settings: config.EvaluationConfig
+) -> list[predict.Prediction]:
     """The clips whose own label was least probable, the worst first, decoded once more."""
     own = scores.probabilities[np.arange(scores.scored), scores.targets]
     wrong = scores.probabilities.argmax(axis=1) != scores.targets

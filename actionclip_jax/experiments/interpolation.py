@@ -56,7 +56,7 @@ def sweep(
     model: evaluate.Model,
     sets: Mapping[str, table.ClipTable],
     shares: Sequence[float],
-    settings: evaluate.Settings,
+    settings: config.EvaluationConfig,
 ) -> dict[str, Any]:
     """Scores data sets with weights first + share * (the model's - first) for every share; goes on after a kill.
 

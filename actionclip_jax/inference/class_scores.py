@@ -3,8 +3,6 @@
 import numpy as np
 
 SCALE = 100.0  # testing scales similarities by this constant, not by the trained logit scale
-AVERAGES = ("templates", "embeddings")
-KINDS = ("softmax", "sigmoid")
 CHUNK = 1 << 24  # similarities held at once
 
 

@@ -55,7 +55,7 @@ def source(sample):
 
 def make_settings(out, **changes):
     loader = config.LoaderConfig(batch_size=16, workers=0)
-    return evaluate.Settings(**{"out": out, "templates": "none", "loader": loader, **changes})
+    return config.EvaluationConfig(**{"out": out, "templates": "none", "loader": loader, **changes})
 
 
 def without_times(content):
@@ -131,6 +131,10 @@ def test_united_tables_hold_each_clip_once_and_no_labels():
     one, two = in_files([("b", (0,)), ("a", (1,))], "xy"), in_files([("a", (0,)), ("c", (0,))], "z")
     united = subsets.unite([one, two])
     assert united.ids.tolist() == ["b", "a", "c"] and united[1].labels == () and united.paths[2] == "c.mp4"
+
+
+def test_every_protocol_is_described():
+    assert tuple(protocols.ABOUT) == config.PROTOCOLS
 
 
 def test_published_numbers_stand_beside_the_right_protocols():
@@ -211,13 +215,13 @@ def test_saved_features_of_other_constants_or_another_activation_are_refused(who
         weights.model = dataclasses.replace(weights.model, **changes)
         model_directory.save(tmp_path / name, weights)
         again = make_settings(tmp_path / "again", features=settings.out / "features")
-        other = evaluate.load_model(str(tmp_path / name), again, print)
+        other = evaluate.load_model(str(tmp_path / name), again)
         with pytest.raises(ValueError, match=r"features of (other weights|the activation quick_gelu)"):
-            evaluate.clip_features(other, [], again, print, print)
+            evaluate.clip_features(other, [], again)
 
 
 def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
-    tested = evaluate.load_model(model, make_settings(tmp_path), print)
+    tested = evaluate.load_model(model, make_settings(tmp_path))
     with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
         tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
 
@@ -315,7 +319,7 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
         sample = config.SampleConfig(2, 32, 2, 3)
         encoder = features.Encoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
         with jax.set_mesh(mesh):
-            found.append(encoder(sharding.replicate(weights.params, mesh)))
+            found.append(encoder(sharding.replicate(weights.params, mesh), "encoding"))
     assert found[0].decoded.all() and found[0].values.shape == (CLASSES, 6, 64)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-5)
 
