@@ -28,7 +28,7 @@ from actionclip_jax import config, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import sampling, sources, table
 from actionclip_jax.data.video import views
-from actionclip_jax.evaluation import evaluate, features
+from actionclip_jax.evaluation import clip_encoder, evaluate
 
 
 def read_with_pil(path: str, frames: int, size: int) -> np.ndarray:
@@ -86,7 +86,7 @@ def main() -> None:
     clips = sources.open_source(data)
     sample = config.SampleConfig(options.frames, model.image.size)
     loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
-    encoder = features.Encoder(clips, model, compute, sample, loader, mesh=mesh)
+    encoder = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)
     module = torch_video.TorchVideo(source, getattr(torch, options.dtype)).to(rivals.torch_device())
 

@@ -75,8 +75,12 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         ]
         if changed:
             raise ValueError("\n".join(["the saved position belongs to other data:", *changed]))
+        self.seek(state["position"])
+
+    def seek(self, batch: int) -> None:
+        """Makes the batch of that number, counted from 0, the next one."""
         self.close()
-        self.position = state["position"]
+        self.position = batch
 
     def close(self) -> None:
         """Stops the workers; the iterator starts them again when it is used."""

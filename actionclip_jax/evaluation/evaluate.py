@@ -17,7 +17,7 @@ from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.checkpoints import convert, model_directory
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
-from actionclip_jax.evaluation import features, protocols, report, scoring
+from actionclip_jax.evaluation import clip_encoder, features, protocols, report, scoring
 from actionclip_jax.inference import class_scores
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def clip_features(
     if not store.read():
         for file in (report_file, clip_log.notes_file(report_file)):
             file.unlink(missing_ok=True)
-    encoder = features.Encoder(
+    encoder = clip_encoder.ClipEncoder(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
     with jax.set_mesh(model.mesh):

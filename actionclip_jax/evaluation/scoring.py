@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding, text, xla
 from actionclip_jax.data import table
-from actionclip_jax.evaluation import features, metrics
+from actionclip_jax.evaluation import clip_encoder, features, metrics
 from actionclip_jax.inference import class_scores
 from actionclip_jax.models import action_clip
 
@@ -46,7 +46,7 @@ class Evaluator:
 
     def __init__(
         self,
-        encoder: features.Encoder,
+        encoder: clip_encoder.ClipEncoder,
         tokenizer: transformers.PreTrainedTokenizerBase,
         templates: str,
         **options: str,
@@ -62,7 +62,7 @@ class Evaluator:
     def __call__(
         self, params: Mapping[str, jax.Array], task: str = "evaluating", after_batch: Callable[[], None] = lambda: None
     ) -> Scores:
-        """Scores the parameters; `task` and `after_batch` are those of `features.Encoder`."""
+        """Scores the parameters; `task` and `after_batch` are those of `clip_encoder.ClipEncoder`."""
         classes = np.asarray(self.encode_texts(params, self.tokens))
         return score(self.clips, self.encoder(params, task, after_batch=after_batch), classes, **self.options)
 

@@ -11,7 +11,7 @@ import numpy as np
 from actionclip_jax import config, files, paths, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import bad_clips, order, subsets, table
-from actionclip_jax.evaluation import evaluate, features, scoring
+from actionclip_jax.evaluation import clip_encoder, evaluate, features, scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
 
@@ -82,7 +82,7 @@ def sweep(
     evaluators = {}
     for name, clips in sets.items():
         report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
-        encoder = features.Encoder(
+        encoder = clip_encoder.ClipEncoder(
             clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
         )
         how = {"average": settings.average, "kind": settings.scores}

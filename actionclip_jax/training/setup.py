@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from actionclip_jax import config, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
-from actionclip_jax.evaluation import features, scoring
+from actionclip_jax.evaluation import clip_encoder, scoring
 from actionclip_jax.training import initial, optim, train_step
 
 logger = logging.getLogger(__name__)
@@ -216,6 +216,8 @@ def evaluators(
     for name, clips in tables.items():
         if name != "train":
             report = bad_clips.report_file(workdir, name, order.this_host())
-            encoder = features.Encoder(clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report)
+            encoder = clip_encoder.ClipEncoder(
+                clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report
+            )
             found[name] = scoring.Evaluator(encoder, tokenizer, run.objective.templates)
     return found

@@ -15,7 +15,7 @@ from actionclip_jax import cli, config, progress, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import readers, sources, subsets, table
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.evaluation import evaluate, features, metrics, protocols, published, report, scoring
+from actionclip_jax.evaluation import clip_encoder, evaluate, features, metrics, protocols, published, report, scoring
 from actionclip_jax.experiments import few_shot, interpolation
 from actionclip_jax.inference import predict
 
@@ -191,7 +191,7 @@ def test_the_report_says_what_was_done(whole, source):
 
 def test_saved_features_serve_other_labels_without_the_videos(whole, model, source, tmp_path, monkeypatch):
     settings, content = whole
-    monkeypatch.setattr(features.Encoder, "__call__", None)  # nothing is encoded
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)  # nothing is encoded
     labels = tmp_path / "labels.json"
     clips = sources.open_source(source)
     labels.write_text(json.dumps({name: name.replace("moving", "going") for name in clips.names}))
@@ -261,7 +261,7 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
 
 @pytest.mark.parametrize("change", ["templates", "seen"])
 def test_wrong_files_are_found_before_a_clip_is_decoded(change, model, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(features.Encoder, "__call__", None)
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)
     with pytest.raises((ValueError, OSError), match=r"missing\.txt"):
         evaluate.evaluate(model, source, make_settings(tmp_path / "out", **{change: tmp_path / "missing.txt"}))
 
@@ -271,7 +271,7 @@ class Killed(Exception):
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(whole, model, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "PART_CLIPS", 16)  # a batch a part
+    monkeypatch.setattr(clip_encoder, "PART_CLIPS", 16)  # a batch a part
     settings = dataclasses.replace(whole[0], out=tmp_path / "out")
 
     def kill(task, done, total, line):
@@ -317,7 +317,7 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
     for devices in (jax.devices(), jax.devices()[:1]):
         mesh = sharding.make_mesh(devices)
         sample = config.SampleConfig(2, 32, 2, 3)
-        encoder = features.Encoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
+        encoder = clip_encoder.ClipEncoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
         with jax.set_mesh(mesh):
             found.append(encoder(sharding.replicate(weights.params, mesh), "encoding"))
     assert found[0].decoded.all() and found[0].values.shape == (CLASSES, 6, 64)
@@ -353,7 +353,7 @@ def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_rea
     out = tmp_path / "out"
     command = ["evaluate", model, "--data", str(tmp_path / "videos"), "--templates", "none", "--workers", "0"]
     usual = [*command, "--out", str(out), "--save-features", "--batch-size", "8"]
-    monkeypatch.setattr(features, "PART_CLIPS", 1)
+    monkeypatch.setattr(clip_encoder, "PART_CLIPS", 1)
     add = features.Store.add
 
     def stop_after_one(store, number, part):
@@ -478,7 +478,7 @@ def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
     assert len(halves["seen"]) == len(rows) == 20 and len(halves["unseen"]) == CLASSES - 20
     assert content["trials"][0]["clips"] == CLASSES
     # done is done
-    monkeypatch.setattr(features.Encoder, "__call__", None)
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)
     assert cli.main([*command, "--workers", "0"]) == 0
 
 
