@@ -29,6 +29,7 @@ from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import sampling, sources, table
 from actionclip_jax.data.video import views
 from actionclip_jax.evaluation import clip_encoder, evaluate
+from actionclip_jax.inference import encoder
 
 
 def read_with_pil(path: str, frames: int, size: int) -> np.ndarray:
@@ -86,13 +87,13 @@ def main() -> None:
     clips = sources.open_source(data)
     sample = config.SampleConfig(options.frames, model.image.size)
     loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
-    encoder = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
+    encode = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)
     module = torch_video.TorchVideo(source, getattr(torch, options.dtype)).to(rivals.torch_device())
 
     def ours() -> np.ndarray:
         with jax.set_mesh(mesh):
-            return encoder(placed, "encoding").values[:, 0]
+            return encode(placed, "encoding").values[:, 0]
 
     def theirs() -> np.ndarray:
         return torch_features(module, clips, options.frames, model.image.size, options.batch)
@@ -130,7 +131,7 @@ def measure_swap(
         loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
         compute = config.ComputeConfig(dtype=options.dtype)
         settings = config.EvaluationConfig(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
-        loaded = evaluate.Model(weights, compute, sharding.make_mesh())
+        loaded = encoder.VideoTextEncoder(weights, compute, sharding.make_mesh())
         trials = evaluate.protocols.plan("full", data)
 
         def run(trials: list, how: config.EvaluationConfig) -> None:

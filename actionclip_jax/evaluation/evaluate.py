@@ -1,6 +1,5 @@
 """Measuring a trained model by a protocol of the field, from a list of clips to a report."""
 
-import functools
 import hashlib
 import logging
 import shutil
@@ -11,50 +10,23 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from actionclip_jax import config, paths, sharding, text
-from actionclip_jax.checkpoints import convert, model_directory
+from actionclip_jax.checkpoints import convert
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
 from actionclip_jax.evaluation import clip_encoder, features, protocols, report, scoring
-from actionclip_jax.inference import class_scores
+from actionclip_jax.inference import class_scores, encoder
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
 
 
-class Model:
-    """A model's weights on every device of a mesh, ready to encode."""
-
-    def __init__(self, weights: model_directory.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
-        config.checked_model(weights.model, compute)
-        self.config, self.compute, self.mesh = weights.model, compute, mesh
-        self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
-        self.params = sharding.replicate(weights.params, mesh)
-        self._encode_texts = scoring.text_encoder(weights.model, compute, mesh)
-
-    def encode_labels(self, labels: Sequence[str], templates: str) -> np.ndarray:
-        """Label texts in prompt templates -> unit-norm [C, P, E]."""
-        filled = text.load_templates(templates)
-        tokens = text.token_table(self.tokenizer, labels, filled, self.config.text.context)
-        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
-
-    @functools.cached_property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
-        whole, video = model_directory.digest(self.params), model_directory.digest(self.params, "image", "temporal")
-        found, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
-        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
-            return found
-        return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
-
-
-def load_model(name: str, settings: config.EvaluationConfig) -> Model:
+def load_model(name: str, settings: config.EvaluationConfig) -> encoder.VideoTextEncoder:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
     weights = convert.read_any(name, activation=settings.activation, frames=settings.frames or None)
-    return Model(weights, settings.compute, sharding.make_mesh())
+    return encoder.VideoTextEncoder(weights, settings.compute, sharding.make_mesh())
 
 
 def evaluate(
@@ -127,7 +99,7 @@ def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, chec
 
 
 def clip_features(
-    model: Model, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
+    model: encoder.VideoTextEncoder, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
 ) -> tuple[features.Features, dict[str, Any]]:
     """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
     if settings.features:
@@ -158,11 +130,11 @@ def clip_features(
     if not store.read():
         for file in (report_file, clip_log.notes_file(report_file)):
             file.unlink(missing_ok=True)
-    encoder = clip_encoder.ClipEncoder(
+    encode = clip_encoder.ClipEncoder(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
     with jax.set_mesh(model.mesh):
-        return encoder(model.params, "encoding clips", store=store), {
+        return encode(model.params, "encoding clips", store=store), {
             **config.to_dict(sample),
             "dtype": model.compute.dtype,
         }
@@ -183,11 +155,11 @@ def read_notes(trials: Sequence[protocols.Trial], settings: config.EvaluationCon
 
 
 def label_features(
-    model: Model, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
+    model: encoder.VideoTextEncoder, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
 ) -> dict[str, np.ndarray]:
     """Label text -> unit-norm [P, E] of all labels of the trials."""
     labels = sorted({label for trial in trials for label in trial.clips.labels})
-    return dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
+    return dict(zip(labels, model.encode_classes(labels, settings.templates), strict=True))
 
 
 def score_trials(
@@ -208,7 +180,7 @@ def score_trials(
     return scores
 
 
-def describe_model(name: str, model: Model) -> dict[str, Any]:
+def describe_model(name: str, model: encoder.VideoTextEncoder) -> dict[str, Any]:
     """Which weights were measured."""
     return {
         "source": name,

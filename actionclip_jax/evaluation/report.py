@@ -41,7 +41,7 @@ class Measured:
 
 def numbers(scores: scoring.Scores, threshold: float | None = None) -> dict[str, float]:
     """All scores of a trial."""
-    found, probabilities, targets = dict(scores.values), scores.probabilities, scores.targets
+    found, probabilities, targets = dict(scores.metrics), scores.probabilities, scores.targets
     if not scores.scored or targets.ndim == 2:
         return found
     found["mean_class_accuracy"] = metrics.nan_mean(metrics.class_accuracies(probabilities, targets))
@@ -67,9 +67,9 @@ def describe(measured: Measured, threshold: float | None) -> dict[str, Any]:
     values = by_class(scores)
     described = {
         "name": measured.name,
-        "clips": scores.clips,
+        "clips": scores.clip_count,
         "scored": scores.scored,
-        "undecodable": scores.clips - scores.scored,
+        "undecodable": scores.clip_count - scores.scored,
         "classes": len(labels),
         "classes_without_clips": int(np.isnan(values).sum()),
         "chance": 1 / len(labels),
@@ -82,7 +82,7 @@ def describe(measured: Measured, threshold: float | None) -> dict[str, Any]:
     if measured.unseen:
         unseen = measured.unseen
         described["without_seen_classes"] = {
-            **{"clips": unseen.clips, "scored": unseen.scored, "classes": len(unseen.labels)},
+            **{"clips": unseen.clip_count, "scored": unseen.scored, "classes": len(unseen.labels)},
             "scores": numbers(unseen, threshold),
         }
     return described

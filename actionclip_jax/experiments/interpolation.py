@@ -12,6 +12,7 @@ from actionclip_jax import config, files, paths, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import bad_clips, order, subsets, table
 from actionclip_jax.evaluation import clip_encoder, evaluate, features, scoring
+from actionclip_jax.inference import encoder
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
 
@@ -53,7 +54,7 @@ def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[s
 
 def sweep(
     first: model_directory.Weights,
-    model: evaluate.Model,
+    model: encoder.VideoTextEncoder,
     sets: Mapping[str, table.ClipTable],
     shares: Sequence[float],
     settings: config.EvaluationConfig,
@@ -82,11 +83,11 @@ def sweep(
     evaluators = {}
     for name, clips in sets.items():
         report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
-        encoder = clip_encoder.ClipEncoder(
+        encode = clip_encoder.ClipEncoder(
             clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
         )
         how = {"average": settings.average, "kind": settings.scores}
-        evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
+        evaluators[name] = scoring.Evaluator(encode, model.tokenizer, settings.templates, **how)
     described = {
         "first": model_directory.digest(begin),
         "second": model.digests["weights"],
@@ -129,7 +130,7 @@ def score(
     name: str,
 ) -> float:
     """Top-1 accuracy or, with several labels, mean average precision of a data set."""
-    return evaluator(params, name).headline
+    return evaluator(params, name).primary
 
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:

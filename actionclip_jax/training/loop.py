@@ -318,11 +318,11 @@ class Trainer:
         for name, evaluator in self.evaluators.items():
             self.scores[name] = evaluator(self.weights(self.state), f"evaluating {name}", self.after_batch)
             values[name] = self.scores[name].summary()
-            numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].values.items())
+            numbers = ", ".join(f"{label} {value:.1%}" for label, value in self.scores[name].metrics.items())
             logger.info(f"step {step}, {name}: {numbers} of {self.scores[name].scored} clips")
         if step not in self.checkpoints.scores:
             self.log.write(step, {"evaluation": values, "epoch": step * self.run.data.loader.batch_size / self.clips})
-            self.checkpoints.scores[step] = next(iter(self.scores.values())).headline
+            self.checkpoints.scores[step] = next(iter(self.scores.values())).primary
         self.clock.lap("evaluation")
         self.write_time()
 

@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from actionclip_jax import config, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import clip_encoder, scoring
+from actionclip_jax.inference import encoder
 from actionclip_jax.training import initial, optim, train_step
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ def place_texts(spec: train_step.StepSpec, params: train_step.Params, tokens: np
         return jax.device_put(tokens, everywhere)
 
     def encode(params: train_step.Params, tokens: jax.Array) -> jax.Array:
-        return scoring.encode_texts(spec.build(params), tokens)
+        return encoder.encode_texts(spec.build(params), tokens)
 
     return jax.jit(encode, out_shardings=everywhere)(params, tokens)
 
@@ -216,8 +217,8 @@ def evaluators(
     for name, clips in tables.items():
         if name != "train":
             report = bad_clips.report_file(workdir, name, order.this_host())
-            encoder = clip_encoder.ClipEncoder(
+            encode = clip_encoder.ClipEncoder(
                 clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report
             )
-            found[name] = scoring.Evaluator(encoder, tokenizer, run.objective.templates)
+            found[name] = scoring.Evaluator(encode, tokenizer, run.objective.templates)
     return found

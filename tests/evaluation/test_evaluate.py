@@ -223,7 +223,7 @@ def test_saved_features_of_other_constants_or_another_activation_are_refused(who
 def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
     tested = evaluate.load_model(model, make_settings(tmp_path))
     with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
-        tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
+        tested.encode_classes(["a red circle", "surfing", "A  Red Circle"], "none")
 
 
 def test_a_dry_run_refuses_labels_that_are_the_same_text(tmp_path, capsys):
@@ -393,7 +393,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
     scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
-    assert scores.headline == pytest.approx(metrics.nan_mean(report.by_class(scores)))
+    assert scores.primary == pytest.approx(metrics.nan_mean(report.by_class(scores)))
     described = report.describe(report.Measured("all", scores, None), None)
     assert described["per_class"]["w"] is None and "top1" not in described["scores"]
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import av
@@ -35,7 +35,7 @@ class Grid:
         self.length: float | None = None  # the true one, and ...
         self.note: str | None = None  # ... what is wrong with the file: both known at its end
 
-    def __iter__(self) -> Iterator[tuple[Any, int]]:
+    def __iter__(self) -> Generator[tuple[Any, int], None, None]:
         with decode.name_faults(self.path):
             yield from self._decode()
 
