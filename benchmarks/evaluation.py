@@ -137,7 +137,8 @@ def measure_swap(
         def run(trials: list, how: config.EvaluationConfig) -> None:
             classes = evaluate.label_features(loaded, trials, how)
             found, _ = evaluate.clip_features(loaded, trials, how)
-            evaluate.score_trials(trials, classes, found, how)
+            for trial in trials:
+                evaluate.score_trial(trial, classes, found, how)
 
         run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]

@@ -1,7 +1,7 @@
 """Measuring a trained model by a protocol of the field, from a list of clips to a report."""
 
-import hashlib
 import logging
+import pathlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.checkpoints import convert
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
-from actionclip_jax.evaluation import clip_encoder, features, protocols, report, scoring
-from actionclip_jax.inference import class_scores, encoder
+from actionclip_jax.evaluation import clip_encoder, description, features, protocols, report, scoring
+from actionclip_jax.inference import encoder
 
 logger = logging.getLogger(__name__)
 
@@ -44,35 +44,42 @@ def evaluate(
         settings: the protocol, and how clips and labels are encoded.
 
     Returns:
-        What report.json holds.
+        What report.json holds; nothing in processes but the first.
 
     Raises:
         ValueError: settings, a model or data that cannot work.
     """
     begin = time.perf_counter()
     trials = plan(source, settings, check_files=settings.features is None)
-    left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
         logger.info(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
     for line in protocols.notices(trials):
         logger.warning(line)
     model = load_model(name, settings)
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
-    found, sample = clip_features(model, trials, settings)
+    encoded, sample = clip_features(model, trials, settings)
     noted = read_notes(trials, settings)
-    scores, unseen = (score_trials(some, classes, found, settings) for some in (trials, left))
-    measured = [report.Measured(trial.name, *pair) for trial, *pair in zip(trials, scores, unseen, strict=True)]
+    measured = []
+    for trial in trials:
+        unseen = protocols.without_classes(trial, settings.seen) if settings.seen else None
+        measured.append(
+            report.Measured(
+                trial.name,
+                score_trial(trial, classes, encoded, settings),
+                score_trial(unseen, classes, encoded, settings) if unseen else None,
+            )
+        )
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
-        "model": describe_model(name, model),
-        "data": {**describe_data(trials, source), "noted": len(noted)},
-        "settings": describe_settings(settings, sample, source),
+        "model": description.describe_model(name, model),
+        "data": {**description.describe_data(trials, source), "noted": len(noted)},
+        "settings": description.describe_settings(settings, sample, source),
         "devices": f"{jax.device_count()} of {jax.process_count()} processes, {jax.devices()[0].device_kind}",
     }
-    content = {}
-    if jax.process_index() == 0:
-        content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
-        shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
+    if jax.process_index():
+        return {}
+    content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
+    shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     return content
 
 
@@ -92,9 +99,9 @@ def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, chec
     labels = sorted({label for trial in trials for label in trial.clips.labels})
     text.check_distinct(text.default_tokenizer(), labels)
     if settings.features:
-        _, found = features.load(settings.features)
+        _, saved = features.load(settings.features)
         for trial in trials:
-            found.of(trial.clips.ids)
+            saved.of(trial.clips.ids)
     return trials
 
 
@@ -103,16 +110,7 @@ def clip_features(
 ) -> tuple[features.Features, dict[str, Any]]:
     """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
     if settings.features:
-        made_from, found = features.load(settings.features)
-        if made_from["video"] != model.digests["video"]:
-            raise ValueError(f"{settings.features}: features of other weights ({made_from['model']})")
-        if made_from.get("activation", model.config.activation) != model.config.activation:
-            raise ValueError(f"{settings.features}: features of the activation {made_from['activation']}")
-        sample = made_from["sample"]
-        logger.info(
-            f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views"
-        )
-        return found, {**sample, "dtype": made_from["dtype"]}
+        return saved_features(model, settings.features)
     clips = subsets.unite([trial.clips for trial in trials])
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
     made_from = {
@@ -122,7 +120,7 @@ def clip_features(
         "sample": config.to_dict(sample),
         "dtype": model.compute.dtype,
         "batch_size": settings.loader.batch_size,
-        "paths": text_digest(clips.paths.tolist()),
+        "paths": description.text_digest(clips.paths.tolist()),
     }
     directory = settings.out / ("features" if settings.save_features else UNFINISHED)
     store = features.Store(directory, made_from, clips.ids, replace=not settings.save_features)
@@ -134,10 +132,22 @@ def clip_features(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
     with jax.set_mesh(model.mesh):
-        return encode(model.params, "encoding clips", store=store), {
-            **config.to_dict(sample),
-            "dtype": model.compute.dtype,
-        }
+        encoded = encode(model.params, "encoding clips", store=store)
+    return encoded, {**config.to_dict(sample), "dtype": model.compute.dtype}
+
+
+def saved_features(
+    model: encoder.VideoTextEncoder, directory: pathlib.Path
+) -> tuple[features.Features, dict[str, Any]]:
+    """Features of a directory and their sampling. Raises ValueError if another model made them."""
+    made_from, saved = features.load(directory)
+    if made_from["video"] != model.digests["video"]:
+        raise ValueError(f"{directory}: features of other weights ({made_from['model']})")
+    if made_from.get("activation", model.config.activation) != model.config.activation:
+        raise ValueError(f"{directory}: features of the activation {made_from['activation']}")
+    sample = made_from["sample"]
+    logger.info(f"{len(saved.ids)} clips were encoded before: {sample['frames']} frames, {saved.values.shape[1]} views")
+    return saved, {**sample, "dtype": made_from["dtype"]}
 
 
 def read_notes(trials: Sequence[protocols.Trial], settings: config.EvaluationConfig) -> dict[str, str]:
@@ -162,73 +172,13 @@ def label_features(
     return dict(zip(labels, model.encode_classes(labels, settings.templates), strict=True))
 
 
-def score_trials(
-    trials: Sequence[protocols.Trial | None],
-    labels: Mapping[str, np.ndarray],
-    found: features.Features,
+def score_trial(
+    trial: protocols.Trial,
+    classes: Mapping[str, np.ndarray],
+    encoded: features.Features,
     settings: config.EvaluationConfig,
-) -> list[scoring.Scores | None]:
-    """The scores of every trial; None for none."""
-    how = {"average": settings.average, "kind": settings.scores}
-    scores = []
-    for trial in trials:
-        if trial is None:
-            scores.append(None)
-            continue
-        classes = np.stack([labels[label] for label in trial.clips.labels])
-        scores.append(scoring.score(trial.clips, found.of(trial.clips.ids), classes, **how))
-    return scores
-
-
-def describe_model(name: str, model: encoder.VideoTextEncoder) -> dict[str, Any]:
-    """Which weights were measured."""
-    return {
-        "source": name,
-        "size": config.size_name(model.config),
-        "temporal_head": model.config.temporal.head,
-        "weights_sha256": model.digests["weights"],
-        "provenance": {key: value for key, value in model.provenance.items() if key != "dtypes"},
-    }
-
-
-def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig) -> dict[str, Any]:
-    """Which lists and label texts were used, and what is missing from the lists; every list by its SHA-256."""
-    origins = [trial.clips.origin for trial in trials]
-    texts = sorted({label for trial in trials for label in trial.clips.labels})
-    ids = [clip for trial in trials for clip in trial.clips.ids.tolist()]
-    return {
-        **{key: value for key, value in config.to_dict(source).items() if key in ("path", "videos", "labels", "split")},
-        "kind": origins[0]["kind"],
-        "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
-        "missing": max(origin.get("missing", 0) or 0 for origin in origins),
-        "clip_ids_sha256": text_digest(ids),
-        "label_texts_sha256": text_digest(texts),
-    }
-
-
-def describe_settings(
-    settings: config.EvaluationConfig, sample: dict[str, Any], source: config.SourceConfig
-) -> dict[str, Any]:
-    """Everything that accuracies silently depend on."""
-    return {
-        "protocol": settings.protocol,
-        "about": protocols.ABOUT[settings.protocol],
-        "frames": sample["frames"],
-        "views": f"{sample['views_time']}x{sample['views_space']}",
-        "templates": settings.templates,
-        "template_texts": list(text.load_templates(settings.templates)),
-        "split_names": source.split_names,
-        "prob_average": settings.average,
-        "scores": settings.scores,
-        "scale": class_scores.SCALE,
-        "dtype": sample["dtype"],
-        "class_lists": [str(file) for file in settings.class_lists],
-        "seen_classes": str(settings.seen or ""),
-        "threshold": settings.threshold,
-        "features": str(settings.features or ""),
-    }
-
-
-def text_digest(texts: Sequence[str]) -> str:
-    """SHA-256 of texts, one a line."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+) -> scoring.Scores:
+    """The scores of a trial, from the features [P, E] of its label texts and those of its clips."""
+    stacked = np.stack([classes[label] for label in trial.clips.labels])
+    own = encoded.of(trial.clips.ids)
+    return scoring.score(trial.clips, own, stacked, average=settings.average, kind=settings.scores)

@@ -11,7 +11,7 @@ import numpy as np
 from actionclip_jax import config, files, paths, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import bad_clips, order, subsets, table
-from actionclip_jax.evaluation import clip_encoder, evaluate, features, scoring
+from actionclip_jax.evaluation import clip_encoder, description, features, scoring
 from actionclip_jax.inference import encoder
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
@@ -120,7 +120,7 @@ def sweep(
 def describe_set(clips: table.ClipTable) -> dict[str, Any]:
     """What a data set's score depends on; JSON."""
     rows = zip(clips.ids.tolist(), clips.paths.tolist(), clips.label_ids.tolist(), strict=True)
-    digest = evaluate.text_digest([*map(str, rows), *clips.labels])
+    digest = description.text_digest([*map(str, rows), *clips.labels])
     return {"clips": len(clips), "classes": len(clips.labels), "sha256": digest}
 
 

@@ -74,7 +74,7 @@ class VideoTextEncoder:
         return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
 
     def encode_classes(
-        self, labels: Sequence[str], templates: str | os.PathLike | Sequence[str], names: Sequence[str] = ()
+        self, labels: Sequence[str], templates: str | os.PathLike[str] | Sequence[str], names: Sequence[str] = ()
     ) -> np.ndarray:
         """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known.
 

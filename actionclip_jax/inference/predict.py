@@ -104,7 +104,7 @@ class Predictor(encoder.VideoTextEncoder):
         videos: Iterable[Path],
         labels: Sequence[str],
         *,
-        templates: str | os.PathLike | Sequence[str] = "actionclip",
+        templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
         split_names: bool = True,
         frames: int | None = None,
         views: tuple[int, int] = (1, 1),

@@ -70,7 +70,7 @@ def follow_each(
     videos: Iterable[predict.Path],
     labels: Sequence[str],
     *,
-    templates: str | Sequence[str] = "actionclip",
+    templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
     split_names: bool = True,
     frames: int | None = None,
     batch_size: int = 8,
