@@ -282,26 +282,24 @@ def print_trials(trials: list) -> None:
 
 def print_report(content: dict[str, Any]) -> None:
     """The tables of report.md."""
-    from actionclip_jax.evaluation import report
+    from actionclip_jax.evaluation import report_markdown
 
-    columns = [name for name in report.SCORES if any(name in trial["scores"] for trial in content["trials"])]
+    columns = report_markdown.metric_names(content["trials"])
     table = rich.table.Table(rich.table.Column("", no_wrap=True), "classes", "scored")
     for name in columns:
-        table.add_column(report.SCORES[name], justify="right")
+        table.add_column(report_markdown.TITLES[name], justify="right")
     for trial in content["trials"]:
-        cells = [f"{trial['scores'][name]:.2%}" if name in trial["scores"] else "" for name in columns]
-        table.add_row(trial["name"], str(trial["classes"]), f"{trial['scored']} of {trial['clips']}", *cells)
-        if without := trial.get("without_seen_classes"):
-            cells = [f"{without['scores'][name]:.2%}" if name in without["scores"] else "" for name in columns]
-            table.add_row(
-                "  unseen only", str(without["classes"]), f"{without['scored']} of {without['clips']}", *cells
-            )
+        both = [(trial["name"], trial)]
+        if unseen := trial.get("without_seen_classes"):
+            both.append(("  unseen only", unseen))
+        for name, row in both:
+            cells = report_markdown.percentages(row["scores"], columns)
+            table.add_row(name, str(row["classes"]), f"{row['scored']} of {row['clips']}", *cells)
     if summary := content.get("summary"):
         cells = [f"{x['mean']:.2%} ±{x['deviation']:.2%}" if (x := summary.get(name)) else "" for name in columns]
         table.add_row("mean ±", "", "", *cells)
     for row in content["published"]:
-        deviation = "" if row["deviation"] is None else f" ± {row['deviation']}"
-        table.add_row(f"published: {row['method']}", "", row["note"], f"{row['value']}{deviation}%")
+        table.add_row(f"published: {row['method']}", "", row["note"], f"{report_markdown.published_value(row)}%")
     terminal.CONSOLE.print(table)
-    for name, value in report.what_was_done(content).items():
+    for name, value in report_markdown.what_was_done(content).items():
         terminal.say(f"{name}: {value}")

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -31,7 +30,27 @@ class Scores:
         """The metric that says which of two models is better: top1, or with several labels a clip mAP."""
         return next(iter(self.metrics.values()))
 
-    def summary(self) -> dict[str, Any]:
+    def all_metrics(self, threshold: float | None = None) -> dict[str, float]:
+        """The metrics, and what else is worth a column; below `threshold` the answer is "none of these"."""
+        values, probabilities, targets = dict(self.metrics), self.probabilities, self.targets
+        if not self.scored or targets.ndim == 2:
+            return values
+        values["mean_class_accuracy"] = metrics.nan_mean(self.by_class())
+        values["calibration_error"] = metrics.calibration_error(probabilities, targets)
+        if threshold is not None:
+            answered = probabilities.max(axis=1) >= threshold
+            values["coverage"] = float(answered.mean())
+            if answered.any():
+                values["answered_top1"] = metrics.top_k(probabilities[answered], targets[answered], 1)
+        return values
+
+    def by_class(self) -> np.ndarray:
+        """Accuracy, or with several labels average precision, of each class [C]; NaN for a class without clips."""
+        if self.targets.ndim == 2:
+            return metrics.average_precisions(self.probabilities, self.targets)
+        return metrics.class_accuracies(self.probabilities, self.targets)
+
+    def summary(self) -> dict[str, float]:
         """Counts and metrics; JSON."""
         counts = {"clips": self.clip_count, "scored": self.scored, "classes": len(self.labels)}
         return {**self.metrics, **counts, "chance": 1 / len(self.labels)}

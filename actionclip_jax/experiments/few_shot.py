@@ -13,7 +13,7 @@ import jax
 
 from actionclip_jax import config, files, paths
 from actionclip_jax.data import sources, subsets
-from actionclip_jax.evaluation import metrics, protocols, published, report
+from actionclip_jax.evaluation import metrics, protocols, published
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop, run_checkpoints
 
@@ -147,7 +147,7 @@ def train_and_test(run: config.TrainConfig) -> dict[str, Any]:
     outcome = loop.train(run)
     if outcome.model is None:
         raise KeyboardInterrupt  # the run has said that it was stopped, and that it goes on
-    scores = {name: report.numbers(found) for name, found in outcome.scores.items()}
+    scores = {name: found.all_metrics() for name, found in outcome.scores.items()}
     if jax.process_index() == 0:
         files.write_json(file, {"config": config.to_dict(run), "scores": scores})
         shutil.rmtree(workdir / "checkpoints")

@@ -393,7 +393,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
     scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
-    assert scores.primary == pytest.approx(metrics.nan_mean(report.by_class(scores)))
+    assert scores.primary == pytest.approx(metrics.nan_mean(scores.by_class()))
     described = report.describe(report.Measured("all", scores, None), None)
     assert described["per_class"]["w"] is None and "top1" not in described["scores"]
 
