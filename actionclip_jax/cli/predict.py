@@ -171,9 +171,10 @@ def report(options: argparse.Namespace, model: Any, asked: Sequence[str], result
             terminal.say(f"wrote {options.json}")
     if options.sheet and good:
         from actionclip_jax.plots import sheets
+        from actionclip_jax.plots import timelines as timeline_plots
 
         if options.timeline:
-            pages = sheets.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
+            pages = timeline_plots.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
         else:
             pages = sheets.prediction_sheets(options.sheet, good, options.top or TOP)
         for page in pages:
