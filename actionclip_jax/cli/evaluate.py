@@ -2,12 +2,17 @@
 
 import argparse
 import pathlib
+import typing
+from collections.abc import Sequence
 from typing import Any
 
 import rich.table
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, processes, source, terminal
+from actionclip_jax.cli import checkpoints, computation, processes, source, terminal
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.evaluation import protocols
 
 
 def add(commands: Any) -> None:
@@ -28,52 +33,50 @@ def add(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--protocol", choices=config.PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
-    add(
-        "--out",
-        metavar="DIR",
-        default="outputs/evaluation",
-        help="(default: %(default)s)",
-    )
+    add("--out", metavar="DIR", default="outputs/evaluation", help="(default: %(default)s)")
     add("--class-lists", nargs="+", type=terminal.path, default=[], metavar="FILE", help="of the protocol k600")
-    group = parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing")
-    group.add_argument("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
-    numbers = {"nargs": "+", "metavar": "N", "type": terminal.positive}
-    group.add_argument("--clips-per-class", default=None, help="training clips (default: 2 4 8 16, or 16)", **numbers)
-    numbers["type"] = terminal.natural
-    group.add_argument("--seeds", default=[0, 1, 2], help="a run each (default: 0 1 2)", **numbers)
-    group = parser.add_argument_group("weights between two checkpoints")
-    group.add_argument("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
-    group.add_argument("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
-    group.add_argument(
-        "--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too"
-    )
+    add_training(parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing"))
+    add_interpolation(parser.add_argument_group("weights between two checkpoints"))
+    add_measuring(parser)
+    computation.add_options(parser)
+    checkpoints.add_options(parser)
+    source.add_options(parser, flag="--data")
+    processes.add_options(parser)
+
+
+def add_training(group: argparse._ArgumentGroup) -> None:
+    """Options of the protocols that train."""
+    add, counts = group.add_argument, "training clips (default: 2 4 8 16, or 16)"
+    add("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
+    add("--clips-per-class", nargs="+", metavar="N", type=terminal.positive, help=counts)
+    add("--seeds", nargs="+", metavar="N", type=terminal.natural, default=[0, 1, 2], help="a run each (default: 0 1 2)")
+
+
+def add_interpolation(group: argparse._ArgumentGroup) -> None:
+    """Options of measuring weights between two checkpoints."""
+    add = group.add_argument
+    add("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
+    add("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
+    add("--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too")
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Options that say how clips and labels become scores."""
+    add, views = parser.add_argument, "T clips over time x S crops (default: 1x1)"
     add("--frames", type=terminal.positive, default=0, help="frames of a clip (default: the model's)")
-    add(
-        "--views", type=terminal.views, default=(1, 1), metavar="TxS", help="T clips over time x S crops (default: 1x1)"
-    )
+    add("--views", type=terminal.views, default=(1, 1), metavar="TxS", help=views)
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
     add("--prob-average", choices=config.AVERAGES, default="templates", help="(default: templates)")
     add("--scores", choices=config.SCORES, default="softmax", help="of similarities (default: softmax)")
     add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
     add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
     add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
-    add(
-        "--features", type=terminal.path, metavar="DIR", help="use saved features: other labels or protocols in seconds"
-    )
+    saved = "use saved features: other labels or protocols in seconds"
+    add("--features", type=terminal.path, metavar="DIR", help=saved)
     add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
     add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
-    add(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="decoding processes; -1: one a CPU core; 0: threads (default: by the device)",
-    )
-    add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
-    add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
-    add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
-    checkpoints.add_options(parser)
-    source.add_options(parser, flag="--data")
-    processes.add_options(parser)
+    processes = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
+    add("--workers", type=int, metavar="N", help=processes)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -173,11 +176,7 @@ def read_settings(options: argparse.Namespace) -> config.EvaluationConfig:
         features=options.features,
         save_features=options.save_features,
         loader=config.LoaderConfig(batch_size=options.batch_size or 8 * jax.device_count(), workers=workers),
-        compute=config.ComputeConfig(
-            dtype=options.dtype,
-            attention=options.attention,
-            interpolate_positions=options.interpolate_positions,
-        ),
+        compute=computation.read(options),
         activation=options.activation,
     )
     return config.checked_evaluation(settings)
@@ -266,7 +265,7 @@ def train_and_test(options: argparse.Namespace) -> int:
     return 0
 
 
-def print_trials(trials: list) -> None:
+def print_trials(trials: "Sequence[protocols.Trial]") -> None:
     """What would be measured."""
     from actionclip_jax.evaluation import protocols
 

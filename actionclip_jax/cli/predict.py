@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, interrupts, labels, predictions, terminal, timelines
+from actionclip_jax.cli import checkpoints, computation, interrupts, labels, predictions, terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
@@ -53,15 +53,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch-size", type=terminal.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     checkpoints.add_options(parser)
-    parser.add_argument(
-        "--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)"
-    )
-    parser.add_argument(
-        "--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)"
-    )
-    parser.add_argument(
-        "--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for"
-    )
+    computation.add_options(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -81,9 +73,7 @@ def execute(options: argparse.Namespace) -> int:
         options.model,
         activation=options.activation,
         cache=None if options.no_cache else terminal.cache_directory() / "text",
-        dtype=options.dtype,
-        attention=options.attention,
-        interpolate_positions=options.interpolate_positions,
+        **config.to_dict(computation.read(options)),
     )
     frames = options.frames or model.config.frames
     with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():

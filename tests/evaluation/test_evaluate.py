@@ -529,14 +529,14 @@ def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, t
     assert (tmp_path / "out" / "shots.png").is_file() and "few-shot" in capsys.readouterr().out
     assert (tmp_path / "out" / "1_shots_seed_1" / "model").is_dir()
     assert not (tmp_path / "out" / "1_shots_seed_1" / "checkpoints").exists()
-    monkeypatch.setattr(few_shot.train, "train", None)  # all is done
+    monkeypatch.setattr(few_shot.loop, "train", None)  # all is done
     assert cli.main([*command, "1"]) == 0
     assert cli.main([*command, "1", "--config.optim.lr=1e-4"]) == 2
     assert "finished run with other settings" in capsys.readouterr().err
 
 
 def test_a_dry_run_of_few_shot_counts_and_trains_nothing(training, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(few_shot.train, "train", None)
+    monkeypatch.setattr(few_shot.loop, "train", None)
     for protocol in ("few-shot", "base-to-novel"):
         command = ["evaluate", "-", "--protocol", protocol, *training]
         assert cli.main([*command, "--clips-per-class", "1", "--dry-run"]) == 0
