@@ -138,7 +138,7 @@ def measure_swap(
             classes = evaluate.label_features(loaded, trials, how)
             found, _ = evaluate.clip_features(loaded, trials, how)
             for trial in trials:
-                evaluate.score_trial(trial, classes, found, how)
+                evaluate.measure(trial, classes, found, how)
 
         run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]

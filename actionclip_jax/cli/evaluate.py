@@ -110,29 +110,29 @@ def try_out(options: argparse.Namespace) -> int:
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that the protocol does not know, or misses, and paths that are none."""
     check_paths(options)
-    trains, found = options.protocol in config.TRAINING_PROTOCOLS, []
+    trains, problems = options.protocol in config.TRAINING_PROTOCOLS, []
     if trains != bool(options.config):
-        found.append(
+        problems.append(
             f"--config FILE {'is missing: it' if trains else 'is for few-shot and base-to-novel:'} says how to train"
         )
     if trains == bool(options.path):
-        found.append(f"--data SOURCE {'is told by --config' if trains else 'is missing'}")
+        problems.append(f"--data SOURCE {'is told by --config' if trains else 'is missing'}")
     if options.settings and not trains:
-        found.append(f"{options.settings[0]} is not understood")
+        problems.append(f"{options.settings[0]} is not understood")
     if options.clips_per_class and not trains:
-        found.append("--clips-per-class is for few-shot and base-to-novel")
+        problems.append("--clips-per-class is for few-shot and base-to-novel")
     if bool(options.interpolate) != bool(options.first):
-        found.append("--interpolate SHARES and --from MODEL go together")
+        problems.append("--interpolate SHARES and --from MODEL go together")
     if options.interpolate and options.protocol != "full":
-        found.append("--interpolate goes with the protocol full")
+        problems.append("--interpolate goes with the protocol full")
     if options.interpolate and (options.features or options.save_features or options.threshold is not None):
-        found.append("--features, --save-features and --threshold do not go with --interpolate")
+        problems.append("--features, --save-features and --threshold do not go with --interpolate")
     if options.seen_data and not options.interpolate:
-        found.append("--seen-data goes with --interpolate")
+        problems.append("--seen-data goes with --interpolate")
     if options.protocol == "base-to-novel" and len(options.clips_per_class or [1]) > 1:
-        found.append("--clips-per-class is one number for base-to-novel")
-    if found:
-        raise ValueError("\n  ".join(["the options do not go together:", *found] if len(found) > 1 else found))
+        problems.append("--clips-per-class is one number for base-to-novel")
+    if problems:
+        raise ValueError("\n  ".join(["the options do not go together:", *problems] if len(problems) > 1 else problems))
 
 
 def check_paths(options: argparse.Namespace) -> None:

@@ -59,16 +59,7 @@ def evaluate(
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
     encoded, sample = clip_features(model, trials, settings)
     noted = read_notes(trials, settings)
-    measured = []
-    for trial in trials:
-        unseen = protocols.without_classes(trial, settings.seen) if settings.seen else None
-        measured.append(
-            report.Measured(
-                trial.name,
-                score_trial(trial, classes, encoded, settings),
-                score_trial(unseen, classes, encoded, settings) if unseen else None,
-            )
-        )
+    measured = [measure(trial, classes, encoded, settings) for trial in trials]
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
         "model": description.describe_model(name, model),
@@ -172,13 +163,21 @@ def label_features(
     return dict(zip(labels, model.encode_classes(labels, settings.templates), strict=True))
 
 
-def score_trial(
+def measure(
     trial: protocols.Trial,
     classes: Mapping[str, np.ndarray],
     encoded: features.Features,
     settings: config.EvaluationConfig,
-) -> scoring.Scores:
-    """The scores of a trial, from the features [P, E] of its label texts and those of its clips."""
-    stacked = np.stack([classes[label] for label in trial.clips.labels])
-    own = encoded.of(trial.clips.ids)
-    return scoring.score(trial.clips, own, stacked, average=settings.average, kind=settings.scores)
+) -> report.Measured:
+    """The scores of a trial and, if classes were seen in training, those of the others among themselves.
+
+    `classes` are the features [P, E] of label texts, `encoded` those of clips, both of all trials.
+    """
+
+    def score(one: protocols.Trial) -> scoring.Scores:
+        stacked = np.stack([classes[label] for label in one.clips.labels])
+        own = encoded.of(one.clips.ids)
+        return scoring.score(one.clips, own, stacked, average=settings.average, kind=settings.scores)
+
+    unseen = protocols.without_classes(trial, settings.seen) if settings.seen else None
+    return report.Measured(trial.name, score(trial), score(unseen) if unseen else None)

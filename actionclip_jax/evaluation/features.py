@@ -97,14 +97,15 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     while (file := part_file(directory, len(parts))).is_file():
         parts.append(read_part(file))
     try:
-        there, found = sum(int((part["clip"] >= 0).sum()) for part in parts), in_order(ids, parts) if parts else None
+        there = sum(int((part["clip"] >= 0).sum()) for part in parts)
+        saved = in_order(ids, parts) if parts else None
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{directory}: parts that do not belong to its list ({error!r}): encode again") from None
-    if there < len(ids) or found is None:
+    if there < len(ids) or saved is None:
         raise ValueError(
             f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
         )
-    return described, found
+    return described, saved
 
 
 def in_order(ids: np.ndarray, parts: list[Part]) -> Features:
