@@ -28,7 +28,8 @@ from actionclip_jax import config, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import sampling, sources, table
 from actionclip_jax.data.video import views
-from actionclip_jax.evaluation import evaluate, features
+from actionclip_jax.evaluation import clip_encoder, evaluate
+from actionclip_jax.inference import encoder
 
 
 def read_with_pil(path: str, frames: int, size: int) -> np.ndarray:
@@ -86,13 +87,13 @@ def main() -> None:
     clips = sources.open_source(data)
     sample = config.SampleConfig(options.frames, model.image.size)
     loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
-    encoder = features.Encoder(clips, model, compute, sample, loader, mesh=mesh)
+    encode = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)
     module = torch_video.TorchVideo(source, getattr(torch, options.dtype)).to(rivals.torch_device())
 
     def ours() -> np.ndarray:
         with jax.set_mesh(mesh):
-            return encoder(placed).values[:, 0]
+            return encode(placed, "encoding").values[:, 0]
 
     def theirs() -> np.ndarray:
         return torch_features(module, clips, options.frames, model.image.size, options.batch)
@@ -129,14 +130,15 @@ def measure_swap(
         weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
         loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
         compute = config.ComputeConfig(dtype=options.dtype)
-        settings = evaluate.Settings(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
-        loaded = evaluate.Model(weights, compute, sharding.make_mesh())
+        settings = config.EvaluationConfig(pathlib.Path(directory), loader=loader, compute=compute, save_features=True)
+        loaded = encoder.VideoTextEncoder(weights, compute, sharding.make_mesh())
         trials = evaluate.protocols.plan("full", data)
 
-        def run(trials: list, how: evaluate.Settings) -> None:
+        def run(trials: list, how: config.EvaluationConfig) -> None:
             classes = evaluate.label_features(loaded, trials, how)
-            found, _ = evaluate.clip_features(loaded, trials, how, lambda line: None, lambda *how_far: None)
-            evaluate.score_trials(trials, classes, found, how)
+            found, _ = evaluate.clip_features(loaded, trials, how)
+            for trial in trials:
+                evaluate.measure(trial, classes, found, how)
 
         run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]

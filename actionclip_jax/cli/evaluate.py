@@ -2,15 +2,17 @@
 
 import argparse
 import pathlib
+import typing
+from collections.abc import Sequence
 from typing import Any
 
 import rich.table
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, processes, source, terminal, train
+from actionclip_jax.cli import checkpoints, computation, processes, source, terminal, train
 
-PROTOCOLS = ("full", "splits", "half", "k600", "multi-label", "few-shot", "base-to-novel")
-TRAINING = PROTOCOLS[-2:]
+if typing.TYPE_CHECKING:
+    from actionclip_jax.evaluation import protocols
 
 
 def add(commands: Any) -> None:
@@ -31,60 +33,58 @@ def add(commands: Any) -> None:
         "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
     )
     add = parser.add_argument
-    add("--protocol", choices=PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
-    add(
-        "--out",
-        metavar="DIR",
-        default="outputs/evaluation",
-        help="(default: %(default)s)",
-    )
+    add("--protocol", choices=config.PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
+    add("--out", metavar="DIR", default="outputs/evaluation", help="(default: %(default)s)")
     add("--class-lists", nargs="+", type=terminal.path, default=[], metavar="FILE", help="of the protocol k600")
-    group = parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing")
-    group.add_argument("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
-    numbers = {"nargs": "+", "metavar": "N", "type": terminal.positive}
-    group.add_argument("--clips-per-class", default=None, help="training clips (default: 2 4 8 16, or 16)", **numbers)
-    numbers["type"] = terminal.natural
-    group.add_argument("--seeds", default=[0, 1, 2], help="a run each (default: 0 1 2)", **numbers)
-    group = parser.add_argument_group("weights between two checkpoints")
-    group.add_argument("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
-    group.add_argument("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
-    group.add_argument(
-        "--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too"
-    )
-    add("--frames", type=terminal.positive, default=0, help="frames of a clip (default: the model's)")
-    add(
-        "--views", type=terminal.views, default=(1, 1), metavar="TxS", help="T clips over time x S crops (default: 1x1)"
-    )
-    add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
-    add("--prob-average", choices=("templates", "embeddings"), default="templates", help="(default: templates)")
-    add("--scores", choices=("softmax", "sigmoid"), default="softmax", help="of similarities (default: softmax)")
-    add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
-    add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
-    add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
-    add(
-        "--features", type=terminal.path, metavar="DIR", help="use saved features: other labels or protocols in seconds"
-    )
-    add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
-    add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
-    add(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="decoding processes; -1: one a CPU core; 0: threads (default: by the device)",
-    )
-    add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
-    add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
-    add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
+    add_training(parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing"))
+    add_interpolation(parser.add_argument_group("weights between two checkpoints"))
+    add_measuring(parser)
+    computation.add_options(parser)
     checkpoints.add_options(parser)
     source.add_options(parser, flag="--data")
     processes.add_options(parser)
+
+
+def add_training(group: argparse._ArgumentGroup) -> None:
+    """Options of the protocols that train."""
+    add, counts = group.add_argument, "training clips (default: 2 4 8 16, or 16)"
+    add("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
+    add("--clips-per-class", nargs="+", metavar="N", type=terminal.positive, help=counts)
+    add("--seeds", nargs="+", metavar="N", type=terminal.natural, default=[0, 1, 2], help="a run each (default: 0 1 2)")
+
+
+def add_interpolation(group: argparse._ArgumentGroup) -> None:
+    """Options of measuring weights between two checkpoints."""
+    add = group.add_argument
+    add("--interpolate", metavar="SHARES", help="0:1:0.1 (first, last, step) or 0,0.5,1; 1 is MODEL")
+    add("--from", dest="first", metavar="MODEL", help="the weights at 0, such as those of plain CLIP")
+    add("--seen-data", default="", metavar="SOURCE", help="clips of the classes trained with, scored too")
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Options that say how clips and labels become scores."""
+    add, views = parser.add_argument, "T clips over time x S crops (default: 1x1)"
+    add("--frames", type=terminal.positive, default=0, help="frames of a clip (default: the model's)")
+    add("--views", type=terminal.views, default=(1, 1), metavar="TxS", help=views)
+    add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
+    add("--prob-average", choices=config.AVERAGES, default="templates", help="(default: templates)")
+    add("--scores", choices=config.SCORES, default="softmax", help="of similarities (default: softmax)")
+    add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
+    add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
+    add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
+    saved = "use saved features: other labels or protocols in seconds"
+    add("--features", type=terminal.path, metavar="DIR", help=saved)
+    add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
+    add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
+    processes = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
+    add("--workers", type=int, metavar="N", help=processes)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Does what the protocol asks for."""
     check_options(options)
     terminal.set_up_jax()
-    if options.protocol in TRAINING:
+    if options.protocol in config.TRAINING_PROTOCOLS:
         return train_and_test(options)
     if options.dry_run:
         return try_out(options)
@@ -111,29 +111,29 @@ def try_out(options: argparse.Namespace) -> int:
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that the protocol does not know, or misses, and paths that are none."""
     check_paths(options)
-    trains, found = options.protocol in TRAINING, []
+    trains, problems = options.protocol in config.TRAINING_PROTOCOLS, []
     if trains != bool(options.config):
-        found.append(
+        problems.append(
             f"--config FILE {'is missing: it' if trains else 'is for few-shot and base-to-novel:'} says how to train"
         )
     if trains == bool(options.path):
-        found.append(f"--data SOURCE {'is told by --config' if trains else 'is missing'}")
+        problems.append(f"--data SOURCE {'is told by --config' if trains else 'is missing'}")
     if options.settings and not trains:
-        found.append(f"{options.settings[0]} is not understood")
+        problems.append(f"{options.settings[0]} is not understood")
     if options.clips_per_class and not trains:
-        found.append("--clips-per-class is for few-shot and base-to-novel")
+        problems.append("--clips-per-class is for few-shot and base-to-novel")
     if bool(options.interpolate) != bool(options.first):
-        found.append("--interpolate SHARES and --from MODEL go together")
+        problems.append("--interpolate SHARES and --from MODEL go together")
     if options.interpolate and options.protocol != "full":
-        found.append("--interpolate goes with the protocol full")
+        problems.append("--interpolate goes with the protocol full")
     if options.interpolate and (options.features or options.save_features or options.threshold is not None):
-        found.append("--features, --save-features and --threshold do not go with --interpolate")
+        problems.append("--features, --save-features and --threshold do not go with --interpolate")
     if options.seen_data and not options.interpolate:
-        found.append("--seen-data goes with --interpolate")
+        problems.append("--seen-data goes with --interpolate")
     if options.protocol == "base-to-novel" and len(options.clips_per_class or [1]) > 1:
-        found.append("--clips-per-class is one number for base-to-novel")
-    if found:
-        raise ValueError("\n  ".join(["the options do not go together:", *found] if len(found) > 1 else found))
+        problems.append("--clips-per-class is one number for base-to-novel")
+    if problems:
+        raise ValueError("\n  ".join(["the options do not go together:", *problems] if len(problems) > 1 else problems))
 
 
 def check_paths(options: argparse.Namespace) -> None:
@@ -155,38 +155,44 @@ def check_paths(options: argparse.Namespace) -> None:
     options.out = pathlib.Path(options.out)
 
 
-def read_settings(options: argparse.Namespace) -> Any:
-    """The options as `evaluate.Settings`."""
+def read_settings(options: argparse.Namespace) -> config.EvaluationConfig:
+    """The options as settings of an evaluation."""
     import jax
 
-    from actionclip_jax.evaluation import evaluate
-
-    compute = {name: getattr(options, name) for name in ("dtype", "attention", "interpolate_positions")}
-    batch_size, workers = options.batch_size or 8 * jax.device_count(), options.workers
+    workers = options.workers
     if workers is None:
         # where the CPU computes as well, processes gain nothing over threads and take seconds to start
         workers = 0 if jax.default_backend() == "cpu" else -1
-    same = ("out", "protocol", "frames", "views", "templates", "scores", "threshold", "features", "save_features")
-    return evaluate.Settings(
-        **{name: getattr(options, name) for name in (*same, "activation")},
+    settings = config.EvaluationConfig(
+        out=options.out,
+        protocol=options.protocol,
         class_lists=tuple(options.class_lists),
+        frames=options.frames,
+        views=options.views,
+        templates=options.templates,
         average=options.prob_average,
+        scores=options.scores,
         seen=options.seen_classes,
-        loader=config.LoaderConfig(batch_size=batch_size, workers=workers),
-        compute=config.ComputeConfig(**compute),
-    ).checked()
+        threshold=options.threshold,
+        features=options.features,
+        save_features=options.save_features,
+        loader=config.LoaderConfig(batch_size=options.batch_size or 8 * jax.device_count(), workers=workers),
+        compute=computation.read(options),
+        activation=options.activation,
+    )
+    return config.checked_evaluation(settings)
 
 
 def measure(options: argparse.Namespace) -> int:
     """A protocol that needs nothing but the clips' features."""
-    from actionclip_jax.evaluation import evaluate, report
+    from actionclip_jax.evaluation import evaluate
 
     settings, clips = read_settings(options), source.read_options(options)
     with terminal.progress_line():
         content = evaluate.evaluate(options.model, clips, settings)
     if not content:  # another process reports
         return 0
-    print_report(content, report)
+    print_report(content)
     terminal.say(f"{content['seconds']} seconds; {settings.out / 'report.md'} says what was done")
     return terminal.EXIT_FAILED if any(trial["undecodable"] for trial in content["trials"]) else 0
 
@@ -212,7 +218,9 @@ def interpolate(options: argparse.Namespace) -> int:
     return 0
 
 
-def plan_interpolation(options: argparse.Namespace, settings: Any, *, check_files: bool) -> tuple[list[float], dict]:
+def plan_interpolation(
+    options: argparse.Namespace, settings: config.EvaluationConfig, *, check_files: bool
+) -> tuple[list[float], dict]:
     """The shares and the clips by name, after all checks that need no weights."""
     from actionclip_jax import text
     from actionclip_jax.data import sources
@@ -262,7 +270,7 @@ def train_and_test(options: argparse.Namespace) -> int:
     return 0
 
 
-def print_trials(trials: list) -> None:
+def print_trials(trials: "Sequence[protocols.Trial]") -> None:
     """What would be measured."""
     from actionclip_jax.evaluation import protocols
 
@@ -276,26 +284,26 @@ def print_trials(trials: list) -> None:
     terminal.CONSOLE.print(table)
 
 
-def print_report(content: dict[str, Any], report: Any) -> None:
+def print_report(content: dict[str, Any]) -> None:
     """The tables of report.md."""
-    columns = [name for name in report.SCORES if any(name in trial["scores"] for trial in content["trials"])]
+    from actionclip_jax.evaluation import report_markdown
+
+    columns = report_markdown.metric_names(content["trials"])
     table = rich.table.Table(rich.table.Column("", no_wrap=True), "classes", "scored")
     for name in columns:
-        table.add_column(report.SCORES[name], justify="right")
+        table.add_column(report_markdown.TITLES[name], justify="right")
     for trial in content["trials"]:
-        cells = [f"{trial['scores'][name]:.2%}" if name in trial["scores"] else "" for name in columns]
-        table.add_row(trial["name"], str(trial["classes"]), f"{trial['scored']} of {trial['clips']}", *cells)
-        if without := trial.get("without_seen_classes"):
-            cells = [f"{without['scores'][name]:.2%}" if name in without["scores"] else "" for name in columns]
-            table.add_row(
-                "  unseen only", str(without["classes"]), f"{without['scored']} of {without['clips']}", *cells
-            )
+        both = [(trial["name"], trial)]
+        if unseen := trial.get("without_seen_classes"):
+            both.append(("  unseen only", unseen))
+        for name, row in both:
+            cells = report_markdown.percentages(row["scores"], columns)
+            table.add_row(name, str(row["classes"]), f"{row['scored']} of {row['clips']}", *cells)
     if summary := content.get("summary"):
         cells = [f"{x['mean']:.2%} ±{x['deviation']:.2%}" if (x := summary.get(name)) else "" for name in columns]
         table.add_row("mean ±", "", "", *cells)
     for row in content["published"]:
-        deviation = "" if row["deviation"] is None else f" ± {row['deviation']}"
-        table.add_row(f"published: {row['method']}", "", row["note"], f"{row['value']}{deviation}%")
+        table.add_row(f"published: {row['method']}", "", row["note"], f"{report_markdown.published_value(row)}%")
     terminal.CONSOLE.print(table)
-    for name, value in report.what_was_done(content).items():
+    for name, value in report_markdown.what_was_done(content).items():
         terminal.say(f"{name}: {value}")

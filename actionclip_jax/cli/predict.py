@@ -1,19 +1,18 @@
 """`actionclip predict`."""
 
 import argparse
-import json
 import pathlib
 import signal
-import sys
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import rich.cells
-
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, interrupts, labels, terminal, timelines
+from actionclip_jax.cli import checkpoints, computation, interrupts, labels, predictions, terminal, timelines
 
-TOP = 5  # labels shown
+if typing.TYPE_CHECKING:
+    from actionclip_jax.data import video
+    from actionclip_jax.inference import predict
 
 
 def add(commands: Any) -> None:
@@ -42,7 +41,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--top",
         type=terminal.positive,
-        help=f"labels shown for each video (default: {TOP}; drawn over time: {timelines.TOP})",
+        help=f"labels shown for each video (default: {predictions.TOP}; drawn over time: {timelines.TOP})",
     )
     parser.add_argument(
         "--json", type=terminal.path, metavar="FILE", help="write all probabilities here (- for stdout)"
@@ -54,25 +53,51 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch-size", type=terminal.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     checkpoints.add_options(parser)
-    parser.add_argument(
-        "--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)"
-    )
-    parser.add_argument(
-        "--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)"
-    )
-    parser.add_argument(
-        "--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for"
-    )
+    computation.add_options(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
+    check_options(options)
+    from actionclip_jax.data.video import find
+    from actionclip_jax.inference import predict
+
+    asked = labels.read(options)
+    inputs, passed_over = find.find_videos(options.videos)
+    videos = [item for item in inputs if isinstance(item, pathlib.Path)]
+    if passed_over:
+        terminal.say(find.describe_passed_over(passed_over, len(videos)))
+    if not videos:
+        raise ValueError("\n".join([f"no video found for: {', '.join(options.videos)}", *map(str, inputs)]))
+    model = predict.load(
+        options.model,
+        activation=options.activation,
+        cache=None if options.no_cache else terminal.cache_directory() / "text",
+        **config.to_dict(computation.read(options)),
+    )
+    frames = options.frames or model.config.frames
+    with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():
+        done: list[predictions.Result] = []
+        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked)
+        try:
+            for item in inputs:
+                # some inputs have no video
+                result = next(results) if isinstance(item, pathlib.Path) else item
+                done.append(result)
+                predictions.show(result, options.top, quiet=str(options.json) == "-")
+        except KeyboardInterrupt:
+            terminal.tell(f"stopped after {len(done)} of {len(inputs)} videos")
+            predictions.report(options, frames, asked, done)
+            raise
+    return predictions.report(options, frames, asked, done)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ValueError for paths and options that cannot work, before anything is loaded."""
     files = {"--labels-file": options.labels_file, "--templates": options.templates}
     written = {"--json": options.json, "--sheet": options.sheet}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax.checkpoints import contents
-    from actionclip_jax.data.video import find
-    from actionclip_jax.inference import predict
 
     if (model_file := paths.expand_home(options.model)).is_file():
         contents.check(model_file)  # before anything is said of VIDEO, which may stand in its place
@@ -82,39 +107,11 @@ def execute(options: argparse.Namespace) -> int:
         terminal.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
         terminal.check_output(options.json, "--json")
-    asked = labels.read(options)
-    found, passed_over = find.find_videos(options.videos)
-    videos = [item for item in found if not isinstance(item, ValueError)]
-    if passed_over:
-        terminal.say(find.describe_passed_over(passed_over, len(videos)))
-    if not videos:
-        raise ValueError("\n".join([f"no video found for: {', '.join(options.videos)}", *map(str, found)]))
-    model = predict.load(
-        options.model,
-        activation=options.activation,
-        cache=None if options.no_cache else terminal.cache_directory() / "text",
-        dtype=options.dtype,
-        attention=options.attention,
-        interpolate_positions=options.interpolate_positions,
-    )
-    with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():
-        done = []
-        results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked)
-        try:
-            for item in found:
-                result = item if isinstance(item, ValueError) else next(results)  # some inputs have no video
-                done.append(result)
-                print_result(result, options, quiet=str(options.json) == "-")
-        except KeyboardInterrupt:
-            terminal.tell(f"stopped after {len(done)} of {len(found)} videos")
-            report(options, model, asked, done)
-            raise
-    return report(options, model, asked, done)
 
 
 def predict_each(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str]
-) -> Iterator[Any]:
+    options: argparse.Namespace, model: "predict.Predictor", videos: Sequence[pathlib.Path], asked: Sequence[str]
+) -> Iterator["predict.Prediction | video.VideoError"]:
     """A Prediction or VideoError of each video."""
     return model.predict_each(
         videos,
@@ -126,74 +123,3 @@ def predict_each(
         batch_size=options.batch_size,
         keep_images=bool(options.sheet),
     )
-
-
-def print_result(result: Any, options: argparse.Namespace, quiet: bool) -> None:
-    """What is said of one video, or why it cannot be used."""
-    if isinstance(result, ValueError):
-        terminal.tell(f"[bold red]failed:[/] {terminal.escape(result)}")
-        return
-    if result.note:
-        terminal.tell(f"[yellow]note:[/] {terminal.escape(result.path)}: {terminal.escape(result.note)}")
-    if quiet:
-        return
-    terminal.CONSOLE.print(terminal.escape(result.path), style="bold")
-    if options.timeline:
-        timelines.print_segments(result)
-        return
-    ranked = result.top(options.top or TOP)
-    width = max(rich.cells.cell_len(terminal.visible(label)) for label, _ in ranked)
-    for label, probability in ranked:
-        terminal.CONSOLE.print(f"  {terminal.bar(label, width, probability)}")
-
-
-def report(options: argparse.Namespace, model: Any, asked: Sequence[str], results: list) -> int:
-    """Writes the JSON and the sheet, sums up failures, and returns the exit code."""
-    from actionclip_jax.data import class_names as names
-
-    good = [result for result in results if not isinstance(result, ValueError)]
-    if options.json:
-        content = {
-            "model": options.model,
-            "frames": options.frames or model.config.frames,
-            **(timelines.settings(options) if options.timeline else {"views": list(options.views)}),
-            "templates": options.templates,
-            "dtype": options.dtype,
-            "labels": list(asked),
-            "texts": list(names.as_texts(asked, options.split_names)),
-            "results": [as_json(result, options.timeline) for result in results],
-        }
-        dumped = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        if str(options.json) == "-":
-            sys.stdout.write(dumped)
-        else:
-            options.json.write_text(dumped, encoding="utf-8")
-            terminal.say(f"wrote {options.json}")
-    if options.sheet and good:
-        from actionclip_jax.plots import sheets
-
-        if options.timeline:
-            pages = sheets.timeline_sheets(options.sheet, good, options.top or timelines.TOP)
-        else:
-            pages = sheets.prediction_sheets(options.sheet, good, options.top or TOP)
-        for page in pages:
-            terminal.say(f"wrote {page}")
-    if len(good) < len(results):
-        terminal.tell(f"[bold red]{len(results) - len(good)} of {len(results)} videos could not be used[/]")
-        return terminal.EXIT_FAILED if good else terminal.EXIT_USAGE
-    return 0
-
-
-def as_json(result: Any, is_timeline: bool) -> dict[str, Any]:
-    """A prediction, a timeline or an error as JSON."""
-    if isinstance(result, ValueError):
-        return {"video": result.path, "error": result.reason}
-    if is_timeline:
-        return timelines.as_json(result)
-    return {
-        "video": result.path,
-        "probabilities": {label: round(value, 6) for label, value in result.top(len(result.labels))},
-        "frames": result.frames.tolist(),
-        "timestamps": result.timestamps.round(4).tolist(),
-        "note": result.note,
-    }

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ import rich.cells
 
 from actionclip_jax import config
 from actionclip_jax.cli import terminal
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.data import video
+    from actionclip_jax.inference import predict, timeline
 
 TOP = 10  # labels drawn
 FIELDS = tuple(field.name for field in dataclasses.fields(config.TimelineConfig))
@@ -71,8 +76,8 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def follow(
-    options: argparse.Namespace, model: Any, videos: Sequence[pathlib.Path], asked: Sequence[str]
-) -> Iterator[Any]:
+    options: argparse.Namespace, model: "predict.Predictor", videos: Sequence[pathlib.Path], asked: Sequence[str]
+) -> Iterator["timeline.Timeline | video.VideoError"]:
     """A Timeline or VideoError of each video."""
     from actionclip_jax.inference import timeline
 
@@ -88,7 +93,7 @@ def follow(
     )
 
 
-def print_segments(result: Any) -> None:
+def print_segments(result: "timeline.Timeline") -> None:
     """A line for each segment: when, what, and how probable."""
     from actionclip_jax.inference import timeline
 
@@ -102,7 +107,7 @@ def print_segments(result: Any) -> None:
         terminal.CONSOLE.print(f"  {span:>{max(map(len, spans))}}  {bar}")
 
 
-def as_json(result: Any) -> dict[str, Any]:
+def as_json(result: "timeline.Timeline") -> dict[str, Any]:
     """A timeline as JSON."""
     columns = result.probabilities.round(6).T.tolist()
     return {

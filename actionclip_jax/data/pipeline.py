@@ -86,8 +86,12 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on where `state` was taken. Raises ValueError like `check`."""
         self.check(state)
+        self.seek(state["position"])
+
+    def seek(self, batch: int) -> None:
+        """Makes the batch of that number, counted from 0, the next one."""
         self.close()
-        self.position = state["position"]
+        self.position = batch
 
     def close(self) -> None:
         """Stops the workers; the iterator starts them again when it is used."""

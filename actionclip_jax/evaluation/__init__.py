@@ -5,11 +5,14 @@ import typing
 import lazy_loader
 
 if typing.TYPE_CHECKING:
-    from actionclip_jax.evaluation.evaluate import Settings as Settings
+    from actionclip_jax.evaluation.protocols import Trial as Trial
+    from actionclip_jax.evaluation.scoring import Evaluator as Evaluator
+    from actionclip_jax.evaluation.scoring import Scores as Scores
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "evaluate": ["Settings"],
+        "protocols": ["Trial"],
+        "scoring": ["Evaluator", "Scores"],
     },
 )

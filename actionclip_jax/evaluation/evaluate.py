@@ -1,8 +1,5 @@
 """Measuring a trained model by a protocol of the field, from a list of clips to a report."""
 
-import dataclasses
-import functools
-import hashlib
 import logging
 import pathlib
 import shutil
@@ -13,97 +10,29 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from actionclip_jax import checkpoints, config, paths, sharding, text
+from actionclip_jax import config, paths, sharding, text
+from actionclip_jax.checkpoints import load
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
-from actionclip_jax.evaluation import features, protocols, report, scoring
-from actionclip_jax.inference import class_scores
+from actionclip_jax.evaluation import clip_encoder, description, features, protocols, report, scoring
+from actionclip_jax.inference import encoder
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED = "unfinished_features"  # below the report's directory, until all is done
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a model is measured."""
-
-    out: pathlib.Path  # where the report goes
-    protocol: str = "full"
-    class_lists: tuple[pathlib.Path, ...] = ()  # of the protocol k600
-    frames: int = 0  # 0: the model's own number
-    views: tuple[int, int] = (1, 1)  # clips over time, crops
-    templates: str = "actionclip"
-    average: str = "templates"  # or embeddings: see class_scores.class_scores
-    scores: str = "softmax"  # or sigmoid
-    seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
-    threshold: float | None = None  # below it the answer is "none of these"
-    features: pathlib.Path | None = None  # saved ones, instead of decoding
-    save_features: bool = False
-    loader: config.LoaderConfig = config.LoaderConfig(batch_size=8)
-    compute: config.ComputeConfig = config.ComputeConfig()
-    activation: str | None = None
-
-    def checked(self) -> "Settings":
-        """The settings, or a ConfigError listing all that is impossible."""
-        found = [] if self.protocol in protocols.SCORING else [f"protocol is {self.protocol!r}"]
-        for name, known in (("average", class_scores.AVERAGES), ("scores", class_scores.KINDS)):
-            if (value := getattr(self, name)) not in known:
-                found.append(f"{name} is {value!r}: expected one of {', '.join(known)}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            found.append(f"threshold is {self.threshold}: expected 0 to 1")
-        if self.features and self.save_features:
-            found.append("features are read from a directory, so there is nothing to save")
-        if self.features and (self.frames or self.views != (1, 1)):
-            found.append("saved features have frames and views of their own: leave frames and views out")
-        found += config.data_problems(self.loader) + config.model_problems(config.ModelConfig(), self.compute)
-        given = {"templates": self.templates, "features": self.features, "out": self.out}
-        found += [
-            problem for name, value in given.items() if value is not None and (problem := paths.problem(name, value))
-        ]
-        if found:
-            raise config.ConfigError(found)
-        return self
-
-
-class Model:
-    """A model's weights on every device of a mesh, ready to encode."""
-
-    def __init__(self, weights: checkpoints.Weights, compute: config.ComputeConfig, mesh: Mesh) -> None:
-        config.checked_model(weights.model, compute)
-        self.config, self.compute, self.mesh = weights.model, compute, mesh
-        self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
-        self.params = sharding.replicate(weights.params, mesh)
-        self._encode_texts = scoring.text_encoder(weights.model, compute, mesh)
-
-    def encode_labels(self, labels: Sequence[str], templates: str) -> np.ndarray:
-        """Label texts in prompt templates -> unit-norm [C, P, E]."""
-        filled = text.load_templates(templates)
-        tokens = text.token_table(self.tokenizer, labels, filled, self.config.text.context)
-        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
-
-    @functools.cached_property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
-        whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
-        found, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
-        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
-            return found
-        return {name: text_digest([digest, repr(pixels)]) for name, digest in found.items()}
-
-
-def load_model(name: str, settings: Settings) -> Model:
+def load_model(name: str, settings: config.EvaluationConfig) -> encoder.VideoTextEncoder:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
-    weights = checkpoints.read_any(name, activation=settings.activation, frames=settings.frames or None)
-    return Model(weights, settings.compute, sharding.make_mesh())
+    weights = load.read_any(name, activation=settings.activation, frames=settings.frames or None)
+    return encoder.VideoTextEncoder(weights, settings.compute, sharding.make_mesh())
 
 
 def evaluate(
     name: str,
     source: config.SourceConfig,
-    settings: Settings,
+    settings: config.EvaluationConfig,
 ) -> dict[str, Any]:
     """Measures a model and writes the report into settings.out; every process of a run makes the same call.
 
@@ -115,45 +44,43 @@ def evaluate(
         settings: the protocol, and how clips and labels are encoded.
 
     Returns:
-        What report.json holds.
+        What report.json holds; nothing in processes but the first.
 
     Raises:
         ValueError: settings, a model or data that cannot work.
     """
     begin = time.perf_counter()
     trials = plan(source, settings, check_files=settings.features is None)
-    left = [protocols.without_classes(trial, settings.seen) if settings.seen else None for trial in trials]
     for trial in trials:
         logger.info(f"{trial.name}: {len(trial.clips)} clips of {len(trial.clips.labels)} classes")
     for line in protocols.notices(trials):
         logger.warning(line)
     model = load_model(name, settings)
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
-    found, sample = clip_features(model, trials, settings)
+    encoded, sample = clip_features(model, trials, settings)
     noted = read_notes(trials, settings)
-    scores, unseen = (score_trials(some, classes, found, settings) for some in (trials, left))
-    measured = [report.Measured(trial.name, *pair) for trial, *pair in zip(trials, scores, unseen, strict=True)]
+    measured = [measure(trial, classes, encoded, settings) for trial in trials]
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
-        "model": describe_model(name, model),
-        "data": {**describe_data(trials, source), "noted": len(noted)},
-        "settings": describe_settings(settings, sample, source),
+        "model": description.describe_model(name, model),
+        "data": {**description.describe_data(trials, source), "noted": len(noted)},
+        "settings": description.describe_settings(settings, sample, source),
         "devices": f"{jax.device_count()} of {jax.process_count()} processes, {jax.devices()[0].device_kind}",
     }
-    content = {}
-    if jax.process_index() == 0:
-        content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
-        shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
+    if jax.process_index():
+        return {}
+    content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
+    shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     return content
 
 
-def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) -> list[protocols.Trial]:
+def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, check_files: bool) -> list[protocols.Trial]:
     """What will be measured, after everything has been checked that can be without the model and, if told, the videos.
 
     Raises:
         ValueError: settings or data that cannot work.
     """
-    settings.checked()
+    config.checked_evaluation(settings)
     paths.check_directory("--out", settings.out)
     sharding.check_rows(settings.loader.batch_size, sharding.make_mesh())
     text.load_templates(settings.templates)
@@ -163,27 +90,18 @@ def plan(source: config.SourceConfig, settings: Settings, *, check_files: bool) 
     labels = sorted({label for trial in trials for label in trial.clips.labels})
     text.check_distinct(text.default_tokenizer(), labels)
     if settings.features:
-        _, found = features.load(settings.features)
+        _, saved = features.load(settings.features)
         for trial in trials:
-            found.of(trial.clips.ids)
+            saved.of(trial.clips.ids)
     return trials
 
 
 def clip_features(
-    model: Model, trials: Sequence[protocols.Trial], settings: Settings
+    model: encoder.VideoTextEncoder, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
 ) -> tuple[features.Features, dict[str, Any]]:
     """Features of the clips of all trials, each encoded once or read from where they were saved, and their sampling."""
     if settings.features:
-        made_from, found = features.load(settings.features)
-        if made_from["video"] != model.digests["video"]:
-            raise ValueError(f"{settings.features}: features of other weights ({made_from['model']})")
-        if made_from.get("activation", model.config.activation) != model.config.activation:
-            raise ValueError(f"{settings.features}: features of the activation {made_from['activation']}")
-        sample = made_from["sample"]
-        logger.info(
-            f"{len(found.ids)} clips were encoded before: {sample['frames']} frames, {found.values.shape[1]} views"
-        )
-        return found, {**sample, "dtype": made_from["dtype"]}
+        return saved_features(model, settings.features)
     clips = subsets.unite([trial.clips for trial in trials])
     sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
     made_from = {
@@ -193,7 +111,7 @@ def clip_features(
         "sample": config.to_dict(sample),
         "dtype": model.compute.dtype,
         "batch_size": settings.loader.batch_size,
-        "paths": text_digest(clips.paths.tolist()),
+        "paths": description.text_digest(clips.paths.tolist()),
     }
     directory = settings.out / ("features" if settings.save_features else UNFINISHED)
     store = features.Store(directory, made_from, clips.ids, replace=not settings.save_features)
@@ -201,17 +119,29 @@ def clip_features(
     if not store.read():
         for file in (report_file, clip_log.notes_file(report_file)):
             file.unlink(missing_ok=True)
-    encoder = features.Encoder(
+    encode = clip_encoder.ClipEncoder(
         clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report_file
     )
     with jax.set_mesh(model.mesh):
-        return encoder(model.params, "encoding clips", store=store), {
-            **config.to_dict(sample),
-            "dtype": model.compute.dtype,
-        }
+        encoded = encode(model.params, "encoding clips", store=store)
+    return encoded, {**config.to_dict(sample), "dtype": model.compute.dtype}
 
 
-def read_notes(trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, str]:
+def saved_features(
+    model: encoder.VideoTextEncoder, directory: pathlib.Path
+) -> tuple[features.Features, dict[str, Any]]:
+    """Features of a directory and their sampling. Raises ValueError if another model made them."""
+    made_from, saved = features.load(directory)
+    if made_from["video"] != model.digests["video"]:
+        raise ValueError(f"{directory}: features of other weights ({made_from['model']})")
+    if made_from.get("activation", model.config.activation) != model.config.activation:
+        raise ValueError(f"{directory}: features of the activation {made_from['activation']}")
+    sample = made_from["sample"]
+    logger.info(f"{len(saved.ids)} clips were encoded before: {sample['frames']} frames, {saved.values.shape[1]} views")
+    return saved, {**sample, "dtype": made_from["dtype"]}
+
+
+def read_notes(trials: Sequence[protocols.Trial], settings: config.EvaluationConfig) -> dict[str, str]:
     """What is wrong with videos that were encoded nevertheless, by clip; it is said, but for notes of prepared shards.
 
     Those are said with the data set.
@@ -225,77 +155,29 @@ def read_notes(trials: Sequence[protocols.Trial], settings: Settings) -> dict[st
     return prepared | notes
 
 
-def label_features(model: Model, trials: Sequence[protocols.Trial], settings: Settings) -> dict[str, np.ndarray]:
+def label_features(
+    model: encoder.VideoTextEncoder, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
+) -> dict[str, np.ndarray]:
     """Label text -> unit-norm [P, E] of all labels of the trials."""
     labels = sorted({label for trial in trials for label in trial.clips.labels})
-    return dict(zip(labels, model.encode_labels(labels, settings.templates), strict=True))
+    return dict(zip(labels, model.encode_classes(labels, settings.templates), strict=True))
 
 
-def score_trials(
-    trials: Sequence[protocols.Trial | None],
-    labels: Mapping[str, np.ndarray],
-    found: features.Features,
-    settings: Settings,
-) -> list[scoring.Scores | None]:
-    """The scores of every trial; None for none."""
-    how = {"average": settings.average, "kind": settings.scores}
-    scores = []
-    for trial in trials:
-        if trial is None:
-            scores.append(None)
-            continue
-        classes = np.stack([labels[label] for label in trial.clips.labels])
-        scores.append(scoring.score(trial.clips, found.of(trial.clips.ids), classes, **how))
-    return scores
+def measure(
+    trial: protocols.Trial,
+    classes: Mapping[str, np.ndarray],
+    encoded: features.Features,
+    settings: config.EvaluationConfig,
+) -> report.Measured:
+    """The scores of a trial and, if classes were seen in training, those of the others among themselves.
 
+    `classes` are the features [P, E] of label texts, `encoded` those of clips, both of all trials.
+    """
 
-def describe_model(name: str, model: Model) -> dict[str, Any]:
-    """Which weights were measured."""
-    return {
-        "source": name,
-        "size": config.size_name(model.config),
-        "temporal_head": model.config.temporal.head,
-        "weights_sha256": model.digests["weights"],
-        "provenance": {key: value for key, value in model.provenance.items() if key != "dtypes"},
-    }
+    def score(one: protocols.Trial) -> scoring.Scores:
+        stacked = np.stack([classes[label] for label in one.clips.labels])
+        own = encoded.of(one.clips.ids)
+        return scoring.score(one.clips, own, stacked, average=settings.average, kind=settings.scores)
 
-
-def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig) -> dict[str, Any]:
-    """Which lists and label texts were used, and what is missing from the lists; every list by its SHA-256."""
-    origins = [trial.clips.origin for trial in trials]
-    texts = sorted({label for trial in trials for label in trial.clips.labels})
-    ids = [clip for trial in trials for clip in trial.clips.ids.tolist()]
-    return {
-        **{key: value for key, value in config.to_dict(source).items() if key in ("path", "videos", "labels", "split")},
-        "kind": origins[0]["kind"],
-        "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
-        "missing": max(origin.get("missing", 0) or 0 for origin in origins),
-        "clip_ids_sha256": text_digest(ids),
-        "label_texts_sha256": text_digest(texts),
-    }
-
-
-def describe_settings(settings: Settings, sample: dict[str, Any], source: config.SourceConfig) -> dict[str, Any]:
-    """Everything that accuracies silently depend on."""
-    return {
-        "protocol": settings.protocol,
-        "about": protocols.ABOUT[settings.protocol],
-        "frames": sample["frames"],
-        "views": f"{sample['views_time']}x{sample['views_space']}",
-        "templates": settings.templates,
-        "template_texts": list(text.load_templates(settings.templates)),
-        "split_names": source.split_names,
-        "prob_average": settings.average,
-        "scores": settings.scores,
-        "scale": class_scores.SCALE,
-        "dtype": sample["dtype"],
-        "class_lists": [str(file) for file in settings.class_lists],
-        "seen_classes": str(settings.seen or ""),
-        "threshold": settings.threshold,
-        "features": str(settings.features or ""),
-    }
-
-
-def text_digest(texts: Sequence[str]) -> str:
-    """SHA-256 of texts, one a line."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    unseen = protocols.without_classes(trial, settings.seen) if settings.seen else None
+    return report.Measured(trial.name, score(trial), score(unseen) if unseen else None)

@@ -1,21 +1,18 @@
-"""Features of all clips of a data set: each clip encoded once, on all devices and hosts, and kept as it is done."""
+"""Features of clips: in memory, and in a directory that is filled part by part, so that a kill costs little."""
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh
 
-from actionclip_jax import config, files, progress, sharding, xla
-from actionclip_jax.data import order, pipeline, table
-from actionclip_jax.models import action_clip
+from actionclip_jax import files, textfile
+from actionclip_jax.data import table
 
-PART_CLIPS = 128  # a part is written after so many: what a kill costs at most
+Part = dict[str, np.ndarray]  # features of some batches: `features`, `clip`, `mask`, and how many `batches` they were
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,73 +31,6 @@ class Features:
             raise ValueError(f"{len(missing)} of {len(ids)} clips have no saved features, such as {shown}")
         rows = np.array([places[name] for name in ids.tolist()], np.int64)
         return Features(self.ids[rows], self.values[rows], self.decoded[rows])
-
-
-class Encoder:
-    """Encodes one data set, again and again as the parameters change; compiles once."""
-
-    def __init__(
-        self,
-        clips: table.ClipTable,
-        model: config.ModelConfig,
-        compute: config.ComputeConfig,
-        sample: config.SampleConfig,
-        loader: config.LoaderConfig,
-        *,
-        mesh: Mesh,
-        report: pathlib.Path | None = None,
-    ) -> None:
-        """`report` is where clips that cannot be decoded are named. Raises ValueError for settings that cannot work."""
-        sharding.check_rows(loader.batch_size, mesh)
-        self.clips, self.model, self.compute = clips, model, compute
-        self.mesh, self.batch_size = mesh, loader.batch_size
-        self.batches = pipeline.eval_batches(clips, sample, loader, host=order.this_host(), report=report)
-
-        def encode(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            features = encode_views(action_clip.from_params(model, compute, params), batch["video"])
-            return {"features": features, "clip": batch["clip"], "mask": batch["mask"]}
-
-        # what goes in spread over devices and hosts comes out whole on each of them
-        options = {"out_shardings": sharding.everywhere(mesh), "compiler_options": xla.options(compute.dtype)}
-        self._encode = jax.jit(encode, **options)
-
-    def __call__(
-        self,
-        params: Mapping[str, jax.Array],
-        task: str,
-        *,
-        store: "Store | None" = None,
-        after_batch: Callable[[], None] = lambda: None,
-    ) -> Features:
-        """Features of all clips but for those in the `store` already; `task` is what is said of it meanwhile.
-
-        `after_batch` is called after every batch, and what it raises ends the work.
-        """
-        done = progress.Progress(task, len(self.clips))
-        parts = store.read() if store else []
-        position = sum(part["batches"].item() for part in parts)
-        done.advance(sum(int((part["clip"] >= 0).sum()) for part in parts))
-        self.batches.restore(self.batches.state() | {"position": position})
-        waiting: list[dict[str, np.ndarray]] = []
-        with self.batches:
-            for batch in self.batches:
-                placed = {name: batch[name] for name in ("video", "clip", "mask")}
-                encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
-                waiting.append({name: np.asarray(value) for name, value in encoded.items()})
-                done.advance(int((waiting[-1]["clip"] >= 0).sum()))
-                after_batch()
-                if store and len(waiting) * self.batch_size >= PART_CLIPS:
-                    parts.append(store.add(len(parts), join(waiting)))
-                    waiting = []
-        if waiting:
-            parts.append(store.add(len(parts), join(waiting)) if store else join(waiting))
-        return in_order(self.clips.ids, parts)
-
-
-def join(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Batches -> a part, which knows how many they were."""
-    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return joined | {"batches": np.int64(len(batches))}
 
 
 class Store:
@@ -127,10 +57,9 @@ class Store:
             raise ValueError(f"{directory} holds something else, or features of other settings: choose another --out")
         for file in ours:
             file.unlink()
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "features.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        files.write_json(directory / "features.json", content)
 
-    def read(self) -> list[dict[str, np.ndarray]]:
+    def read(self) -> list[Part]:
         """The parts written so far; all processes take the same ones."""
         count = 0
         while part_file(self.directory, count).is_file():
@@ -139,11 +68,17 @@ class Store:
             count = int(multihost_utils.broadcast_one_to_all(np.int32(count)))
         return [read_part(part_file(self.directory, number)) for number in range(count)]
 
-    def add(self, number: int, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def add(self, number: int, part: Part) -> Part:
         """Writes a part, and returns it."""
         if jax.process_index() == 0:
             with files.written_whole(part_file(self.directory, number)) as partial, partial.open("wb") as opened:
-                np.savez(opened, **part)
+                np.savez(
+                    opened,
+                    features=part["features"],
+                    clip=part["clip"],
+                    mask=part["mask"],
+                    batches=part["batches"],
+                )
         return part
 
 
@@ -162,17 +97,18 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     while (file := part_file(directory, len(parts))).is_file():
         parts.append(read_part(file))
     try:
-        there, found = sum(int((part["clip"] >= 0).sum()) for part in parts), in_order(ids, parts) if parts else None
+        there = sum(int((part["clip"] >= 0).sum()) for part in parts)
+        saved = in_order(ids, parts) if parts else None
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{directory}: parts that do not belong to its list ({error!r}): encode again") from None
-    if there < len(ids) or found is None:
+    if there < len(ids) or saved is None:
         raise ValueError(
             f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
         )
-    return described, found
+    return described, saved
 
 
-def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
+def in_order(ids: np.ndarray, parts: list[Part]) -> Features:
     """Parts -> the features of all clips in the order of the table."""
     values = np.zeros((len(ids), *parts[0]["features"].shape[1:]), np.float32)
     decoded = np.zeros(len(ids), bool)
@@ -182,7 +118,7 @@ def in_order(ids: np.ndarray, parts: list[dict[str, np.ndarray]]) -> Features:
     return Features(ids, values, decoded)
 
 
-def read_part(file: pathlib.Path) -> dict[str, np.ndarray]:
+def read_part(file: pathlib.Path) -> Part:
     """The arrays of a part. Raises ValueError for a damaged one."""
     try:
         with np.load(file) as part:
@@ -201,11 +137,6 @@ def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:
 def read_json(file: pathlib.Path) -> Any:
     """The content of a JSON file; None where there is none, or a damaged one."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return textfile.read_json(file)
+    except (OSError, ValueError):
         return None
-
-
-def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
-    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
-    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)

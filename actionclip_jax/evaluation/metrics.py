@@ -1,10 +1,8 @@
 """Scores of a test: probabilities of the classes, and how good they are. On the host, in numpy."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import sklearn.metrics
 
 
 def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -15,10 +13,10 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
 
 def class_accuracies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Share of the clips [N] of each class whose most probable class [N, C] it is -> [C]; NaN without clips."""
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     clips = np.bincount(labels, minlength=probabilities.shape[1])
     with np.errstate(invalid="ignore"):
-        return np.bincount(labels[right], minlength=probabilities.shape[1]) / clips
+        return np.bincount(labels[correct], minlength=probabilities.shape[1]) / clips
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
@@ -27,9 +25,9 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     Clips [N, C] are sorted into equal bins (a, b] of their greatest probability; in each bin its mean is compared with
     the share of right answers.
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.abs(np.bincount(index, confidence - right, minlength=bins))
+    gaps = np.abs(np.bincount(index, confidence - correct, minlength=bins))
     return float(gaps.sum() / len(labels))
 
 
@@ -49,17 +47,28 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nd
     """
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    right = (probabilities.argmax(axis=1) == labels)[order]
+    correct = (probabilities.argmax(axis=1) == labels)[order]
     answered = np.arange(1, len(labels) + 1)
-    return confidence[order], answered / len(labels), np.cumsum(right) / answered
+    return confidence[order], answered / len(labels), np.cumsum(correct) / answered
 
 
 def average_precisions(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Average precision of each class [C] of scores [N, C] for targets [N, C] of ones and zeros; NaN without a one."""
-    found = np.full(targets.shape[1], np.nan)
+    values = np.full(targets.shape[1], np.nan)
     for label in np.flatnonzero(targets.any(axis=0)):
-        found[label] = sklearn.metrics.average_precision_score(targets[:, label], scores[:, label])
-    return found
+        values[label] = average_precision(scores[:, label], targets[:, label])
+    return values
+
+
+def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Area under the steps of precision over recall of scores [N] for targets [N] of ones and zeros, at least one 1.
+
+    A threshold takes all clips of equal score or none of them, so their order does not matter.
+    """
+    order = np.argsort(-scores, kind="stable")
+    taken = np.append(np.flatnonzero(np.diff(scores[order])) + 1, len(scores))  # by each threshold
+    correct = np.cumsum(targets[order], dtype=np.int64)[taken - 1]
+    return float(np.sum(np.diff(correct, prepend=0) * correct / taken) / correct[-1])
 
 
 def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -78,7 +87,7 @@ def harmonic_mean(first: float, second: float) -> float:
     return 2 * first * second / (first + second) if first + second else 0.0
 
 
-def mean_and_deviation(trials: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+def mean_and_deviation(trials: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Each number over the trials: its mean and its standard deviation (of the trials themselves: divided by n)."""
     return {
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values)), "trials": len(values)}

@@ -11,8 +11,6 @@ from actionclip_jax.data import sources, subsets, summary, table
 
 HALVES = 10  # draws of the `half` protocol, with the seeds 0 to 9
 FOLDS = (1, 2, 3)
-SCORING = ("full", "splits", "half", "k600", "multi-label")  # what features of the clips are enough for
-TRAINING = ("few-shot", "base-to-novel")
 ABOUT = {
     "full": "every class, every clip of the list",
     "splits": "the three official test splits of UCF101 or HMDB51",
@@ -35,7 +33,7 @@ class Trial:
 def plan(
     protocol: str, source: config.SourceConfig, class_lists: Sequence[pathlib.Path] = (), *, check_files: bool = True
 ) -> list[Trial]:
-    """The trials of a protocol of SCORING.
+    """The trials of one of `config.SCORING_PROTOCOLS`.
 
     Raises:
         ValueError: a data set that the protocol is not for.

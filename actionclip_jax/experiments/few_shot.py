@@ -13,7 +13,7 @@ import jax
 
 from actionclip_jax import config, files, paths
 from actionclip_jax.data import sources, subsets
-from actionclip_jax.evaluation import markdown, metrics, protocols, published, report
+from actionclip_jax.evaluation import markdown, metrics, protocols, published
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop, run_checkpoints
 
@@ -148,7 +148,7 @@ def train_and_test(run: config.TrainConfig) -> dict[str, Any]:
             return known["scores"]
         raise ValueError(f"{workdir} holds a finished run with other settings: choose another --out, or remove it")
     outcome = loop.train_whole(run)
-    scores = {name: report.numbers(one) for name, one in outcome.scores.items()}
+    scores = {name: one.all_metrics() for name, one in outcome.scores.items()}
     if jax.process_index() == 0:
         files.write_json(file, {"config": config.to_dict(run), "scores": scores})
         shutil.rmtree(workdir / "checkpoints")

@@ -10,7 +10,8 @@ import numpy as np
 
 from actionclip_jax import checkpoints, config, files, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, subsets, table
-from actionclip_jax.evaluation import evaluate, features, scoring
+from actionclip_jax.evaluation import clip_encoder, description, features, scoring
+from actionclip_jax.inference import encoder
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
 
@@ -52,10 +53,10 @@ def seen_and_unseen(clips: table.ClipTable, seen: pathlib.Path | None) -> dict[s
 
 def sweep(
     first: checkpoints.Weights,
-    model: evaluate.Model,
+    model: encoder.VideoTextEncoder,
     sets: Mapping[str, table.ClipTable],
     shares: Sequence[float],
-    settings: evaluate.Settings,
+    settings: config.EvaluationConfig,
 ) -> dict[str, Any]:
     """Scores data sets with weights first + share * (the model's - first) for every share; goes on after a kill.
 
@@ -98,7 +99,7 @@ def sweep(
         for name, evaluator in evaluators.items():
             if name not in scores:
                 with jax.set_mesh(model.mesh):
-                    scores[name] = evaluator(mix(start, end, share), f"{name}, share {share:g}").headline
+                    scores[name] = evaluator(mix(start, end, share), f"{name}, share {share:g}").primary
                 write_done(file, described, done)
         logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
     if jax.process_index() == 0:
@@ -109,27 +110,27 @@ def sweep(
 
 
 def make_evaluators(
-    model: evaluate.Model,
+    model: encoder.VideoTextEncoder,
     sets: Mapping[str, table.ClipTable],
     sample: config.SampleConfig,
-    settings: evaluate.Settings,
+    settings: config.EvaluationConfig,
 ) -> dict[str, scoring.Evaluator]:
     """One for each data set."""
     evaluators = {}
     for name, clips in sets.items():
         report = bad_clips.report_file(settings.out, name.replace(" ", "_"), order.this_host())
-        encoder = features.Encoder(
+        encode = clip_encoder.ClipEncoder(
             clips, model.config, model.compute, sample, settings.loader, mesh=model.mesh, report=report
         )
         how = {"average": settings.average, "kind": settings.scores}
-        evaluators[name] = scoring.Evaluator(encoder, model.tokenizer, settings.templates, **how)
+        evaluators[name] = scoring.Evaluator(encode, model.tokenizer, settings.templates, **how)
     return evaluators
 
 
 def describe_set(clips: table.ClipTable) -> dict[str, Any]:
     """What a data set's score depends on; JSON."""
     rows = zip(clips.ids.tolist(), clips.paths.tolist(), clips.label_ids.tolist(), strict=True)
-    digest = evaluate.text_digest([*map(str, rows), *clips.labels])
+    digest = description.text_digest([*map(str, rows), *clips.labels])
     return {"clips": len(clips), "classes": len(clips.labels), "sha256": digest}
 
 

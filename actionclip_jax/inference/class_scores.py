@@ -3,8 +3,6 @@
 import numpy as np
 
 SCALE = 100.0  # testing scales similarities by this constant, not by the trained logit scale
-AVERAGES = ("templates", "embeddings")
-KINDS = ("softmax", "sigmoid")
 CHUNK = 1 << 24  # similarities held at once
 
 
@@ -31,11 +29,11 @@ def class_scores(
     step = max(1, CHUNK // (views * classes * templates))
     for start in range(0, count, step):
         part = video_features[start : start + step]
-        found = SCALE * (part.reshape(-1, width) @ flat).reshape(-1, classes, templates)
+        logits = SCALE * (part.reshape(-1, width) @ flat).reshape(-1, classes, templates)
         if kind == "softmax":
-            found = np.exp(found - found.max(axis=1, keepdims=True))
-            found /= found.sum(axis=1, keepdims=True)
+            part_scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+            part_scores /= part_scores.sum(axis=1, keepdims=True)
         else:
-            found = 1 / (1 + np.exp(-found.astype(np.float64)))
-        scores[start : start + step] = found.mean(axis=2).reshape(-1, views, classes).mean(axis=1)
+            part_scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        scores[start : start + step] = part_scores.mean(axis=2).reshape(-1, views, classes).mean(axis=1)
     return scores

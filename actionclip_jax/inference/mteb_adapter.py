@@ -14,8 +14,7 @@ from mteb.models import abs_encoder, model_meta
 
 from actionclip_jax import checkpoints, text
 from actionclip_jax.data import test_views, video
-from actionclip_jax.inference import predict
-from actionclip_jax.models import action_clip
+from actionclip_jax.inference import batching, predict
 
 if typing.TYPE_CHECKING:
     from mteb.abstasks import task_metadata as tasks
@@ -24,6 +23,8 @@ if typing.TYPE_CHECKING:
 
 class Encoder(abs_encoder.AbsEncoder):
     """Embeds the rows of mteb's data sets, texts or videos, as [N, E] of unit norm; similarity is the dot product.
+
+    An encoder is what mteb calls a model that embeds; the one of this package is `encoder.VideoTextEncoder`.
 
     Videos are read from their files, not by mteb's decoder, so that frames and pixels are those of `Predictor.predict`
     with one view; what decodes of a damaged file counts. A text beyond the 77 tokens loses its last words.
@@ -57,11 +58,12 @@ class Encoder(abs_encoder.AbsEncoder):
         Raises:
             ValueError: both columns or neither; for a video that cannot be used, the VideoError that says why.
         """
-        columns = {"text", "video"} & set(inputs.dataset.features)
+        rows = typing.cast(datasets.Dataset, inputs.dataset)  # what mteb's loaders go over
+        columns = {"text", "video"} & set(rows.features)
         if columns == {"video"}:
-            return self.encode_videos(inputs.dataset, batch_size)
+            return self.encode_videos(rows, batch_size)
         if columns != {"text"}:
-            raise ValueError(f"columns {list(inputs.dataset.features)}: expected text or video, and one of them only")
+            raise ValueError(f"columns {list(rows.features)}: expected text or video, and one of them only")
         texts = [row for batch in inputs for row in batch["text"]]
         has_labels = task_metadata.type.lower().endswith("zeroshotclassification")  # mteb spells it in two ways
         return self.encode_texts(texts, self.templates if has_labels else text.TEMPLATES["none"])
@@ -94,14 +96,13 @@ class Encoder(abs_encoder.AbsEncoder):
             with tempfile.TemporaryDirectory() as directory:
                 batch = enumerate(files[start : start + batch_size]["video"], start)
                 paths = [place(file, pathlib.Path(directory, str(row))) for row, file in batch]
-                found = []
+                clips = []
                 for _, read in test_views.read_ahead(paths, **shape):
                     if isinstance(read, video.VideoError):
                         raise read  # mteb wants an embedding of every row
-                    found.append(read.clips[0])
-            missing = batch_size - len(found)  # one compilation for all batches
-            padded = np.pad(found, ((0, missing), *((0, 0),) * 4), mode="edge")
-            features.append(self.model.encode_video(padded)[: len(found)])
+                    clips.append(read.clips[0])
+            filled = batching.fill(np.stack(clips), batch_size)  # one compilation for all batches
+            features.append(self.model.encode_video(filled)[: len(clips)])
         return np.concatenate(features)
 
 
@@ -117,9 +118,8 @@ def place(file: dict[str, Any], directory: pathlib.Path) -> str:
 
 def describe(model: predict.Predictor, name: str, templates: tuple[str, ...]) -> model_meta.ModelMeta:
     """What mteb stores with results; the revision is a digest of all that decides them, so that none is mixed up."""
-    params = action_clip.named_params(model.module)
-    decisive = (model.config, model.module.compute, checkpoints.digest(params))
-    size = sum(param.size for param in params.values())
+    decisive = (model.config, model.compute, checkpoints.digest(model.params))
+    size = sum(param.size for param in model.params.values())
     return model_meta.ModelMeta(
         loader=None,
         name=name,
@@ -127,7 +127,7 @@ def describe(model: predict.Predictor, name: str, templates: tuple[str, ...]) ->
         release_date=None,
         languages=["eng-Latn"],
         n_parameters=size,
-        n_embedding_parameters=params["text/token/embedding"].size,
+        n_embedding_parameters=model.params["text/token/embedding"].size,
         memory_usage_mb=round(4 * size / 2**20),  # parameters are float32
         max_tokens=model.config.text.context,
         embed_dim=model.config.embed_width,

@@ -1,25 +1,19 @@
-"""What happens when in a long video: windows slide over it, and each frame is encoded once for all of them."""
+"""What happens when in a long video: the probabilities of the labels over time, and the segments they make."""
 
 import dataclasses
 import functools
 import itertools
 import math
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent import futures
 from typing import Any
 
 import numpy as np
 
-from actionclip_jax import config, progress
+from actionclip_jax import config
 from actionclip_jax.data import class_names as label_names
-from actionclip_jax.data import test_views as reading
-from actionclip_jax.data import video, workers
-from actionclip_jax.data.video import stream, views
-from actionclip_jax.inference import class_scores, predict
-
-AHEAD = 2  # batches of frames decoded while the model works
+from actionclip_jax.data import video
+from actionclip_jax.inference import predict, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +46,15 @@ class Timeline:
     @functools.cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The maximal runs of windows with the same best label, at least as probable as the threshold in each."""
-        best, found = self.probabilities.argmax(axis=1), []
+        best, segments = self.probabilities.argmax(axis=1), []
         sure = self.probabilities.max(axis=1) >= self.threshold
         for label, run in itertools.groupby(range(len(best)), key=lambda window: best[window] if sure[window] else -1):
             if label >= 0:
-                windows = list(run)
-                score = float(self.probabilities[windows, label].mean())
-                start, end = self.bounds[windows[0]], self.bounds[windows[-1] + 1]
-                found.append(Segment(float(start), float(end), self.labels[label], score))
-        return tuple(found)
+                rows = list(run)
+                score = float(self.probabilities[rows, label].mean())
+                start, end = self.bounds[rows[0]], self.bounds[rows[-1] + 1]
+                segments.append(Segment(float(start), float(end), self.labels[label], score))
+        return tuple(segments)
 
 
 def follow(model: predict.Predictor, path: predict.Path, labels: Sequence[str], **options: Any) -> Timeline:
@@ -76,11 +70,11 @@ def follow_each(
     videos: Iterable[predict.Path],
     labels: Sequence[str],
     *,
-    templates: str | Sequence[str] = "actionclip",
+    templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
     split_names: bool = True,
     frames: int | None = None,
     batch_size: int = 8,
-    **windows: Any,
+    **timing: Any,
 ) -> Iterator[Timeline | video.VideoError]:
     """Follows videos one after the other, in the order given.
 
@@ -96,40 +90,41 @@ def follow_each(
         split_names: split joined names into words.
         frames: frames of a window (the model's own number by default).
         batch_size: windows' worth of frames computed at once.
-        **windows: fields of `config.TimelineConfig`: window, hop, threshold.
+        **timing: fields of `config.TimelineConfig`: window, hop, threshold.
 
     Yields:
         A Timeline or, for a video that cannot be used, the VideoError that says why.
     """
-    settings, labels = checked(config.TimelineConfig(**windows)), predict.checked_labels(labels)
+    settings, labels = checked(config.TimelineConfig(**timing)), predict.checked_labels(labels)
     frames = model.config.frames if frames is None else frames
     if min(frames, batch_size) < 1:
         raise ValueError(f"frames {frames} and batch size {batch_size} must be at least 1")
     model.check_frames_apart()
     model.check_frames(frames)
     classes = model.encode_classes(label_names.as_texts(labels, split_names), templates, labels)
-    follower = _Follower(model, classes, settings, frames, batch_size)
-    for path in map(os.fspath, videos):
+    hop = settings.window / 4 if settings.hop is None else settings.hop
+    slide = windows.SlidingWindows(model, classes, settings.window, hop, frames, batch_size)
+    for path in videos:
         try:
-            times, probabilities, note = follower.follow(path)
-            yield Timeline(path, labels, times, probabilities, settings.threshold, note)
+            times, probabilities, note = slide(os.fspath(path))
+            yield Timeline(os.fspath(path), labels, times, probabilities, settings.threshold, note)
         except video.VideoError as error:
             yield error
 
 
 def checked(settings: config.TimelineConfig) -> config.TimelineConfig:
     """The settings, or a ValueError naming everything wrong with them."""
-    found = [
+    problems = [
         f"{name} is {value} seconds: expected more than 0"
         for name, value in (("window", settings.window), ("hop", settings.hop))
         if value is not None and not 0 < value < math.inf  # catches NaN too
     ]
-    if not found and settings.hop is not None and settings.hop > settings.window:
-        found.append(f"hop {settings.hop:g} s is longer than window {settings.window:g} s: parts would go unseen")
+    if not problems and settings.hop is not None and settings.hop > settings.window:
+        problems.append(f"hop {settings.hop:g} s is longer than window {settings.window:g} s: parts would go unseen")
     if not 0 < settings.threshold <= 1:
-        found.append(f"threshold is {settings.threshold}: expected a probability above 0")
-    if found:
-        raise ValueError("; ".join(found))
+        problems.append(f"threshold is {settings.threshold}: expected a probability above 0")
+    if problems:
+        raise ValueError("; ".join(problems))
     return settings
 
 
@@ -139,91 +134,3 @@ def clock(seconds: float, decimals: int = 1) -> str:
     hours, minutes = divmod(int(minutes), 60)
     rest = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
     return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
-
-
-def window_starts(cells: int, frames: int, hop: int) -> np.ndarray:
-    """First cells [W] int64 of windows of `frames` cells, one every `hop` and one that ends with the last cell."""
-    starts = np.arange(0, cells - frames + 1, hop, dtype=np.int64)
-    return starts if starts[-1] == cells - frames else np.append(starts, cells - frames)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Follower:
-    """A model with all that stays the same from video to video. Everything is computed in batches of one size."""
-
-    model: predict.Predictor
-    classes: np.ndarray  # [C, P, E]
-    settings: config.TimelineConfig
-    frames: int
-    batch_size: int
-
-    def follow(self, path: str) -> tuple[np.ndarray, np.ndarray, str | None]:
-        """Windows [W, 2], their probabilities [W, C], and what is wrong with the file.
-
-        Of all frames only their features are held, those of equal cells once: 2 KiB a frame for a ViT-B.
-        """
-        window, spacing = self.settings.window, self.settings.window / self.frames
-        transform = views.view_transform(self.model.config.image.size)
-        grid = stream.Grid(path, spacing, lambda image: transform(image)[0])
-        features, cells, done = [], [], 0
-        seconds = progress.Progress(f"{pathlib.Path(path).name} (seconds)", None)
-        for batch in _read_ahead(grid, self.batch_size * self.frames):
-            if _is_shorter(grid, window):
-                break
-            features.append(self._encode(np.stack([image for image, _ in batch])))
-            cells += [count for _, count in batch]
-            done += sum(count for _, count in batch)
-            seconds.total = grid.promised  # which the first frames tell
-            seconds.move_to(done * spacing)
-        if _is_shorter(grid, window):
-            return self._predict_whole(path, grid)
-        whole = math.floor((grid.length + stream.ROUNDING) / spacing)
-        features, rows = np.concatenate(features), np.repeat(np.arange(len(cells)), cells)[:whole]
-        hop = window / 4 if self.settings.hop is None else self.settings.hop
-        starts = window_starts(whole, self.frames, max(1, round(hop / spacing)))
-        probabilities = self._score(features, rows[starts[:, None] + np.arange(self.frames)])
-        return np.stack([starts, starts + self.frames], axis=1) * spacing, probabilities, grid.note
-
-    def _predict_whole(self, path: str, grid: stream.Grid) -> tuple[np.ndarray, np.ndarray, str | None]:
-        """The same for a video shorter than a window, of the frames that `Predictor.predict` takes."""
-        read = functools.partial(video.read_frames, path)
-        clips = reading.read_clips(read, size=self.model.config.image.size, frames=self.frames, views=(1, 1))
-        probabilities = self._score(self._encode(clips.clips[0]), np.arange(self.frames)[None])
-        return np.array([[0.0, grid.length]]), probabilities, clips.note
-
-    def _encode(self, images: np.ndarray) -> np.ndarray:
-        """Frames [N, S, S, 3] -> features [N, E], for N up to a batch."""
-        padded = _fill(images, self.batch_size * self.frames)
-        return self.model.encode_frames(padded[:, None])[: len(images), 0]
-
-    def _score(self, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Features [N, E] and the rows of them that make up each window [W, T] -> probabilities [W, C]."""
-        size, scores = self.batch_size * self.frames, []
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            joined = self.model.join_frames(features[_fill(part, size)])[: len(part)]
-            scores.append(class_scores.class_scores(joined[:, None], self.classes))
-        return np.concatenate(scores)
-
-
-def _is_shorter(grid: stream.Grid, window: float) -> bool:
-    return grid.length is not None and grid.length < window - stream.ROUNDING
-
-
-def _fill(rows: np.ndarray, size: int) -> np.ndarray:
-    """[N, ...] -> [size, ...] by repeating the last row."""
-    return np.pad(rows, ((0, size - len(rows)), *((0, 0),) * (rows.ndim - 1)), mode="edge")
-
-
-def _read_ahead(grid: stream.Grid, size: int) -> Iterator[list[tuple[np.ndarray, int]]]:
-    """The grid's frames in lists of `size`, decoded by a thread while the model works."""
-    frames, pool = iter(grid), futures.ThreadPoolExecutor(1)
-    try:
-        batches = workers.map_ahead(pool, lambda number: list(itertools.islice(frames, size)), itertools.count(), AHEAD)
-        for future in batches:
-            if not (batch := future.result()):
-                return
-            yield batch
-    finally:  # whoever stops early closes the file, after the frame that is being decoded
-        pool.shutdown(cancel_futures=True)
-        frames.close()

@@ -15,7 +15,7 @@ def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]], sec
     steps = [row for row in rows if "loss" in row]
     tests = [row for row in rows if "evaluation" in row]
     page = figure.Figure(figsize=(19, 4.2), layout="constrained")
-    loss, accuracy, rate, time = page.subplots(1, 4)
+    loss, accuracy, learning_rate, time = page.subplots(1, 4)
     epochs = [row["epoch"] for row in steps]
     loss.plot(epochs, [row["loss"] for row in steps])
     loss.set_title("loss")
@@ -27,20 +27,20 @@ def training_curves(path: str | os.PathLike, rows: Sequence[dict[str, Any]], sec
                     epochs, [row[f"top1/{name}"] for row in steps], style, color="lightsteelblue", label=label
                 )
         for name in (name for name in steps[0] if name.startswith("learning_rate/")):
-            rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
+            learning_rate.plot(epochs, [row[name] for row in steps], label=name.split("/", 1)[1])
     for name in tests[-1]["evaluation"] if tests else ():
         measured = [row for row in tests if name in row["evaluation"]]
         score = next(iter(measured[-1]["evaluation"][name]))
         values = [row["evaluation"][name][score] for row in measured]
         accuracy.plot([row["epoch"] for row in measured], values, "o-", label=f"{name}, {score.replace('_', ' ')}")
     accuracy.set(title="accuracy", ylim=(0, 1.02))
-    rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
+    learning_rate.set(title="learning rate", yscale="log" if any(row["learning_rate"] for row in steps) else "linear")
     bars = time.barh([name.replace("_", " ") for name in seconds], list(seconds.values()), color="steelblue")
     time.bar_label(bars, [f"{value / max(sum(seconds.values()), 1e-9):.1%}" for value in seconds.values()], padding=3)
     time.set(title="where the time went", xlabel="seconds")
     time.margins(x=0.15)
     time.invert_yaxis()
-    for chart in (loss, accuracy, rate):
+    for chart in (loss, accuracy, learning_rate):
         chart.set_xlabel("epoch")
         chart.grid(alpha=0.3)
         if chart.get_legend_handles_labels()[0]:

@@ -1,24 +1,22 @@
-"""Pictures (PNG) of videos with what a model makes of them."""
+"""Sheets (PNG): videos as strips of frames, a row each, with what a model makes of them."""
 
-import collections
 import os
 import pathlib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import matplotlib
 import numpy as np
-from matplotlib import axes, colormaps, figure, font_manager, ticker
+from matplotlib import axes, figure, font_manager
 
-from actionclip_jax.inference import predict, timeline
+from actionclip_jax.inference import predict
+
+Row = TypeVar("Row")
 
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
 BARS = 20  # labels drawn at most
-VISIBLE = 0.03  # probability that a label needs at some time to be drawn
-COLORS = [colormaps["tab20"](shade) for shade in (*range(0, 20, 2), *range(1, 20, 2))]  # strong ones first
-OTHERS = "lightgrey"
 # for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
 
@@ -39,7 +37,7 @@ def clip_sheets(path: str | os.PathLike, clips: np.ndarray, titles: Sequence[str
 
 
 def draw_pages(
-    path: str | os.PathLike, rows: Sequence[Any], draw: Callable[[pathlib.Path, Sequence[Any]], None]
+    path: str | os.PathLike, rows: Sequence[Row], draw: Callable[[pathlib.Path, Sequence[Row]], None]
 ) -> list[pathlib.Path]:
     """Calls `draw(file, rows)` for each page; returns the files."""
     first, pages = pathlib.Path(path), []
@@ -83,6 +81,8 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
     page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
     rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
     for row, prediction in zip(rows, predictions, strict=True):
+        if prediction.images is None:
+            raise ValueError(f"{prediction.path}: the prediction did not keep the images it was made from")
         strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
         shown = draw_strip(strip, prediction.images)
         times = prediction.timestamps[0][shown]
@@ -90,59 +90,6 @@ def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top
         strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
         draw_bars(chart, prediction.top(min(top, BARS)))
     page.savefig(path, dpi=100)
-
-
-def timeline_sheets(path: str | os.PathLike, timelines: Sequence[timeline.Timeline], top: int) -> list[pathlib.Path]:
-    """Draws, a chart a video, the probabilities of the `top` labels that matter most over time, and the segments.
-
-    More than 12 videos go on to `name-2.png` and so on.
-    """
-    return draw_pages(path, timelines, lambda page, part: draw_timelines(page, part, top))
-
-
-def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], top: int) -> None:
-    """One page of `timeline_sheets`."""
-    lines = min(top, max(len(one.labels) for one in timelines))
-    page = figure.Figure(figsize=(16, max(2.8, 0.8 + 0.2 * lines) * len(timelines)), layout="constrained")
-    page.get_layout_engine().set(hspace=0)  # a video's chart and segments belong together
-    rows = page.subfigures(len(timelines), 1, squeeze=False)[:, 0]
-    for row, one in zip(rows, timelines, strict=True):
-        chart, strip = row.subplots(2, 1, sharex=True, height_ratios=(10, 1))
-        labels = rank_over_time(one)[:top]
-        colors = {label: COLORS[place % len(COLORS)] for place, label in enumerate(labels)}
-        for label in labels:
-            column = one.probabilities[:, one.labels.index(label)]
-            chart.stairs(column, one.bounds, baseline=None, color=colors[label], linewidth=1.6, label=shorten(label))
-        if any(part.label not in colors for part in one.segments):
-            chart.plot([], color=OTHERS, linewidth=6, label="other labels")
-        chart.axhline(one.threshold, color="grey", linewidth=0.8, linestyle=":")
-        chart.set(ylim=(0, 1.03), xlim=one.bounds[[0, -1]])
-        chart.tick_params(bottom=False, labelbottom=False)
-        chart.grid(alpha=0.3)
-        chart.spines[["top", "right"]].set_visible(False)
-        row.legend(loc="outside right upper", fontsize=9, frameon=False)
-        note = f"\n{one.note}" if one.note else ""
-        chart.set_title(f"{one.path}{note}", fontsize=9, loc="left")
-        spans = [(part.start, part.end - part.start) for part in one.segments]
-        strip.broken_barh(spans, (0, 1), facecolors=[colors.get(part.label, OTHERS) for part in one.segments])
-        strip.set(ylim=(0, 1), yticks=[])
-        strip.spines[["top", "right", "left"]].set_visible(False)
-        length = one.bounds[-1] - one.bounds[0]
-        steps = (1, 1.5, 3, 6, 10) if length > 60 else (1, 2, 5, 10)  # whole minutes from 10 min on
-        strip.xaxis.set_major_locator(ticker.MaxNLocator(12, steps=steps))
-        decimals = 0 if length > 12 else 1
-        strip.xaxis.set_major_formatter(lambda seconds, place, decimals=decimals: timeline.clock(seconds, decimals))
-    page.savefig(path, dpi=100)
-
-
-def rank_over_time(one: timeline.Timeline) -> list[str]:
-    """The labels with the longest segments first, then others by mean probability; without those never to be seen."""
-    lasting = collections.Counter()
-    for part in one.segments:
-        lasting[part.label] += part.end - part.start
-    means, peaks = one.probabilities.mean(axis=0), one.probabilities.max(axis=0)
-    ranked = sorted(range(len(means)), key=lambda label: (lasting[one.labels[label]], means[label]), reverse=True)
-    return [one.labels[label] for label in ranked if peaks[label] >= VISIBLE or label == ranked[0]]
 
 
 def shorten(label: str) -> str:

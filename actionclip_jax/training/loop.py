@@ -243,11 +243,11 @@ def evaluate(work: setup.Setup, aids: Aids, position: resume.Position, step: int
     weights = export.final_weights(work.run, position.state)
     for name, evaluator in work.evaluators.items():
         position.scores[name] = evaluator(weights, f"evaluating {name}", after_batch)
-        numbers = ", ".join(f"{label} {value:.1%}" for label, value in position.scores[name].values.items())
+        numbers = ", ".join(f"{label} {value:.1%}" for label, value in position.scores[name].metrics.items())
         logger.info(f"step {step}, {name}: {numbers} of {position.scores[name].scored} clips")
     if step not in aids.checkpoints.scores:
         aids.journal.evaluation(step, position.scores)
-        aids.checkpoints.scores[step] = next(iter(position.scores.values())).headline
+        aids.checkpoints.scores[step] = next(iter(position.scores.values())).primary
     aids.clock.lap("evaluation")
     goodput.write(work.workdir, aids.clock)
 

@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
-from actionclip_jax.evaluation import features, scoring
+from actionclip_jax.evaluation import clip_encoder, scoring
+from actionclip_jax.inference import encoder
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import first_state, initial, optim, train_step
 
@@ -158,7 +159,7 @@ def place_texts(spec: train_step.StepSpec, params: train_step.Params, tokens: np
         return jax.device_put(tokens, everywhere)
 
     def encode(params: train_step.Params, tokens: jax.Array) -> jax.Array:
-        return scoring.encode_texts(spec.build(params), tokens)
+        return encoder.encode_texts(spec.build(params), tokens)
 
     return jax.jit(encode, out_shardings=everywhere)(params, tokens)
 
@@ -185,6 +186,8 @@ def evaluators(
     for name, clips in tables.items():
         if name != "train":
             report = bad_clips.report_file(workdir, name, order.this_host())
-            encoder = features.Encoder(clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report)
-            made[name] = scoring.Evaluator(encoder, tokenizer, run.objective.templates)
+            encode = clip_encoder.ClipEncoder(
+                clips, run.model, run.compute, data.sample, loader, mesh=mesh, report=report
+            )
+            made[name] = scoring.Evaluator(encode, tokenizer, run.objective.templates)
     return made

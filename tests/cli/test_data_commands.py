@@ -99,8 +99,8 @@ def test_prepare_and_whoever_reads_the_shards_say_which_videos_have_notes(folder
     assert run("inspect", tmp_path / "out") == 0
     assert expected in " ".join(capsys.readouterr().out.split())
     clips = sources.open_source(config.SourceConfig(path=str(tmp_path / "out")))
-    settings = evaluate.Settings(out=tmp_path / "report")
-    noted = evaluate.read_notes([protocols.Trial("all", clips)], settings, print)
+    settings = config.EvaluationConfig(out=tmp_path / "report")
+    noted = evaluate.read_notes([protocols.Trial("all", clips)], settings)
     assert list(noted) == ["YoYo/half.mp4"], "so that the report counts it"
 
 

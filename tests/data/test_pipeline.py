@@ -69,6 +69,15 @@ def test_a_batch_is_what_it_says(data):
     assert len({images.tobytes() for images in batch["video"]}) == 8
 
 
+def test_sought_batches_are_those_of_an_unbroken_iterator(data):
+    whole = list(pipeline.eval_batches(data, SAMPLE, LOADER))
+    batches = pipeline.eval_batches(data, SAMPLE, LOADER)
+    next(batches)
+    for number in (2, 0):
+        batches.seek(number)
+        assert_equal(list(batches), whole[number:])
+
+
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 def test_hosts_share_every_batch_and_together_see_each_clip_once_an_epoch(hosts, data):
     count = 6  # 48 samples of 22 clips: two epochs and the beginning of a third

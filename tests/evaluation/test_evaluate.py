@@ -16,7 +16,7 @@ from actionclip_jax import cli, config, progress, sharding, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import readers, sources, subsets, table
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.evaluation import evaluate, features, metrics, protocols, published, report, scoring
+from actionclip_jax.evaluation import clip_encoder, evaluate, features, metrics, protocols, published, report, scoring
 from actionclip_jax.experiments import few_shot, interpolation
 from actionclip_jax.inference import predict
 
@@ -54,7 +54,7 @@ def source(sample):
 
 def make_settings(out, **changes):
     loader = config.LoaderConfig(batch_size=16, workers=0)
-    return evaluate.Settings(**{"out": out, "templates": "none", "loader": loader, **changes})
+    return config.EvaluationConfig(**{"out": out, "templates": "none", "loader": loader, **changes})
 
 
 def without_times(content):
@@ -132,6 +132,10 @@ def test_united_tables_hold_each_clip_once_and_no_labels():
     assert united.ids.tolist() == ["b", "a", "c"] and united[1].labels == () and united.paths[2] == "c.mp4"
 
 
+def test_every_protocol_is_described():
+    assert tuple(protocols.ABOUT) == config.PROTOCOLS
+
+
 def test_published_numbers_stand_beside_the_right_protocols():
     assert published.beside("splits", "ucf101")[0].value == 73.8
     assert published.beside("k600", "whatever")[0].value == 68.1
@@ -186,7 +190,7 @@ def test_the_report_says_what_was_done(whole, source):
 
 def test_saved_features_serve_other_labels_without_the_videos(whole, model, source, tmp_path, monkeypatch):
     settings, content = whole
-    monkeypatch.setattr(features.Encoder, "__call__", None)  # nothing is encoded
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)  # nothing is encoded
     labels = tmp_path / "labels.json"
     clips = sources.open_source(source)
     labels.write_text(json.dumps({name: name.replace("moving", "going") for name in clips.names}))
@@ -210,15 +214,15 @@ def test_saved_features_of_other_constants_or_another_activation_are_refused(who
         weights.model = dataclasses.replace(weights.model, **changes)
         model_directory.save(tmp_path / name, weights)
         again = make_settings(tmp_path / "again", features=settings.out / "features")
-        other = evaluate.load_model(str(tmp_path / name), again, print)
+        other = evaluate.load_model(str(tmp_path / name), again)
         with pytest.raises(ValueError, match=r"features of (other weights|the activation quick_gelu)"):
-            evaluate.clip_features(other, [], again, print, print)
+            evaluate.clip_features(other, [], again)
 
 
 def test_labels_that_are_the_same_text_are_refused(model, tmp_path):
-    tested = evaluate.load_model(model, make_settings(tmp_path), print)
+    tested = evaluate.load_model(model, make_settings(tmp_path))
     with pytest.raises(ValueError, match="'a red circle' and 'A  Red Circle' are the same text"):
-        tested.encode_labels(["a red circle", "surfing", "A  Red Circle"], "none")
+        tested.encode_classes(["a red circle", "surfing", "A  Red Circle"], "none")
 
 
 def test_a_dry_run_refuses_labels_that_are_the_same_text(tmp_path, capsys):
@@ -256,7 +260,7 @@ def test_saved_features_of_other_weights_or_clips_are_refused(whole, source, tmp
 
 @pytest.mark.parametrize("change", ["templates", "seen"])
 def test_wrong_files_are_found_before_a_clip_is_decoded(change, model, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(features.Encoder, "__call__", None)
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)
     with pytest.raises((ValueError, OSError), match=r"missing\.txt"):
         evaluate.evaluate(model, source, make_settings(tmp_path / "out", **{change: tmp_path / "missing.txt"}))
 
@@ -266,7 +270,7 @@ class Killed(Exception):
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(whole, model, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "PART_CLIPS", 16)  # a batch a part
+    monkeypatch.setattr(clip_encoder, "PART_CLIPS", 16)  # a batch a part
     settings = dataclasses.replace(whole[0], out=tmp_path / "out")
 
     def kill(task, done, total, line):
@@ -312,9 +316,9 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
     for devices in (jax.devices(), jax.devices()[:1]):
         mesh = sharding.make_mesh(devices)
         sample = config.SampleConfig(2, 32, 2, 3)
-        encoder = features.Encoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
+        encoder = clip_encoder.ClipEncoder(clips, weights.model, config.ComputeConfig(), sample, loader, mesh=mesh)
         with jax.set_mesh(mesh):
-            found.append(encoder(sharding.replicate(weights.params, mesh)))
+            found.append(encoder(sharding.replicate(weights.params, mesh), "encoding"))
     assert found[0].decoded.all() and found[0].values.shape == (CLASSES, 6, 64)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-5)
 
@@ -348,7 +352,7 @@ def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_rea
     out = tmp_path / "out"
     command = ["evaluate", model, "--data", str(tmp_path / "videos"), "--templates", "none", "--workers", "0"]
     usual = [*command, "--out", str(out), "--save-features", "--batch-size", "8"]
-    monkeypatch.setattr(features, "PART_CLIPS", 1)
+    monkeypatch.setattr(clip_encoder, "PART_CLIPS", 1)
     add = features.Store.add
 
     def stop_after_one(store, number, part):
@@ -388,7 +392,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
     scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
-    assert scores.headline == pytest.approx(metrics.nan_mean(report.by_class(scores)))
+    assert scores.primary == pytest.approx(metrics.nan_mean(scores.by_class()))
     described = report.describe(report.Measured("all", scores, None), None)
     assert described["per_class"]["w"] is None and "top1" not in described["scores"]
 
@@ -473,7 +477,7 @@ def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
     assert len(halves["seen"]) == len(rows) == 20 and len(halves["unseen"]) == CLASSES - 20
     assert content["trials"][0]["clips"] == CLASSES
     # done is done
-    monkeypatch.setattr(features.Encoder, "__call__", None)
+    monkeypatch.setattr(clip_encoder.ClipEncoder, "__call__", None)
     assert cli.main([*command, "--workers", "0"]) == 0
 
 

@@ -67,6 +67,17 @@ def test_mean_average_precision_is_of_the_whole_set_and_of_classes_that_occur():
     assert np.isnan(metrics.average_precisions(scores, targets)[3])
 
 
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_average_precision_takes_equal_scores_together(levels):
+    rng = np.random.default_rng(levels)
+    for count in (1, 2, 50):
+        scores = (rng.integers(0, levels, count) / levels).astype(np.float32)
+        targets = rng.integers(0, 2, count).astype(np.uint8)
+        targets[rng.integers(count)] = 1
+        expected = sklearn.metrics.average_precision_score(targets, scores)
+        assert metrics.average_precision(scores, targets) == pytest.approx(expected, abs=1e-12)
+
+
 def test_harmonic_mean_and_deviation():
     assert metrics.harmonic_mean(0.6, 0.3) == pytest.approx(0.4) and metrics.harmonic_mean(0.0, 0.0) == 0.0
     found = metrics.mean_and_deviation([{"top1": 0.5}, {"top1": 0.7}])

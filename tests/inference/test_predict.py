@@ -191,7 +191,7 @@ def test_class_embeddings_are_cached_by_weights_templates_and_labels(directory, 
     again.encode_classes(LABELS[:2], ("{}", "a {}"))
     weights = model_directory.load(directory)
     weights.params["text/projection/kernel"] *= 2
-    changed = predict.Predictor(weights, first.module.compute, tmp_path)
+    changed = predict.Predictor(weights, first.compute, tmp_path)
     changed.encode_classes(LABELS, ("{}", "a {}"))
     assert len(list(tmp_path.iterdir())) == 4
 

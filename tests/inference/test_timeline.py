@@ -15,7 +15,7 @@ from actionclip_jax import cli, config, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import video
 from actionclip_jax.data.video import stream, upright, views
-from actionclip_jax.inference import class_scores, predict, timeline
+from actionclip_jax.inference import class_scores, predict, timeline, windows
 
 LABELS = ("archery", "playing the violin", "surfing")
 PLAIN = {"templates": ("{}",)}
@@ -102,7 +102,7 @@ def test_every_frame_is_encoded_once_whatever_the_hop(model, clip_file, monkeypa
 def test_the_last_window_ends_with_the_video(model, clip_file):
     found = timeline.follow(model, clip_file, LABELS, window=1.2, hop=1.1, **PLAIN)  # cells of 0.3 s: hops of 1.2 s
     np.testing.assert_allclose(found.times, [[0, 1.2], [1.2, 2.4], [2.4, 3.6], [2.7, 3.9]])
-    assert timeline.window_starts(4, 4, 9).tolist() == [0]
+    assert windows.window_starts(4, 4, 9).tolist() == [0]
 
 
 def test_segments_are_runs_of_one_sure_label():
@@ -165,7 +165,7 @@ def test_a_long_video_is_never_held_as_a_whole(model, tmp_path, monkeypatch):
     monkeypatch.setattr(upright, "to_upright_rgb", convert)
     monkeypatch.setattr(views, "view_transform", lambda size: lambda image: image[None, :size, :size])
     found = timeline.follow(model, path, LABELS, window=0.16, batch_size=2, **PLAIN)
-    assert len(found.times) == 397 and len(most) == 400 and max(most) <= (timeline.AHEAD + 2) * 8
+    assert len(found.times) == 397 and len(most) == 400 and max(most) <= (windows.AHEAD + 2) * 8
 
 
 def test_a_time_beyond_all_bounds_is_an_error_rather_than_endless_memory(clip_file, monkeypatch):

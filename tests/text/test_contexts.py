@@ -10,8 +10,7 @@ import torch_reference
 
 from actionclip_jax import cli, config, sharding
 from actionclip_jax.checkpoints import export, load, model_directory
-from actionclip_jax.evaluation import evaluate
-from actionclip_jax.inference import predict
+from actionclip_jax.inference import encoder, predict
 from actionclip_jax.training import setup
 
 LABELS = ("archery", "surfing " * 28 + "a wave")  # the second has 32 tokens with its markers
@@ -38,10 +37,10 @@ def table_of_training(weights):
 
 def test_labels_fit_or_are_refused_alike_in_predict_evaluate_and_train(weights):
     model = predict.Predictor(weights, config.ComputeConfig())
-    tested = evaluate.Model(weights, config.ComputeConfig(), sharding.make_mesh())
+    tested = encoder.VideoTextEncoder(weights, config.ComputeConfig(), sharding.make_mesh())
     ways = (
         lambda: model.encode_classes(LABELS, "none"),
-        lambda: tested.encode_labels(LABELS, "none"),
+        lambda: tested.encode_classes(LABELS, "none"),
         lambda: table_of_training(weights),
     )
     if weights.model.text.context < 32:

@@ -153,7 +153,7 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
     run, outcome, shown = finished.run, finished.outcome, finished.shown
     workdir = pathlib.Path(run.workdir)
     assert (outcome.step, outcome.steps) == (STEPS, STEPS) and outcome.model == workdir / "model"
-    assert {name: (scores.clips, scores.scored) for name, scores in outcome.scores.items()} == {
+    assert {name: (scores.clip_count, scores.scored) for name, scores in outcome.scores.items()} == {
         "test": (48, 48),
         "zero_shot": (24, 24),
     }
@@ -177,7 +177,7 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
     ):
         assert all(np.isfinite(row[name]) for row in steps), name
     assert steps[-1]["learning_rate/temporal"] == pytest.approx(10 * steps[-1]["learning_rate/image"])
-    assert rows[-1]["evaluation"]["test"]["top1"] == outcome.scores["test"].values["top1"]
+    assert rows[-1]["evaluation"]["test"]["top1"] == outcome.scores["test"].metrics["top1"]
     spent = json.loads((workdir / "time.json").read_text())
     assert sum(spent["seconds"].values()) == pytest.approx(spent["last"] - spent["first"], rel=1e-3)
     assert spent["starts"] == 1 and spent["seconds"]["lost"] == spent["seconds"]["down"] == 0
@@ -208,7 +208,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished, told):
     # and once it is done, the same command does nothing more
     again = loop.train(broken)
     assert again.step == STEPS and final_state(broken)[0] == STEPS
-    assert again.scores["test"].values == outcome.scores["test"].values
+    assert again.scores["test"].metrics == outcome.scores["test"].metrics
 
 
 @pytest.mark.many_devices
@@ -255,7 +255,7 @@ def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(
     outcome = train_shown(run, show)
     rows = run_log.read_rows(pathlib.Path(run.workdir) / "metrics.jsonl")
     assert outcome.step == STEPS and outcome.model is None and not any("evaluation" in row for row in rows)
-    assert loop.train(run).scores["test"].values == finished.outcome.scores["test"].values
+    assert loop.train(run).scores["test"].metrics == finished.outcome.scores["test"].metrics
     assert f"goes on from step {STEPS} of {run.workdir}" in told
 
 
@@ -513,7 +513,7 @@ def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_exported(m
     best = max(scores.items(), key=lambda item: (item[1], item[0]))[0]
     kept = {int(path.name) for path in (pathlib.Path(run.workdir) / "checkpoints").iterdir()}
     assert kept == {best, STEPS}
-    assert outcome.scores["test"].values["top1"] == scores[best]
+    assert outcome.scores["test"].metrics["top1"] == scores[best]
 
 
 def test_exported_weights_are_interpolated_with_the_initial_ones(make_run, finished):
@@ -656,7 +656,7 @@ def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, t
     assert first.name in (workdir / "bad_clips_train.jsonl").read_text()
     assert second.name in (workdir / "bad_clips_test.jsonl").read_text()
     assert [line for line in told if line.startswith("test: 1 of 48 videos have notes: ") and third.name in line]
-    assert (outcome.scores["test"].clips, outcome.scores["test"].scored) == (48, 47)
+    assert (outcome.scores["test"].clip_count, outcome.scores["test"].scored) == (48, 47)
 
 
 @pytest.mark.many_devices

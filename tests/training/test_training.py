@@ -15,7 +15,7 @@ from training_runs import assert_close, assert_same_training, change, make_batch
 
 from actionclip_jax import config, sharding
 from actionclip_jax.checkpoints import formats, mapping, tensor_names, torch_files, torch_models
-from actionclip_jax.evaluation import scoring
+from actionclip_jax.inference import encoder
 from actionclip_jax.training import optim
 
 
@@ -170,7 +170,7 @@ def test_cached_embeddings_of_a_frozen_text_tower_train_like_encoding_them():
     spec = make_spec()
     params = training_runs.make_params(spec)
     frozen = change(spec, "objective", text="frozen")
-    embeddings = scoring.encode_texts(spec.build(params), make_texts())
+    embeddings = encoder.encode_texts(spec.build(params), make_texts())
     cached, history = training_runs.run(frozen, 4, texts=embeddings)
     # the same by other means: a trained text tower whose learning rate is zero
     rules = (("text/.*", 0.0), *spec.optim.multipliers)
@@ -231,7 +231,7 @@ def test_what_is_not_finite_on_one_of_eight_devices_is_skipped_on_all_and_counte
 def test_a_skipped_step_is_made_good_by_the_next_one():
     """One bad batch among good ones: a video of NaN cannot be, so the batch's texts are made to overflow."""
     spec = make_spec()
-    embeddings = np.array(scoring.encode_texts(spec.build(training_runs.make_params(spec)), make_texts()))
+    embeddings = np.array(encoder.encode_texts(spec.build(training_runs.make_params(spec)), make_texts()))
     embeddings[4] = np.nan  # a class that is not finite
     batches = [make_batch(number) for number in range(3)]
     for number, batch in enumerate(batches):

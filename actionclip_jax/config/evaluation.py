@@ -1,0 +1,66 @@
+"""How a trained model is measured."""
+
+import dataclasses
+import pathlib
+
+from actionclip_jax import paths
+from actionclip_jax.config import checks
+from actionclip_jax.config import data as data_config
+from actionclip_jax.config import model as model_config
+from actionclip_jax.config.data import LoaderConfig
+from actionclip_jax.config.model import ComputeConfig, ModelConfig
+
+SCORING_PROTOCOLS = ("full", "splits", "half", "k600", "multi-label")  # what features of the clips are enough for
+TRAINING_PROTOCOLS = ("few-shot", "base-to-novel")
+PROTOCOLS = SCORING_PROTOCOLS + TRAINING_PROTOCOLS
+AVERAGES = ("templates", "embeddings")
+SCORES = ("softmax", "sigmoid")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How a model is measured, by one of SCORING_PROTOCOLS."""
+
+    out: pathlib.Path  # where the report goes
+    protocol: str = "full"
+    class_lists: tuple[pathlib.Path, ...] = ()  # of the protocol k600
+    frames: int = 0  # 0: the model's own number
+    views: tuple[int, int] = (1, 1)  # clips over time, crops
+    templates: str = "actionclip"
+    average: str = "templates"  # or embeddings: see class_scores.class_scores
+    scores: str = "softmax"  # or sigmoid
+    seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
+    threshold: float | None = None  # below it the answer is "none of these"
+    features: pathlib.Path | None = None  # saved ones, instead of decoding
+    save_features: bool = False
+    loader: LoaderConfig = LoaderConfig(batch_size=8)
+    compute: ComputeConfig = ComputeConfig()
+    activation: str | None = None
+
+
+def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:
+    """Everything that makes the evaluation impossible and can be told from its settings alone, as sentences."""
+    problems = [] if evaluation.protocol in SCORING_PROTOCOLS else [f"protocol is {evaluation.protocol!r}"]
+    for name, value, known in (("average", evaluation.average, AVERAGES), ("scores", evaluation.scores, SCORES)):
+        if value not in known:
+            problems.append(f"{name} is {value!r}: expected one of {', '.join(known)}")
+    if evaluation.threshold is not None and not 0 <= evaluation.threshold <= 1:
+        problems.append(f"threshold is {evaluation.threshold}: expected 0 to 1")
+    if evaluation.features and evaluation.save_features:
+        problems.append("features are read from a directory, so there is nothing to save")
+    if evaluation.features and (evaluation.frames or evaluation.views != (1, 1)):
+        problems.append("saved features have frames and views of their own: leave frames and views out")
+    problems += data_config.data_problems(evaluation.loader)
+    problems += model_config.model_problems(ModelConfig(), evaluation.compute)
+    given = {"templates": evaluation.templates, "features": evaluation.features, "out": evaluation.out}
+    for name, value in given.items():
+        if value is not None and (problem := paths.problem(name, value)):
+            problems.append(problem)
+    return problems
+
+
+def checked_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
+    """The evaluation, or a ConfigError listing all its problems."""
+    if problems := evaluation_problems(evaluation):
+        raise checks.ConfigError(problems)
+    return evaluation

@@ -1,0 +1,104 @@
+"""The report of an evaluation as people read it."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actionclip_jax.evaluation import markdown
+
+TITLES = {  # of the columns, by the metric's name in report.json
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class",
+    "calibration_error": "ECE",
+    "coverage": "answered",
+    "answered_top1": "of these right",
+    "mean_average_precision": "mAP",
+}
+
+
+def as_markdown(content: Mapping[str, Any]) -> str:
+    """What report.json holds -> report.md."""
+    settings, trials = content["settings"], content["trials"]
+    columns = metric_names(trials)
+    lines = [
+        f"# {settings['protocol']}: {content['model']['source']} on {content['data']['path']}",
+        "",
+        f"{settings['about'][0].upper()}{settings['about'][1:]}.",
+        "",
+        *score_table(trials, columns, content.get("summary", {})),
+    ]
+    unseen = [
+        {**trial["without_seen_classes"], "name": trial["name"]} for trial in trials if "without_seen_classes" in trial
+    ]
+    if unseen:
+        lines += ["", f"Without clips and classes named in {settings['seen_classes']}:", ""]
+        lines += score_table(unseen, columns, {})
+    lines += published_table(content["published"])
+    lines += ["", "## What was done", "", *markdown.table(["", ""], what_was_done(content).items())]
+    if confused := trials[0].get("confused"):
+        mistakes = [(row["true"], row["taken_for"], row["clips"]) for row in confused[:10]]
+        lines += ["", f"## Most frequent mistakes, {trials[0]['name']}", ""]
+        lines += markdown.table(["true", "taken for", "clips"], mistakes)
+    lines += ["", *(f"![{name}]({name})" for name in content["pictures"]), ""]
+    return "\n".join(lines)
+
+
+def metric_names(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The metrics that any of the trials has, in the order of the columns."""
+    return [name for name in TITLES if any(name in trial["scores"] for trial in trials)]
+
+
+def percentages(scores: Mapping[str, float], columns: Sequence[str]) -> list[str]:
+    """A cell for each metric, empty where the trial has it not."""
+    return [f"{scores[name]:.2%}" if name in scores else "" for name in columns]
+
+
+def score_table(
+    trials: Sequence[Mapping[str, Any]], columns: Sequence[str], summary: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """A row for each trial and, if there is a summary of several, one for their mean and deviation."""
+    rows = [
+        [trial["name"], trial["classes"], trial["clips"], trial["scored"], *percentages(trial["scores"], columns)]
+        for trial in trials
+    ]
+    if summary:
+        cells = [f"**{x['mean']:.2%} ± {x['deviation']:.2%}**" if (x := summary.get(name)) else "" for name in columns]
+        rows.append(["mean ± deviation", "", "", "", *cells])
+    return markdown.table(["", "classes", "clips", "scored", *(TITLES[name] for name in columns)], rows)
+
+
+def published_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What papers report for this data set and protocol."""
+    if not rows:
+        return ["", "No published numbers are known for this data set and protocol."]
+    table = markdown.table(["method", "%", ""], [(row["method"], published_value(row), row["note"]) for row in rows])
+    return ["", "## Published", "", "ViT-B/16; compare what was done as well.", "", *table]
+
+
+def published_value(row: Mapping[str, Any]) -> str:
+    """A published number in percent, with its deviation where that is known."""
+    return f"{row['value']}" if row["deviation"] is None else f"{row['value']} ± {row['deviation']}"
+
+
+def what_was_done(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything a number may silently depend on, by its name."""
+    model, data, settings = content["model"], content["data"], content["settings"]
+    undecodable = sum(trial["undecodable"] for trial in content["trials"])
+    weights = f"weights SHA-256 `{model['weights_sha256'][:16]}`"
+    return {
+        "model": f"{model['size']}, temporal head {model['temporal_head']}, {weights}",
+        "lists": ", ".join(f"{pathlib.Path(file).name} `{digest[:16]}`" for file, digest in data["files"].items())
+        or f"{data['kind']}, clips `{data['clip_ids_sha256'][:16]}`",
+        "clips of the list whose file is missing": data["missing"],
+        "clips that cannot be decoded, over all trials": undecodable,
+        "clips with notes (truncated, damaged ...)": data.get("noted", 0),
+        "frames, views": f"{settings['frames']}, {settings['views']}",
+        "templates": f"{settings['templates']} ({len(settings['template_texts'])})",
+        "class names split into words": "yes" if settings["split_names"] else "no",
+        "averaged over templates": "probabilities" if settings["prob_average"] == "templates" else "embeddings",
+        "scores": f"{settings['scores']} of {settings['scale']:g} x similarity, averaged over views",
+        "dtype": settings["dtype"],
+        "devices, seconds": f"{content['devices']}; {content['seconds']}",
+        "program": f"{content['program']}, {content['date']}",
+    }

@@ -1,0 +1,163 @@
+"""A model's weights on the devices, ready to encode videos and texts."""
+
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from actionclip_jax import checkpoints, config, sharding, text, xla
+from actionclip_jax.models import action_clip
+
+TEXT_BATCH = 256  # texts encoded at once
+
+
+class VideoTextEncoder:
+    """A model with its tokenizer, whole on every device of a mesh: videos and texts -> features."""
+
+    def __init__(
+        self,
+        weights: checkpoints.Weights,
+        compute: config.ComputeConfig,
+        mesh: Mesh,
+        cache: pathlib.Path | None = None,
+    ) -> None:
+        """`cache` is a directory that keeps the features of classes between runs."""
+        config.checked_model(weights.model, compute)
+        self.config, self.compute, self.mesh = weights.model, compute, mesh
+        self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
+        self.params = place(weights.params, mesh)
+        self.cache = text.TextCache(cache)
+        self._encode_video = compile_for(action_clip.ActionClip.encode_video, weights.model, compute, mesh)
+        self._encode_frames = compile_for(action_clip.ActionClip.encode_frames, weights.model, compute, mesh)
+        self._join_frames = compile_for(action_clip.ActionClip.join_frames, weights.model, compute, mesh)
+        self._encode_texts = compile_for(encode_texts, weights.model, compute, mesh)
+
+    def encode_video(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 RGB [B, T, S, S, 3] at the model's size S -> float32 [B, E] of unit norm.
+
+        Raises:
+            ValueError: another dtype or shape, or more frames than the model has positions for.
+        """
+        self._check_pixels(frames)
+        return np.asarray(self._encode_video(self.params, frames))
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 RGB [B, T, S, S, 3] -> float32 features of single frames [B, T, E], each its own whatever the others.
+
+        Raises:
+            ValueError: another dtype or shape, or a model whose frames mix before they are features.
+        """
+        self.check_frames_apart()
+        self._check_pixels(frames)
+        return np.asarray(self._encode_frames(self.params, frames))
+
+    def join_frames(self, features: np.ndarray) -> np.ndarray:
+        """Features [B, T, E] of single frames -> float32 [B, E] of unit norm: `encode_video` in two halves."""
+        return np.asarray(self._join_frames(self.params, features))
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Plain strings -> float32 [N, E] of unit norm.
+
+        Raises:
+            ValueError: a text with more tokens than the text tower takes (CLIP: 77).
+        """
+        tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
+        if not len(tokens):
+            return np.zeros((0, self.config.embed_width), np.float32)
+        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
+
+    def encode_classes(
+        self, labels: Sequence[str], templates: str | os.PathLike[str] | Sequence[str], names: Sequence[str] = ()
+    ) -> np.ndarray:
+        """Labels in prompt templates -> float32 [C, P, E] of unit norm, from the cache if known.
+
+        `templates` is a name in `text.TEMPLATES`, a file with one a line, or the templates. `names` are the
+        labels as they were given, for messages.
+
+        Raises:
+            ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
+        """
+        text.check_distinct(self.tokenizer, labels, names)
+        if isinstance(templates, str | os.PathLike):
+            filled = text.load_templates(templates)
+        else:
+            filled = text.checked_templates(templates)
+        made_from = {
+            "weights": self._text_digest,
+            "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "dtype": self.compute.dtype,
+            "templates": list(filled),
+            "labels": list(labels),
+        }
+        prompts = text.fill(labels, filled)
+        shape = (len(labels), len(filled), self.config.embed_width)
+        return self.cache.get(made_from, lambda: self.encode_text(prompts).reshape(shape), shape)
+
+    def check_frames(self, frames: int) -> None:
+        """Raises ValueError if clips of this many frames do not fit the model; costs no computation."""
+        size = self.config.image.size
+        clip = jax.ShapeDtypeStruct((1, frames, size, size, 3), jnp.uint8)
+        jax.eval_shape(self._encode_video, self.params, clip)
+
+    def check_frames_apart(self) -> None:
+        """Raises ValueError if the image tower mixes the frames of a clip."""
+        if self.config.shift or self.config.joint:
+            name = "shift" if self.config.shift else "joint"
+            raise ValueError(f"the model's image tower mixes frames ({name}): there are no features of single ones")
+
+    def _check_pixels(self, frames: np.ndarray) -> None:
+        size, shape = self.config.image.size, np.shape(frames)
+        wrong_shape = len(shape) != 5 or shape[2:] != (size, size, 3) or 0 in shape
+        if getattr(frames, "dtype", None) != np.uint8 or wrong_shape:
+            given = f"{getattr(frames, 'dtype', type(frames).__name__)} {shape}"
+            raise ValueError(f"frames are {given}: expected uint8 (clips, frames, {size}, {size}, 3)")
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
+        whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
+        digests, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
+        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
+            return digests
+        return {name: hashlib.sha256(f"{digest}\n{pixels!r}".encode()).hexdigest() for name, digest in digests.items()}
+
+    @functools.cached_property
+    def _text_digest(self) -> str:
+        """SHA-256 of all that decides a text's features: the text tower's shape, flavour and parameters."""
+        flavour = (self.config.text, self.config.activation, self.config.norm_eps)
+        tower = {path.removeprefix("text/"): x for path, x in self.params.items() if path.startswith("text/")}
+        return hashlib.sha256(f"{flavour}{checkpoints.digest(tower)}".encode()).hexdigest()
+
+
+def place(params: Mapping[str, np.ndarray | jax.Array], mesh: Mesh) -> dict[str, jax.Array]:
+    """Parameters on every device of the mesh; those that are there already are not copied."""
+    if jax.process_count() > 1:  # where a process cannot reach the devices of the others
+        return sharding.replicate(params, mesh)
+    return jax.device_put(dict(params), sharding.everywhere(mesh))
+
+
+def compile_for(
+    encode: Callable[[action_clip.ActionClip, jax.Array], jax.Array],
+    model: config.ModelConfig,
+    compute: config.ComputeConfig,
+    mesh: Mesh,
+) -> Callable[[Mapping[str, jax.Array], jax.Array | np.ndarray], jax.Array]:
+    """`encode(module, inputs)` as a jitted function of (parameters, inputs), whose result is on every device."""
+
+    def call(params: Mapping[str, jax.Array], inputs: jax.Array) -> jax.Array:
+        return encode(action_clip.from_params(model, compute, params), inputs)
+
+    return jax.jit(call, out_shardings=sharding.everywhere(mesh), compiler_options=xla.options(compute.dtype))
+
+
+def encode_texts(module: action_clip.ActionClip, tokens: jax.Array) -> jax.Array:
+    """Token ids [..., L] -> unit-norm [..., E], so many texts at a time that memory stays bounded."""
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    encoded = jax.lax.map(lambda one: module.encode_text(one[None])[0], flat, batch_size=min(TEXT_BATCH, len(flat)))
+    return encoded.reshape(*tokens.shape[:-1], -1)
