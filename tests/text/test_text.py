@@ -15,7 +15,6 @@ import ftfy
 import numpy as np
 import pytest
 import regex
-from slow import slow
 
 from actionclip_jax import text
 
@@ -96,11 +95,10 @@ def test_the_merge_table_is_openais_and_its_licence_is_beside_it():
     assert licence.startswith("MIT License") and "OpenAI" in licence
 
 
-@pytest.mark.parametrize("count", [2_000, *slow(12_000)])
-def test_ids_equal_an_independent_encoder_on_many_strings(count, tokenizer):
+def test_ids_equal_an_independent_encoder_on_12000_strings(tokenizer):
     plain = PlainEncoder()
     different = []
-    for string in strings(count):
+    for string in strings(12_000):
         ours = tokenizer(text.clean(string))["input_ids"]
         if ours != [49406, *plain.encode(string), 49407]:
             different.append(string)
