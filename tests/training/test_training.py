@@ -160,11 +160,12 @@ def test_a_batch_in_parts_needs_less_memory():
     assert temporaries(8) < temporaries(1) / 2
 
 
-def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain):
+@pytest.mark.parametrize(("devices", "parts"), [(1, 1), *slow((8, 2))])
+def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain, devices, parts):
     spec = change(make_spec(), "objective", encode_texts="distinct")
-    assert_same_training(training_runs.run(spec, 4), plain)
-    accumulating = change(spec, "optim", accumulate=2)
-    assert_same_training(training_runs.run(accumulating, 4, mesh=sharding.make_mesh()), plain)
+    spec = change(spec, "optim", accumulate=parts)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    assert_same_training(training_runs.run(spec, 4, mesh=mesh), plain)
 
 
 @pytest.mark.slow
