@@ -5,7 +5,7 @@ JOBS ?= 2
 VENV := .venv
 comma := ,
 
-.PHONY: demo test test-slow wheel-test lint wheels clean
+.PHONY: demo test test-all wheel-test lint wheels clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/actionclip demo
@@ -14,8 +14,8 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest -m "slow or not slow"
+test-all: test
+	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "slow or faults"
 
 # the wheel, installed outside the checkout
 wheel-test: $(VENV)/installed-dev

@@ -3,12 +3,13 @@
 import os
 import pathlib
 
-# compiling takes most of the time, of programs that run for milliseconds: LLVM leaves them unoptimised; and as several
-# processes of tests share the cores, neither XLA's code generation nor PyTorch's products are divided further
+# compiling takes most of the time, of programs that run for milliseconds: LLVM leaves them unoptimised, and fusions are
+# written out by the older emitters, which are three times as quick; and as several processes of tests share the cores,
+# neither XLA's code generation nor PyTorch's products are divided further
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} "
     "--xla_force_host_platform_device_count=8 --xla_cpu_parallel_codegen_split_count=1 "
-    "--xla_backend_optimization_level=0"
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -67,24 +67,33 @@ def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
     with jax.set_mesh(mesh):
         places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
         params = {path: jax.device_put(value, places[path]) for path, value in params.items()}
-        initial = params if spec.interpolation.loss_weight else {}
-        make = functools.partial(train_step.init_state, spec)
-        state_places = sharding.tree_shardings(jax.eval_shape(make, params, initial), places, mesh)
-        state = jax.jit(make, out_shardings=state_places)(params, initial)
+        init, step = jit(spec, mesh)
+        state = init(params, params if spec.interpolation.loss_weight else {})
         texts = jax.device_put(make_texts() if texts is None else texts, sharding.everywhere(mesh))
-        step = jax.jit(
-            train_step.make_train_step(spec, mesh),
-            donate_argnums=0,
-            out_shardings=(state_places, sharding.everywhere(mesh)),
-        )
-        history = []
+        history, compiled = [], set()
         for number in range(steps):
             batch = make_batch(number) if batches is None else batches[number]
             with jax.transfer_guard("disallow"):
                 state, metrics = step(state, sharding.place_batch(batch, mesh), texts)
             history.append(jax.device_get(metrics))
-        assert step._cache_size() == 1, "a second compilation"
+            compiled.add(step._cache_size())
+        assert len(compiled) <= 1, "a second compilation"
     return state, history
+
+
+@functools.lru_cache(maxsize=8)
+def jit(spec, mesh):
+    """What makes the state and the step, compiled once for several tests."""
+    shapes = action_clip.param_shapes(spec.model)
+    params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
+    init = functools.partial(train_step.init_state, spec)
+    state = jax.eval_shape(init, params, params if spec.interpolation.loss_weight else {})
+    places = sharding.tree_shardings(state, sharding.param_shardings(shapes, mesh), mesh)
+    step = train_step.make_train_step(spec, mesh)
+    return (
+        jax.jit(init, out_shardings=places),
+        jax.jit(step, donate_argnums=0, out_shardings=(places, sharding.everywhere(mesh))),
+    )
 
 
 def assert_same_training(first, second, rtol=1e-5):

@@ -238,6 +238,7 @@ def test_several_slices_are_divided_along_data():
         sharding.arrange(devices, (1, 1, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="TPU's compiler, libtpu, is not installed")
 def test_a_step_compiles_for_tpus_that_are_not_here(config_path, tmp_path):
     program = "import sys; from actionclip_jax import cli; sys.exit(cli.main())"

@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 import torch_reference
+from slow import slow
 
 from actionclip_jax import cli
 from actionclip_jax.checkpoints import errors, formats, load, mapping, torch_files
@@ -78,7 +79,7 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("names", ["openai", "huggingface"])
+@pytest.mark.parametrize("names", ["openai", *slow("huggingface")])
 @pytest.mark.parametrize("wrapper", WRAPPED)
 def test_wrappers_are_taken_off(wrapper, names, plain):
     assert_same(recognise(WRAPPED[wrapper](plain[names])), plain[names])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import videos
 from hypothesis import strategies
+from slow import slow
 
 from actionclip_jax import config
 from actionclip_jax.data import bad_clips, clip_log, order, pipeline, readers, sampling, table, test_views, video
@@ -78,7 +79,7 @@ def test_sought_batches_are_those_of_an_unbroken_iterator(data):
         assert_equal(list(batches), whole[number:])
 
 
-@pytest.mark.parametrize("hosts", [1, 2, 4, 8])
+@pytest.mark.parametrize("hosts", [4, *slow(1, 2, 8)])
 def test_hosts_share_every_batch_and_together_see_each_clip_once_an_epoch(hosts, data):
     count = 6  # 48 samples of 22 clips: two epochs and the beginning of a third
     shares = [train(data, count, host=order.Host(index, hosts)) for index in range(hosts)]
@@ -91,13 +92,13 @@ def test_hosts_share_every_batch_and_together_see_each_clip_once_an_epoch(hosts,
     assert epochs[0] != epochs[1] and epochs[0] != sorted(epochs[0]), "shuffled, and anew each epoch"
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [3, *slow(1)])
 def test_worker_processes_change_nothing(workers, data):
     loader = dataclasses.replace(LOADER, workers=workers)
     assert_equal(train(data, 4, loader), train(data, 4))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [1, *slow(0)])
 def test_the_first_batch_can_be_made_beside_other_work(workers, data):
     batches = pipeline.train_batches(data, SAMPLE, AUGMENT, dataclasses.replace(LOADER, workers=workers))
     batches.start()
@@ -119,7 +120,7 @@ def test_chunks_change_nothing(data, monkeypatch):
         assert_equal(train(data, 3), expected)
 
 
-@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("position", [3, *slow(0, 1, 2, 4)])
 def test_a_run_goes_on_where_it_was_saved_on_other_workers_and_hosts(position, data):
     expected = train(data, 6)
     batches = pipeline.train_batches(data, SAMPLE, AUGMENT, LOADER)
@@ -175,7 +176,7 @@ def test_another_seed_gives_another_order_and_other_augmentation(data):
     assert len(twice) >= 2 and not np.array_equal(videos[twice[0]], videos[twice[1]]), "every epoch augments anew"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [2, *slow(0)])
 def test_bad_videos_are_replaced_the_same_way_on_any_number_of_hosts_counted_and_listed(
     workers, video_directory, tmp_path
 ):
@@ -197,7 +198,7 @@ def test_bad_videos_are_replaced_the_same_way_on_any_number_of_hosts_counted_and
     assert_equal(join_hosts(shares), got)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [1, *slow(0)])
 def test_too_many_bad_videos_stop_the_run_with_their_reasons(workers, video_directory, tmp_path):
     damaged = clip_sets.damage(tmp_path / "videos", video_directory, (1, 5, 9, 13, 20))
     loader = dataclasses.replace(LOADER, workers=workers, max_bad_fraction=0.1)  # 2.2 clips
@@ -210,7 +211,7 @@ def test_too_many_bad_videos_stop_the_run_with_their_reasons(workers, video_dire
     assert len(report.read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, *slow(1)])
 def test_a_data_set_that_is_gone_stops_the_run_at_once(workers, tmp_path):
     gone = clip_sets.make_table([table.Clip(str(i), str(tmp_path / f"{i}.mp4"), (0,)) for i in range(100)])
     with pytest.raises(
@@ -254,7 +255,7 @@ def test_a_report_goes_on_after_a_restart_without_naming_a_clip_twice(tmp_path):
     assert again.reasons == {"b": "empty"} and len(path.read_text().splitlines()) == 3
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [1, *slow(0)])
 def test_what_is_wrong_with_videos_that_are_used_is_named_once(workers, video_directory, tmp_path):
     shutil.copytree(video_directory, tmp_path / "videos")
     good = clip_sets.make_table(clip_sets.make_clips(tmp_path / "videos"))
@@ -317,7 +318,7 @@ def test_evaluation_reads_every_clip_once_and_masks_what_fills_the_last_batch(da
     np.testing.assert_array_equal(got[1]["video"][1], reference.clips)
 
 
-@pytest.mark.parametrize(("hosts", "workers"), [(2, 0), (4, 0), (8, 0), (2, 1)])
+@pytest.mark.parametrize(("hosts", "workers"), [(2, 1), *slow((2, 0), (4, 0), (8, 0))])
 def test_evaluation_is_the_same_on_any_number_of_hosts_and_workers(hosts, workers, data):
     loader = dataclasses.replace(LOADER, workers=workers)
     shares = [evaluate(data, loader, host=order.Host(index, hosts)) for index in range(hosts)]
@@ -365,7 +366,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("way", ["kept", "in a cycle"])
+@pytest.mark.parametrize("way", ["kept", *slow("in a cycle")])
 def test_batches_that_are_left_in_the_middle_end_without_a_word(way, video_directory, tmp_path):
     script = tmp_path / "left.py"
     script.write_text(LEFT)
@@ -504,7 +505,7 @@ class Counting:
         return self.reader.read(*arguments, **options)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [2, *slow(0)])
 def test_no_more_is_read_ahead_than_promised(workers, data, tmp_path):
     log = tmp_path / "log"
     counted = dataclasses.replace(data, reader=Counting(data.reader, log))

@@ -342,6 +342,7 @@ def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample
     assert "2 of 3" in capsys.readouterr().out and not (out / evaluate.UNFINISHED).exists()
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_reads_saved_features(
     model, sample, tmp_path, capsys, monkeypatch
 ):
@@ -458,6 +459,7 @@ def test_a_dry_run_refuses_what_the_real_run_refuses(tmp_path, monkeypatch, caps
 # weights between two checkpoints
 
 
+@pytest.mark.slow
 def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
     other = save_model(tmp_path / "other", seed=1, head="Transf")  # with a head that the first has not
     out, seen = tmp_path / "out", tmp_path / "seen.txt"
@@ -551,6 +553,7 @@ def test_a_seed_decides_everything_random():
     assert (run.seed, run.data.loader.seed, run.data.train.seed, run.data.train.shots) == (5, 5, 5, 8)
 
 
+@pytest.mark.slow
 def test_base_to_novel_tests_on_classes_it_did_not_train(model, training, tmp_path):
     command = ["evaluate", model, "--protocol", "base-to-novel", *training, "--seeds", "3", "--clips-per-class", "1"]
     assert cli.main(command) == 0

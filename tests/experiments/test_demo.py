@@ -27,6 +27,7 @@ def get_config():
 """
 
 
+@pytest.mark.slow
 def test_the_demo_trains_compares_draws_and_predicts(tmp_path, capsys, monkeypatch):
     devices = jax.devices()
     monkeypatch.setattr(jax, "devices", lambda: devices[:1])  # starts in half the time

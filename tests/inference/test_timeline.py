@@ -10,6 +10,7 @@ import pytest
 import tiny
 import videos
 from PIL import Image
+from slow import slow
 
 from actionclip_jax import cli, config, text
 from actionclip_jax.checkpoints import model_directory
@@ -67,7 +68,7 @@ def grid_frames(path, spacing, cells):
     return np.concatenate([transform(np.ascontiguousarray(images[number])) for number in shown])
 
 
-@pytest.mark.parametrize("head", config.HEADS)
+@pytest.mark.parametrize("head", ["Transf", *slow(*(head for head in config.HEADS if head != "Transf"))])
 def test_windows_equal_encode_video_on_their_frames(head, clip_file, monkeypatch):
     model, joined = predictor(tiny.model_config(head)), []
     original = predict.Predictor.join_frames

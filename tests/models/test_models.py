@@ -1,6 +1,7 @@
 """The models: sizes, equal ways of computing, dropping, and errors before compilation."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,10 @@ import numpy as np
 import pytest
 import tiny
 from flax import nnx
+from slow import slow
 
 from actionclip_jax import config
 from actionclip_jax.models import action_clip, attention, blocks, clip, flops, layers, temporal
-
-HEADS = ("meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls")
 
 
 def build(model, **compute):
@@ -50,7 +50,7 @@ def test_parameter_counts_are_those_of_the_published_models(size, image, words):
         assert count(model.temporal) == 18_953_728
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["Transf", *slow("meanP", "Conv_1D", "LSTM", "Transf_cls")])
 @pytest.mark.parametrize("inside", [{}, {"shift": True}, {"joint": True}])
 def test_every_head_and_prompt_gives_unit_features_of_the_right_shape(head, inside):
     model = tiny.model_config(head, **inside)
@@ -87,11 +87,8 @@ def plain():
     ("arrangement", "remat"),
     [
         ("unroll", "everything"),
-        ("scan", "dots"),
-        ("scan", "attention_output"),
         ("scan", "nothing"),
-        pytest.param("scan", "qkv_and_mlp", marks=pytest.mark.slow),
-        pytest.param("unroll", "nothing", marks=pytest.mark.slow),
+        *slow(("scan", "dots"), ("scan", "attention_output"), ("scan", "qkv_and_mlp"), ("unroll", "nothing")),
     ],
 )
 def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrangement, remat):
@@ -104,19 +101,23 @@ def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrange
     )
 
 
-@pytest.mark.parametrize("remat", [name for name in config.REMAT if name != "everything"])
-def test_remat_policies_keep_less_for_the_backward_pass(remat):
-    def temporaries(remat):
-        model = tiny.model_config(image=config.ImageConfig(size=64, patch=8, width=128, depth=4, heads=2))
-        graph, state = nnx.split(build(model, remat=remat))
-        loss = lambda state, frames: nnx.merge(graph, state).encode_video(frames)[:, 0].sum()  # noqa: E731
-        lowered = jax.jit(jax.grad(loss)).lower(state, random_clips(model, 8))
-        return lowered.compile().memory_analysis().temp_size_in_bytes
+@functools.cache
+def temporaries(remat):
+    """Bytes that the gradients of a tower of four blocks need meanwhile."""
+    model = tiny.model_config(image=config.ImageConfig(size=64, patch=8, width=128, depth=4, heads=2))
+    graph, state = nnx.split(build(model, remat=remat))
+    loss = lambda state, frames: nnx.merge(graph, state).encode_video(frames)[:, 0].sum()  # noqa: E731
+    lowered = jax.jit(jax.grad(loss)).lower(state, random_clips(model, 8))
+    return lowered.compile().memory_analysis().temp_size_in_bytes
 
+
+@pytest.mark.parametrize("remat", [name for name in config.REMAT if name != "everything"])
+@pytest.mark.slow
+def test_remat_policies_keep_less_for_the_backward_pass(remat):
     assert temporaries(remat) < temporaries("everything")
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["Transf", *slow("meanP", "Conv_1D", "LSTM", "Transf_cls")])
 def test_bfloat16_stays_close_to_float32(head):
     model = tiny.model_config(head)
     full, half = build(model), build(model, dtype="bfloat16")

@@ -15,6 +15,7 @@ import messages
 import numpy as np
 import pytest
 import videos
+from slow import slow
 
 from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
@@ -211,6 +212,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(make_run, finished, told):
     assert again.scores["test"].metrics == outcome.scores["test"].metrics
 
 
+@pytest.mark.slow
 @pytest.mark.many_devices
 def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished, told):
     broken = make_run(**{"sharding.fsdp": 2})
@@ -221,9 +223,7 @@ def test_a_run_goes_on_with_the_same_batches_on_other_devices(make_run, finished
     np.testing.assert_allclose(list(losses(broken).values()), list(losses(finished.run).values()), rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=lambda number: number.name
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, *slow(signal.SIGINT)], ids=lambda number: number.name)
 def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run, told):
     run = make_run()
 
@@ -243,6 +243,7 @@ def test_a_signal_ends_after_the_step_and_the_same_call_goes_on(number, make_run
     assert loop.train(run).step == STEPS
 
 
+@pytest.mark.slow
 def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(make_run, finished, told):
     run = make_run(tests=True, **{"data.eval_batch_size": 1})
     asked = []
@@ -259,6 +260,7 @@ def test_a_signal_during_an_evaluation_ends_it_and_the_next_start_makes_it_good(
     assert f"goes on from step {STEPS} of {run.workdir}" in told
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_gives_the_same_end(make_run, finished, told):
     run = make_run(tests=True)
     loop.train(run)
@@ -360,6 +362,7 @@ def test_two_runs_do_not_write_one_workdir(make_run):
     assert not (pathlib.Path(run.workdir) / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_time_is_accounted_for_over_restarts(make_run):
     run, begin = make_run(), time.time()
     with pytest.raises(Killed):
@@ -373,6 +376,7 @@ def test_time_is_accounted_for_over_restarts(make_run):
     assert 0 < outcome.clock.goodput() < 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_names_the_last_good_checkpoint(make_run, monkeypatch):
     run = make_run(**{"checkpoint.every_epochs": 0.17})
     save = run_checkpoints.RunCheckpoints.save
@@ -467,6 +471,7 @@ def test_a_model_that_does_not_fit_is_refused_with_all_differences(make_run, fin
     assert "model.text.depth is 1 there, 2 in the configuration" in message and "temporal: TemporalConfig(" in message
 
 
+@pytest.mark.slow
 def test_a_workdir_of_another_model_is_refused(make_run):
     loop.train(make_run(**{"optim.steps": 1}))
     with pytest.raises(ValueError, match=r"holds a run of another model:\n  model.text.depth: 1 then, 2 now"):
@@ -487,6 +492,7 @@ def test_a_run_without_a_finite_loss_stops_and_names_the_last_good_checkpoint(ma
     assert good.is_dir() and good.parent.name == "checkpoints"
 
 
+@pytest.mark.slow
 def test_a_run_that_never_was_finite_has_no_checkpoint_to_name(make_run):
     run = make_run(
         **{"optim.lr": 1e38, "optim.warmup_epochs": 0.0, "optim.max_skipped": 1, "checkpoint.every_epochs": 0.0}
@@ -495,6 +501,7 @@ def test_a_run_that_never_was_finite_has_no_checkpoint_to_name(make_run):
         loop.train(run)
 
 
+@pytest.mark.slow
 def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_exported(make_run):
     run = make_run(
         **{
@@ -516,6 +523,7 @@ def test_the_newest_and_the_best_checkpoints_are_kept_and_the_best_is_exported(m
     assert outcome.scores["test"].metrics["top1"] == scores[best]
 
 
+@pytest.mark.slow
 def test_exported_weights_are_interpolated_with_the_initial_ones(make_run, finished):
     whole = loop.train(make_run("whole", init_from=str(finished.model))).model
     half = loop.train(make_run("half", init_from=str(finished.model), **{"interpolation.export": 0.5})).model
@@ -599,6 +607,7 @@ def test_one_class_teaches_clips_with_several_labels_nothing_either():
         setup.check_classes(one, "multi_label")
 
 
+@pytest.mark.slow
 def test_batches_of_one_class_are_said_once_and_counted(make_run, sample, tmp_path, told):
     """Two clips of one class and one of another: at most every third batch of two holds both."""
     rows = [(label, path) for path, label in sample_set.read_list(pathlib.Path(sample), "train")]
@@ -638,6 +647,7 @@ def test_the_command_trains_and_says_what_went_wrong(make_run, tmp_path, sample,
         cli.main(["inspect", sample, "--config.seed=1"])
 
 
+@pytest.mark.slow
 def test_clips_that_cannot_be_decoded_are_replaced_and_named(make_run, sample, tmp_path, told):
     import shutil
 

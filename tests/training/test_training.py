@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch_reference
 import training_runs
+from slow import slow
 from training_runs import assert_close, assert_same_training, change, make_batch, make_spec, make_texts
 
 from actionclip_jax import config, sharding
@@ -69,7 +70,7 @@ def torch_training(spec, source, texts, batches):
     return losses, {**towers.state_dict(), **{f"head.{name}": value for name, value in head.state_dict().items()}}
 
 
-@pytest.mark.parametrize("refresh, clip_norm", [(1, 0.0), (10, 0.5)])
+@pytest.mark.parametrize("refresh, clip_norm", [(10, 0.5), *slow((1, 0.0))])
 def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, refresh, clip_norm):
     spec = change(make_spec(), "optim", schedule_every=refresh, clip_norm=clip_norm)
     model = dataclasses.replace(spec.model, temporal=dataclasses.replace(spec.model.temporal, positions=77))
@@ -110,11 +111,8 @@ def plain():
 @pytest.mark.parametrize(
     ("mesh", "computation"),
     [
-        ({}, "plain"),
-        ({}, "blockwise"),
-        ({"fsdp": 8}, "plain"),
-        ({"model": 2}, "plain"),
         ({"fsdp": 2, "model": 2}, "blockwise"),
+        *slow(({}, "plain"), ({}, "blockwise"), ({"fsdp": 8}, "plain"), ({"model": 2}, "plain")),
     ],
 )
 def test_eight_devices_in_every_arrangement_train_like_one(plain, mesh, computation):
@@ -131,6 +129,7 @@ def test_parameters_and_optimiser_state_are_divided_by_fsdp_and_model():
         assert len({shard.device for shard in kernel.addressable_shards}) == 8
 
 
+@pytest.mark.slow
 def test_activations_stay_spread_under_fsdp():
     """Without constraints XLA may gather the activations of all clips: the step would need several times the memory."""
 
@@ -142,14 +141,16 @@ def test_activations_stay_spread_under_fsdp():
     assert temporaries(fsdp=8) < 1.5 * temporaries()
 
 
-def test_a_batch_in_parts_trains_like_the_whole_batch():
+@pytest.mark.parametrize("devices", [1, *slow(4)])
+def test_a_batch_in_parts_trains_like_the_whole_batch(devices):
     augment = config.AugmentConfig()  # colours too: a clip's do not depend on its part
     whole = training_runs.run(make_spec(augment=augment), 3)
     spec = change(make_spec(augment=augment), "optim", accumulate=4)
-    assert_same_training(training_runs.run(spec, 3), whole)
-    assert_same_training(training_runs.run(spec, 3, mesh=sharding.make_mesh(jax.devices()[:4])), whole)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    assert_same_training(training_runs.run(spec, 3, mesh=mesh), whole)
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_needs_less_memory():
     def temporaries(parts):
         spec = change(make_spec(), "optim", accumulate=parts)
@@ -159,13 +160,15 @@ def test_a_batch_in_parts_needs_less_memory():
     assert temporaries(8) < temporaries(1) / 2
 
 
-def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain):
+@pytest.mark.parametrize(("devices", "parts"), [(1, 1), *slow((8, 2))])
+def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain, devices, parts):
     spec = change(make_spec(), "objective", encode_texts="distinct")
-    assert_same_training(training_runs.run(spec, 4), plain)
-    accumulating = change(spec, "optim", accumulate=2)
-    assert_same_training(training_runs.run(accumulating, 4, mesh=sharding.make_mesh()), plain)
+    spec = change(spec, "optim", accumulate=parts)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    assert_same_training(training_runs.run(spec, 4, mesh=mesh), plain)
 
 
+@pytest.mark.slow
 def test_cached_embeddings_of_a_frozen_text_tower_train_like_encoding_them():
     spec = make_spec()
     params = training_runs.make_params(spec)
@@ -188,6 +191,7 @@ def test_a_frozen_image_tower_stays_as_it_is_and_has_no_optimiser_state():
     assert not any(path.startswith("image/") for path in moments.mu)
 
 
+@pytest.mark.slow
 def test_remat_and_unrolled_layers_train_alike(plain):
     compute = config.ComputeConfig(remat="nothing", layers="unroll")
     assert_same_training(training_runs.run(make_spec(compute=compute), 4), plain)
@@ -208,6 +212,7 @@ def test_a_step_without_a_finite_loss_changes_nothing_but_the_counters():
         assert int(moments.count) == 0 and not any(np.any(value) for value in moments.mu.values())
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_on_one_of_eight_devices_is_skipped_on_all_and_counted():
     spec = change(make_spec(), "objective", text="frozen")
     texts = np.random.default_rng(3).normal(size=(training_runs.CLASSES, 1, spec.model.embed_width))
@@ -242,6 +247,7 @@ def test_a_skipped_step_is_made_good_by_the_next_one():
     assert [int(metrics["skipped_in_row"]) for metrics in history] == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_averaged_weights_follow_their_formula():
     spec = change(make_spec(), "optim", ema=0.9)
     states = [training_runs.run(spec, steps)[0] for steps in (1, 2, 3)]
@@ -252,6 +258,7 @@ def test_averaged_weights_follow_their_formula():
         np.testing.assert_allclose(states[-1].ema[path], value, atol=1e-6, err_msg=path)
 
 
+@pytest.mark.slow
 def test_float16_weights_are_those_the_source_keeps_so():
     state, _ = training_runs.run(change(make_spec(), "optim", float16_weights=True), 2)
     exact = {path for path, value in state.params.items() if (np.float32(np.float16(value)) == value).all()}
@@ -262,6 +269,7 @@ def test_float16_weights_are_those_the_source_keeps_so():
     assert not rounded & kept and not kept & exact
 
 
+@pytest.mark.slow
 def test_interpolation_adds_the_gradient_at_weights_between_then_and_now():
     """Of the first step both gradients are known, since initial and present weights are the same."""
     spec = make_spec()
@@ -285,6 +293,7 @@ def test_multi_label_training_learns_and_is_the_same_on_eight_devices():
     assert_same_training(many, one)
 
 
+@pytest.mark.slow
 def test_randomness_depends_on_the_seed_and_the_step_alone():
     spec = make_spec(augment=config.AugmentConfig())
     first, again = (training_runs.run(spec, 2)[1] for _ in range(2))
@@ -319,6 +328,7 @@ def test_multipliers_are_those_of_the_first_rule_that_matches():
         optim.match_multipliers(["image/b", "logit_scale"], rules[:2])
 
 
+@pytest.mark.slow
 def test_decay_can_spare_norms_biases_and_other_vectors():
     spec = change(make_spec(), "optim", decay_everything=False, weight_decay=0.5, lr=1e-3)
     spared, decayed = (training_runs.run(each, 3)[0] for each in (spec, change(spec, "optim", decay_everything=True)))
