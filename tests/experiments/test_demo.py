@@ -22,6 +22,7 @@ def get_config():
     run = runpy.run_path({str(SAMPLE)!r})["get_config"]()
     run.pretrain.update(epochs=1.0, warmup_epochs=0.0, batch_size=24)
     run.optim.steps = 2
+    run.log_every = 1
     run.data.loader.update(batch_size=24, workers=0)
     return run
 """
