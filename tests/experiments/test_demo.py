@@ -22,6 +22,7 @@ def get_config():
     run = runpy.run_path({str(SAMPLE)!r})["get_config"]()
     run.pretrain.epochs, run.pretrain.warmup_epochs, run.pretrain.batch_size = 1.0, 0.0, 24
     run.optim.steps = 2
+    run.log_every = 1
     run.data.loader.batch_size = 24
     return run
 """
