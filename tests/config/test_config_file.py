@@ -1,6 +1,7 @@
 """Configuration files: what is wrong is refused before anything starts, all of it at once."""
 
 import dataclasses
+import json
 import pathlib
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from actionclip_jax import config, sharding
 from actionclip_jax.config import config_file, renamed
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import train_step
+from actionclip_jax.training import run_checkpoints, train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
@@ -142,6 +143,19 @@ def test_what_version_0_1_saved_is_read_by_the_names_of_today():
     assert set(renamed.VALUES["remat"].values()) == set(config.REMAT)
 
 
+def test_a_run_saved_by_version_0_1_goes_on_with_the_same_settings():
+    saved = config.to_dict(config.TrainConfig())
+    for part, old, new in (("optim", "refresh_every", "schedule_every"), ("interpolation", "strength", "loss_weight")):
+        saved[part][old] = saved[part].pop(new)
+    saved["data"]["augment"]["grey"] = saved["data"]["augment"].pop("grayscale")
+    saved["compute"]["remat"] = "none"
+    saved = json.loads(json.dumps(saved))
+    assert run_checkpoints.describe_changes(saved, config.TrainConfig()) == []
+    saved["compute"]["remat"] = "full"
+    changes = run_checkpoints.describe_changes(saved, config.TrainConfig())
+    assert changes == ["compute.remat: 'nothing' then, 'everything' now"]
+
+
 def test_settings_are_frozen_but_for_drafts_which_are_copies():
     run = config.TrainConfig()
     changed = config.draft(run)
@@ -198,8 +212,6 @@ def test_settings_that_cannot_work_are_refused(write, overrides, expected):
 
 
 def test_a_run_survives_json_and_back():
-    import json
-
     run = config.TrainConfig()
     assert config.from_dict(config.TrainConfig, json.loads(json.dumps(config.to_dict(run)))) == run
 
