@@ -14,27 +14,26 @@ import functools
 import hashlib
 import importlib.metadata
 import itertools
-import json
 import os
 import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import av
 import cv2
+import matplotlib
 import msgpack
 import numpy as np
 import rich.console
 import rich.table
 import torch
 import torch_loader
-from matplotlib import cbook
 from PIL import Image
 
-from actionclip_jax import config
+from actionclip_jax import config, files
 from actionclip_jax.data import pipeline, readers, samples, sampling, table
 from actionclip_jax.data.records import encode, writer
 from actionclip_jax.data.records import reader as records_reader
@@ -61,13 +60,13 @@ class Storage:
     clips: table.ClipTable
     bytes: float  # a clip
     bytes_read: float  # of a clip for a sample
-    peers: dict[str, Callable[[int, torch_loader.Choose], list[Image.Image]]]
+    peers: Mapping[str, torch_loader.ReadImages]
     augment: config.AugmentConfig = OFF
 
 
 def film(seed: int) -> Iterator[np.ndarray]:
     """[H, W, 3] uint8 frames: a camera pans, zooms and tilts over a photograph, part of which moves; with its noise."""
-    with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as image:
+    with Image.open(pathlib.Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")) as image:
         photograph = np.asarray(image.convert("RGB"))  # 512 x 600
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 4, (4, HEIGHT + 64, WIDTH + 64, 3)).astype(np.float32)
@@ -90,8 +89,7 @@ def film(seed: int) -> Iterator[np.ndarray]:
 
 def write_video(path: pathlib.Path, seed: int, gap: int) -> None:
     """An .mp4 of the film, with at most `gap` frames from keyframe to keyframe."""
-    partial = path.with_suffix(".partial")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with files.written_whole(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "medium"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.gop_size = gap
@@ -99,7 +97,6 @@ def write_video(path: pathlib.Path, seed: int, gap: int) -> None:
         for frame in film(seed):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode(None))
-    partial.replace(path)
 
 
 def make_videos(folder: pathlib.Path, count: int) -> dict[str, table.ClipTable]:
@@ -164,7 +161,8 @@ def store_frames(clips: table.ClipTable, directory: pathlib.Path) -> Storage:
         stored.append(table.Clip(clip.id, str(folder), clip.labels, frames=len(pictures)))
     folders = table.make_table(stored, clips.labels, readers.FrameFolders())
     read = torch_loader.FrameFolders(folders.paths.tolist(), folders.frame_counts.tolist())
-    return Storage("frame folders", folders, *map(statistics.mean, zip(*sizes, strict=True)), {"torch": read})
+    size, size_read = (statistics.mean(values) for values in zip(*sizes, strict=True))
+    return Storage("frame folders", folders, size, size_read, {"torch": read})
 
 
 class Floor:
@@ -195,7 +193,7 @@ class Floor:
             if files:
                 container.close()
 
-    def _decode_group(self, codec: av.CodecContext, packets: list[av.Packet], wanted: set[int], rgb: bool) -> None:
+    def _decode_group(self, codec: av.VideoCodecContext, packets: list[av.Packet], wanted: set[int], rgb: bool) -> None:
         if not wanted:
             return
         number, last = 0, max(wanted)
@@ -237,22 +235,22 @@ def peer_clips(storage: Storage, peer: str, load: samples.TrainingSamples, count
 
 def check_pictures(storage: Storage, count: int = 3) -> float:
     """The least peak signal-to-noise ratio (dB) of a peer's samples to ours, which shows that all do the same work."""
-    load, found = sample_loader(storage), []
+    load, decibels = sample_loader(storage), []
     for peer in storage.peers:
         clips = peer_clips(storage, peer, load, count)
         for number in range(count):
             difference = load(number)["video"].astype(np.float64) - clips[number]["video"].numpy()
-            found.append(20 * np.log10(255 / max(0.01, np.sqrt(np.mean(difference**2)))))
-            assert found[-1] > 25, f"{storage.name}: {peer} makes other pictures than ours ({found[-1]:.1f} dB)"
-    return float(min(found))
+            decibels.append(20 * np.log10(255 / max(0.01, np.sqrt(np.mean(difference**2)))))
+            assert decibels[-1] > 25, f"{storage.name}: {peer} makes other pictures than ours ({decibels[-1]:.1f} dB)"
+    return float(min(decibels))
 
 
-def one_thread_calls(storage: Storage, clips: int) -> dict[str, Callable[[int], None]]:
+def one_thread_calls(storage: Storage, count: int) -> dict[str, Callable[[int], None]]:
     """`calls[reader](count)` reads the first `count` samples in batches; floors of videos only decode."""
     load = sample_loader(storage)
     calls: dict[str, Callable[[int], None]] = {"ours": functools.partial(read_ours, load)}
     for peer in storage.peers:
-        calls[peer] = functools.partial(read_theirs, peer_clips(storage, peer, load, clips))
+        calls[peer] = functools.partial(read_theirs, peer_clips(storage, peer, load, count))
     if isinstance(storage.clips.reader, readers.VideoFiles):
         floor = Floor(load)
         calls["floor: decode"] = floor.decode
@@ -274,19 +272,19 @@ def read_theirs(clips: torch_loader.Clips, count: int) -> None:
         pass
 
 
-def measure_one_thread(storages: list[Storage], clips: int, repeats: int) -> list[dict[str, Any]]:
+def measure_one_thread(storages: list[Storage], count: int, repeats: int) -> list[dict[str, Any]]:
     """A row for each storage and reader, which take turns: milliseconds of CPU time a clip, sample by sample."""
-    calls = {storage.name: one_thread_calls(storage, clips) for storage in storages}
+    calls = {storage.name: one_thread_calls(storage, count) for storage in storages}
     taken: dict[tuple[str, str], list[float]] = {}
     for repeat in range(repeats + 1):
         for name, readings in calls.items():
             for reader, call in readings.items():
                 if repeat == 0:  # warms up
-                    call(min(clips, 2))
+                    call(min(count, 2))
                     continue
                 start = time.process_time()
-                call(clips)
-                taken.setdefault((name, reader), []).append(1e3 * (time.process_time() - start) / clips)
+                call(count)
+                taken.setdefault((name, reader), []).append(1e3 * (time.process_time() - start) / count)
     return [
         {"storage": name, "reader": reader, "CPU ms": samples, "clips/s/core": 1e3 / statistics.median(samples)}
         for (name, reader), samples in taken.items()
@@ -311,10 +309,10 @@ def measure_pipelines(storage: Storage, repeats: int, seconds: float) -> list[di
         {
             "storage": storage.name,
             "reader": name,
-            "clips/s": [rate for rate, _ in found],
-            "CPU ms": [ms for _, ms in found],
+            "clips/s": [rate for rate, _ in windows],
+            "CPU ms": [ms for _, ms in windows],
         }
-        for name, found in rates.items()
+        for name, windows in rates.items()
     ]
 
 
@@ -322,10 +320,10 @@ def measure_window(batches: Iterator[dict[str, Any]], seconds: float) -> tuple[f
     """(clips/s, CPU milliseconds a clip of this process and its workers), once what was ready has been used up."""
     for _ in range(WARM_BATCHES):
         next(batches)
-    clips, start, cpu = 0, time.perf_counter(), cpu_seconds()
+    count, start, cpu = 0, time.perf_counter(), cpu_seconds()
     while time.perf_counter() - start < seconds:
-        clips += sum(len(next(batches)["video"]) for _ in range(WORKERS))  # one of each worker, so none is half done
-    return clips / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / clips
+        count += sum(len(next(batches)["video"]) for _ in range(WORKERS))  # one of each worker, so none is half done
+    return count / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / count
 
 
 def wait_until_idle() -> None:
@@ -495,7 +493,7 @@ def main() -> None:
         sizes = [{"storage": each.name, "bytes": each.bytes, "bytes read": each.bytes_read} for each in storages]
         described |= {"dB": likeness, "sizes": sizes, "one thread": rows, "pipelines": pipelines}
         described |= {"utilisation": UTILISATION, "clips/s wanted": clips_wanted()}
-        options.json.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        files.write_json(options.json, described)
 
 
 if __name__ == "__main__":

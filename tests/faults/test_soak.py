@@ -1,9 +1,10 @@
 """Reads thousands of clips and trains for minutes, and fails if memory, threads or open files grow (Linux, glibc).
 
-ACTIONCLIP_SOAK_MINUTES says for how long. The C library keeps freed memory, tens of MB, as it pleases: what is judged of
-reading is the memory held once that is given back.
+ACTIONCLIP_SOAK_MINUTES says for how long. The C library keeps freed memory, tens of MB, as it pleases: what is judged
+of reading is the memory held once that is given back.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import json
@@ -228,6 +229,9 @@ def test_training_holds_no_more_and_more(new_run, soak_minutes, happened):
 
 def look_at_run(pid):
     """A run with its workers; open files are those of the run alone: those of workers come and go with every video."""
-    own, *workers = (look_at(each) for each in [pid, *command.children(pid)])
+    own, workers = look_at(pid), []
+    for child in command.children(pid):
+        with contextlib.suppress(FileNotFoundError):  # gone since
+            workers.append(look_at(child))
     memory, threads = (sum(getattr(each, name) for each in (own, *workers)) for name in ("memory", "threads"))
     return Reading(memory, threads, own.files)
