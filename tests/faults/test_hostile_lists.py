@@ -238,14 +238,8 @@ OPTIONS = {
     "negative": ("data.loader.batch_size=-1",),
     "a batch of 10^12 clips": ("data.loader.batch_size=1000000000000",),
     "an evaluation batch of 10^12 clips": ("data.eval_batch_size=1000000000000",),
-    "10^9 frames": (
-        "model.frames=1000000000",
-        "data.sample.frames=1000000000",
-    ),
-    "pictures of 10^7 pixels": (
-        "model.image.size=10000000",
-        "data.sample.size=10000000",
-    ),
+    "10^9 frames": ("model.frames=1000000000", "data.sample.frames=1000000000"),
+    "pictures of 10^7 pixels": ("model.image.size=10000000", "data.sample.size=10000000"),
     "10^9 channels": ("model.image.width=1000000000",),
     "10^9 layers": ("model.text.depth=1000000000",),
     "10^6 views": ("data.sample.views_time=1000000",),

@@ -264,43 +264,37 @@ def fuzz_shard(folder):
 
 TOO_LARGE = "pixels: at most|no frame decodes|cannot be opened|frame 0 cannot"
 REFUSED = {
-    "empty file": (content(b""), read, "the file is empty"),
-    "text called .mp4": (content(b"hello\n" * 999), read, "cannot be opened"),
-    "first half missing": (edited(lambda d: d[len(d) // 2 :]), read, ""),
-    "last half missing": (edited(lambda d: d[: len(d) // 2]), read, ""),
-    "audio only": (audio, read, "has no video stream"),
+    "empty file": (content(b""), "the file is empty"),
+    "text called .mp4": (content(b"hello\n" * 999), "cannot be opened"),
+    "first half missing": (edited(lambda d: d[len(d) // 2 :]), ""),
+    "last half missing": (edited(lambda d: d[: len(d) // 2]), ""),
+    "audio only": (audio, "has no video stream"),
     "AVI whose header claims 30000x30000 (FFV1)": (
         edited(put({8: struct.pack("<ii", 30000, 30000)}, b"strf"), "a.avi", codec="ffv1"),
-        read,
         TOO_LARGE,
     ),
     "AVI of a line: 65535x1": (
         edited(put({8: struct.pack("<ii", 65535, 1)}, b"strf"), "a.avi", codec="ffv1"),
-        read,
         TOO_LARGE,
     ),
-    "AVI of 64x48 with PNGs of 16384x16384": (
-        picture_in_avi("png", functools.partial(png, 16384, 16384)),
-        read,
-        TOO_LARGE,
-    ),
+    "AVI of 64x48 with PNGs of 16384x16384": (picture_in_avi("png", functools.partial(png, 16384, 16384)), TOO_LARGE),
     "AVI of 64x48 with JPEGs of 65500x65500": (
         picture_in_avi("mjpeg", functools.partial(jpeg, 65500, 65500)),
-        read,
         TOO_LARGE,
     ),
-    "GIF of 65535x65535": (content(functools.partial(gif, 65535, 65535), "a.gif"), read, TOO_LARGE),
-    "PNG of 50000x50000 as a video": (content(functools.partial(png, 50000, 50000), "a.mp4"), read, TOO_LARGE),
-    "pipe": (special(os.mkfifo), read, "not a file"),
-    "socket": (special(bind), read, "not a file"),
-    "link to /dev/zero": (special(lambda p: pathlib.Path(p).symlink_to("/dev/zero")), read, "not a file"),
-    "directory": (special(os.mkdir), read, "is a directory"),
-    "link to itself": (special(lambda p: pathlib.Path(p).symlink_to(p)), read, ""),
-    "file without read permission": (locked, read_as_nobody, "denied"),
-    "frames: PNGs of 50000x50000": (frame_folder(functools.partial(png, 50000, 50000)), read_folder, "pixels"),
-    "frames: JPEGs that claim 65500x65500": (frame_folder(functools.partial(jpeg, 65500, 65500)), read_folder, ""),
-    "frames: JPEGs that claim 32000x32000": (frame_folder(functools.partial(jpeg, 32000, 32000)), read_folder, ""),
-    "frames: a line of 60000x1": (frame_folder(functools.partial(png, 60000, 1)), read_folder, "1:100"),
+    "GIF of 65535x65535": (content(functools.partial(gif, 65535, 65535), "a.gif"), TOO_LARGE),
+    "PNG of 50000x50000 as a video": (content(functools.partial(png, 50000, 50000), "a.mp4"), TOO_LARGE),
+    "pipe": (special(os.mkfifo), "not a file"),
+    "socket": (special(bind), "not a file"),
+    "link to /dev/zero": (special(lambda p: pathlib.Path(p).symlink_to("/dev/zero")), "not a file"),
+    "directory": (special(os.mkdir), "is a directory"),
+    "link to itself": (special(lambda p: pathlib.Path(p).symlink_to(p)), ""),
+}
+FRAMES = {
+    "PNGs of 50000x50000": (frame_folder(functools.partial(png, 50000, 50000)), "pixels"),
+    "JPEGs that claim 65500x65500": (frame_folder(functools.partial(jpeg, 65500, 65500)), ""),
+    "JPEGs that claim 32000x32000": (frame_folder(functools.partial(jpeg, 32000, 32000)), ""),
+    "a line of 60000x1": (frame_folder(functools.partial(png, 60000, 1)), "1:100"),
 }
 SURVIVED = {
     "last half missing, MPEG-TS": (edited(lambda d: d[: len(d) // 2], "a.ts"), read, ""),
@@ -321,9 +315,18 @@ SURVIVED = {
 }
 
 
-@pytest.mark.parametrize(("make", "use", "reason"), REFUSED.values(), ids=REFUSED)
-def test_is_refused(folder, happened, make, use, reason):
-    happened(isolated.refused(folder, make, use, reason))
+@pytest.mark.parametrize(("make", "reason"), REFUSED.values(), ids=REFUSED)
+def test_is_refused(folder, happened, make, reason):
+    happened(isolated.refused(folder, make, read, reason))
+
+
+@pytest.mark.parametrize(("make", "reason"), FRAMES.values(), ids=FRAMES)
+def test_a_folder_of_frames_is_refused(folder, happened, make, reason):
+    happened(isolated.refused(folder, make, read_folder, reason))
+
+
+def test_a_file_without_read_permission_is_refused(folder, happened):
+    happened(isolated.refused(folder, locked, read_as_nobody, "denied"))
 
 
 @pytest.mark.parametrize(("make", "use", "result"), SURVIVED.values(), ids=SURVIVED)
