@@ -31,6 +31,7 @@ TORCH = ("torch", "torch.compile")
 LAYERS = ("scan", "unroll")  # auto is one of the two, as it is of attention
 USUAL = {"layers": LAYERS, "attention": ("auto",), "remat": ("none",)}
 EVERY = {"layers": LAYERS, "attention": ("xla", "cudnn"), "remat": config.REMAT}
+CHOICES = {"layers": ("auto", *LAYERS), "attention": config.ATTENTION, "remat": config.REMAT}
 # FLOPs of a call that tell a batch size: enough to fill an accelerator (16 clips of 8 frames in a training step of
 # ViT-B/16, with 20 GiB of activations), and no more than seconds of a CPU
 WORK = {"cpu": 2e12, "accelerator": 2e13}
@@ -101,7 +102,7 @@ def make_parser(description: str, ways: Sequence[str]) -> argparse.ArgumentParse
     parser.add_argument("--peers", nargs="+", default=[*TORCH, "jax"], choices=[*TORCH, "jax"])
     for name in ways:
         usual = " ".join(USUAL[name])
-        parser.add_argument(f"--{name}", nargs="+", choices=getattr(config, name.upper()), help=f"default: {usual}")
+        parser.add_argument(f"--{name}", nargs="+", choices=CHOICES[name], help=f"default: {usual}")
     parser.add_argument(
         "--every", action="store_true", help=f"every combination of {', '.join(ways)} that is not given"
     )
