@@ -131,7 +131,7 @@ def model_of(size: str) -> config.ModelConfig:
         config.ModelConfig(
             image=config.ImageConfig(size=96, patch=16, width=256, depth=6, heads=4),
             text=config.TextConfig(width=256, depth=4, heads=4),
-            temporal=config.TemporalConfig(head="Transf", depth=2, heads=4),
+            temporal=config.TemporalConfig(head="Transf", heads=4),
             embed_width=256,
         )
     )
