@@ -13,7 +13,13 @@ import short_run
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize(("which", "times"), [(1, 1), (0, 10)], ids=["to the second", "to the first, 10 times"])
+SLOW = pytest.mark.slow  # like another, and half a minute of two cores or more
+
+
+@pytest.mark.parametrize(
+    ("which", "times"),
+    [pytest.param(1, 1, id="to the second"), pytest.param(0, 10, id="to the first, 10 times", marks=SLOW)],
+)
 def test_sigterm_saves_and_ends_both_with_75(new_run, undisturbed, happened, which, times):
     run = new_run()
     started = run.start(processes=2)
@@ -35,8 +41,12 @@ def test_sigterm_saves_and_ends_both_with_75(new_run, undisturbed, happened, whi
 
 @pytest.mark.parametrize(
     ("which", "number"),
-    [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP), (0, signal.SIGSTOP)],
-    ids=["second killed", "first killed", "second stops moving", "first stops moving"],
+    [
+        pytest.param(1, signal.SIGKILL, id="second killed"),
+        pytest.param(0, signal.SIGKILL, id="first killed", marks=SLOW),
+        pytest.param(1, signal.SIGSTOP, id="second stops moving", marks=SLOW),
+        pytest.param(0, signal.SIGSTOP, id="first stops moving"),
+    ],
 )
 def test_the_other_ends_within_a_minute_and_a_new_start_goes_on(new_run, undisturbed, happened, which, number):
     run = new_run()
@@ -78,7 +88,7 @@ def test_a_second_run_on_a_workdir_is_refused_in_both(new_run, happened):
     happened(f"exit codes {codes}")
 
 
-@pytest.mark.parametrize("name", ["one flipped bit in the arrays", "arrays' file gone"])
+@pytest.mark.parametrize("name", ["one flipped bit in the arrays", pytest.param("arrays' file gone", marks=SLOW)])
 def test_both_find_a_damaged_checkpoint_and_use_the_one_before(new_run, stopped, happened, name):
     run = new_run().copy_of(stopped)
     newest, good = run.saved[-1], run.saved[-2]
@@ -90,6 +100,7 @@ def test_both_find_a_damaged_checkpoint_and_use_the_one_before(new_run, stopped,
     happened(f"{aside} set aside, both went on from {good}")
 
 
+@SLOW
 def test_a_run_moves_from_2_processes_to_1_to_4(new_run, undisturbed, happened):
     whole, run = undisturbed(optim__steps=100), new_run(optim__steps=100)
     for processes, until in ((2, 30), (1, 60)):
@@ -106,6 +117,7 @@ def test_a_run_moves_from_2_processes_to_1_to_4(new_run, undisturbed, happened):
     happened(f"losses of 100 steps within {worst:.1e} of one process's (hosts changed last after step {changed})")
 
 
+@SLOW
 def test_several_processes_train_like_one(config_file, folder, happened):
     """No fault: eight devices in 1, 2 and 4 processes."""
     runs = {}
