@@ -104,7 +104,8 @@ def tell(report):
         return dict(report.user_properties).get("happened", "")
     if report.skipped:
         return report.longrepr[2]
-    return report.longreprtext
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message if crash else report.longreprtext
 
 
 def shorten(text):

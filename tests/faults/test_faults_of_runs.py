@@ -135,7 +135,7 @@ def test_loader_workers_of_a_killed_run_do_not_stay(new_run, happened):
 
 def test_a_hang_shows_stacks_and_ends(new_run, happened):
     """A loader worker that stops answering, as on a dead file system."""
-    run = new_run(data__loader__workers=1, data__loader__read_ahead=1, optim__steps=4000, hang_seconds=3)
+    run = new_run(data__loader__workers=1, data__loader__read_ahead=1, optim__steps=4000, hang_seconds=10)
     (process,) = started = run.start()
     with command.no_leftovers(started):
         run.wait_for_step(8, started)
