@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,15 +21,17 @@ import rich.box
 import rich.table
 import rivals
 import torch
-import torch_video
+import torch_model
 
 from actionclip_jax import config
 from actionclip_jax.checkpoints import formats, verify
 
+SIZES = (*config.CLIP_SIZES, "small")
 TORCH = ("torch", "torch.compile")
 LAYERS = ("scan", "unroll")  # auto is one of the two, as it is of attention
 USUAL = {"layers": LAYERS, "attention": ("auto",), "remat": ("everything",)}
 EVERY = {"layers": LAYERS, "attention": ("xla", "cudnn"), "remat": config.REMAT}
+CHOICES = {"layers": ("auto", *LAYERS), "attention": config.ATTENTION, "remat": config.REMAT}
 # FLOPs of a call that tell a batch size: enough to fill an accelerator (16 clips of 8 frames in a training step of
 # ViT-B/16, with 20 GiB of activations), and no more than seconds of a CPU
 WORK = {"cpu": 2e12, "accelerator": 2e13}
@@ -42,7 +45,7 @@ class Case:
     size: str
     frames: int
     batch: int
-    dtype: str
+    dtype: config.Dtype
     model: config.ModelConfig
     work: float  # FLOPs a clip
 
@@ -77,21 +80,21 @@ class Sides:
 
     def makers(self, case: Case, options: argparse.Namespace) -> dict[str, Callable[[], Peer]]:
         """Those that were asked for."""
-        makers = {
+        makers: dict[str, Callable[[], Peer]] = {
             name: functools.partial(torch_peer, functools.partial(self.torch, name == "torch.compile"))
             for name in TORCH
             if name in options.peers
         }
         if "jax" in options.peers:
             ways = ways_to_compute(options, case.dtype)
-            makers |= {name: functools.partial(self.jax, compute) for name, compute in ways.items()}
+            makers.update({name: functools.partial(self.jax, compute) for name, compute in ways.items()})
         return makers
 
 
 def make_parser(description: str, ways: Sequence[str]) -> argparse.ArgumentParser:
     """The options; `ways` are those of USUAL that matter."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--sizes", nargs="+", default=["ViT-B/16"], choices=[*config.CLIP_SIZES, "small"])
+    parser.add_argument("--sizes", nargs="+", default=["ViT-B/16"], choices=SIZES)
     parser.add_argument("--frames", nargs="+", type=int, default=[8])
     parser.add_argument("--batch", type=int, help="clips at once; by default what suits the case and the device")
     parser.add_argument("--repeats", type=int, default=5)
@@ -99,7 +102,7 @@ def make_parser(description: str, ways: Sequence[str]) -> argparse.ArgumentParse
     parser.add_argument("--peers", nargs="+", default=[*TORCH, "jax"], choices=[*TORCH, "jax"])
     for name in ways:
         usual = " ".join(USUAL[name])
-        parser.add_argument(f"--{name}", nargs="+", choices=getattr(config, name.upper()), help=f"default: {usual}")
+        parser.add_argument(f"--{name}", nargs="+", choices=CHOICES[name], help=f"default: {usual}")
     parser.add_argument(
         "--every", action="store_true", help=f"every combination of {', '.join(ways)} that is not given"
     )
@@ -110,22 +113,25 @@ def make_parser(description: str, ways: Sequence[str]) -> argparse.ArgumentParse
     return parser
 
 
-def ways_to_compute(options: argparse.Namespace, dtype: str) -> dict[str, config.ComputeConfig]:
+def ways_to_compute(options: argparse.Namespace, dtype: config.Dtype) -> dict[str, config.ComputeConfig]:
     """The peers of this project by name: all combinations of what was asked for."""
     chosen = {name: getattr(options, name) for name in USUAL if hasattr(options, name)}
     default = EVERY if options.every else USUAL
     combinations = itertools.product(*(reversed([given or default[name] for name, given in chosen.items()])))
     named = [dict(zip(chosen, reversed(values), strict=True)) for values in combinations]
-    return {" ".join(["jax", *way.values()]): config.ComputeConfig(dtype=dtype, **way) for way in named}
+    compute = config.ComputeConfig(dtype=dtype)
+    return {" ".join(["jax", *way.values()]): dataclasses.replace(compute, **way) for way in named}
 
 
-def small() -> config.ModelConfig:
-    """A size that a CPU trains in seconds."""
+def model_of(size: str) -> config.ModelConfig:
+    """CLIP's with the Transf head; `small` is one that a CPU trains in seconds."""
+    if size != "small":
+        return config.clip_model(size, "Transf")
     return config.checked_model(
         config.ModelConfig(
             image=config.ImageConfig(size=96, patch=16, width=256, depth=6, heads=4),
             text=config.TextConfig(width=256, depth=4, heads=4),
-            temporal=config.TemporalConfig(head="Transf", depth=2, heads=4),
+            temporal=config.TemporalConfig(head="Transf", heads=4),
             embed_width=256,
         )
     )
@@ -151,8 +157,8 @@ def run(
     rivals.set_up()
     rows = []
     for size in options.sizes:
-        model = small() if size == "small" else config.clip_model(size, "Transf")
-        params, source = torch_video.same_weights(model)
+        model = model_of(size)
+        params, source = torch_model.same_weights(model)
         weights = Weights(jax.tree.map(np.asarray, params), source)
         del params  # which are on the device
         for frames, dtype in itertools.product(options.frames, options.dtypes):
@@ -179,7 +185,7 @@ def measure(case: Case, makers: Mapping[str, Callable[[], Peer]], options: argpa
     reference = next((results[name].first for name in TORCH if name in results), None)
     rows = []
     for name in makers:
-        row = {**case.described(), "peak": peak, "peer": name}
+        row: dict[str, Any] = {**case.described(), "peak": peak, "peer": name}
         if name in failed:
             rows.append(row | {"failed": failed[name]})
             continue

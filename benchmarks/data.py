@@ -9,12 +9,9 @@ Files come from the page cache, so what a slow disk adds is not in here.
 """
 
 import argparse
-import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import itertools
-import json
 import os
 import pathlib
 import statistics
@@ -25,146 +22,24 @@ from typing import Any
 
 import av
 import cv2
-import msgpack
 import numpy as np
 import rich.console
 import rich.table
+import stored_clips
 import torch
 import torch_loader
-from matplotlib import cbook
-from PIL import Image
 
-from actionclip_jax import config
+from actionclip_jax import config, files
 from actionclip_jax.data import examples, pipeline, readers, sampling, table
-from actionclip_jax.data.records import encode, writer
-from actionclip_jax.data.records import reader as records_reader
-from actionclip_jax.data.video import find, frame_index
+from actionclip_jax.data.video import frame_index
 from actionclip_jax.models import flops
 
 BATCH, WORKERS = 8, 2
 WARM_BATCHES = 6  # more than both sides hold ready
-GAPS = (12, 250)  # frames between keyframes of the videos made here
-WIDTH, HEIGHT, FRAMES, RATE = 340, 256, 300, 30
 DEVICES = {"one H200": (790e12, 1), "v5e host, 8 chips": (197e12, 8)}  # bfloat16 FLOP/s of a chip; H200's is measured
 UTILISATION = 0.45  # of those, by a good training step
-ALL_FRAMES = 2**31
 ROWS = 10_000  # of the tables read, which repeat the few videos: Grain takes milliseconds to shuffle very few rows
-OFF, RAND_AUGMENT = config.AugmentConfig(rand_operations=0, flip="always"), config.AugmentConfig(flip="always")
 CONSOLE = rich.console.Console(width=120)  # the tables also go into files
-
-
-@dataclasses.dataclass(frozen=True)
-class Storage:
-    """Clips in one kind of storage, and how the DataLoader's side reads them: `peers[name](row, choose)`."""
-
-    name: str
-    clips: table.ClipTable
-    bytes: float  # a clip
-    bytes_read: float  # of a clip for a sample
-    peers: dict[str, Callable[[int, torch_loader.Choose], list[Image.Image]]]
-    augment: config.AugmentConfig = OFF
-
-
-def film(seed: int) -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 frames: a camera pans, zooms and tilts over a photograph, part of which moves; with its noise."""
-    with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as image:
-        photograph = np.asarray(image.convert("RGB"))  # 512 x 600
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(0, 4, (4, HEIGHT + 64, WIDTH + 64, 3)).astype(np.float32)
-    middle, reach, phase = rng.uniform((200, 240), (310, 360)), rng.uniform(20, 80, 2), rng.uniform(0, 2 * np.pi, 6)
-    piece = photograph[180:300, 190:290]
-    for angle in np.linspace(0, 2 * np.pi, FRAMES):
-        zoom, tilt = 1 + 0.35 * np.sin(angle + phase[0]), 0.06 * np.sin(3 * angle + phase[1])
-        x, y = middle + reach * np.sin(angle * np.array([2, 3]) + phase[2:4]) + rng.normal(0, 1, 2)
-        turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) / zoom
-        shift = np.array([x, y]) - turn @ [WIDTH / 2, HEIGHT / 2]
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        moved = np.column_stack([turn, shift])
-        frame = cv2.warpAffine(photograph, moved, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT)
-        left, top = (np.sin(4 * angle + phase[4:]) / 2 + 0.5) * (WIDTH - 100, HEIGHT - 120)
-        frame[int(top) :, int(left) :][:120, :100] = piece
-        down, across = rng.integers(64, size=2)
-        grain = noise[rng.integers(4), down : down + HEIGHT, across : across + WIDTH]
-        yield np.clip(frame + grain, 0, 255).astype(np.uint8)
-
-
-def write_video(path: pathlib.Path, seed: int, gap: int) -> None:
-    """An .mp4 of the film, with at most `gap` frames from keyframe to keyframe."""
-    partial = path.with_suffix(".partial")
-    with av.open(str(partial), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "medium"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.gop_size = gap
-        stream.codec_context.thread_count = 1  # more would change the bits from machine to machine
-        for frame in film(seed):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        container.mux(stream.encode(None))
-    partial.replace(path)
-
-
-def make_videos(folder: pathlib.Path, count: int) -> dict[str, table.ClipTable]:
-    """The videos of the module's docstring, kept from run to run."""
-    tables = {}
-    for gap in GAPS:
-        paths = [folder / f"film-{gap}-{seed}.mp4" for seed in range(count)]
-        for seed, path in enumerate(paths):
-            if not path.exists():
-                write_video(path, seed, gap)
-        tables[f"video, GOP {gap}"] = list_videos(paths)
-    return tables
-
-
-def list_videos(paths: list[pathlib.Path]) -> table.ClipTable:
-    """A table of videos, all of one class."""
-    clips = [table.Clip(f"{number}-{path.stem}", str(path), (0,)) for number, path in enumerate(paths)]
-    return table.make_table(clips, ["moving photograph"], readers.VideoFiles())
-
-
-def make_storages(folder: pathlib.Path, videos: dict[str, table.ClipTable]) -> list[Storage]:
-    """The videos as they are, and the first table of them in all other storages."""
-    storages = []
-    for name, clips in videos.items():
-        paths = clips.paths.tolist()
-        size = statistics.mean(pathlib.Path(path).stat().st_size for path in paths)
-        peers = {"torch": torch_loader.VideoFiles(paths), "torch, seeking": torch_loader.SeekingVideoFiles(paths)}
-        storages.append(Storage(name, clips, size, size, peers))
-    clips = next(iter(videos.values()))
-    storages.append(store_frames(clips, folder / "frames"))
-    for name, kind, decode in (
-        ("JPEG records", "jpeg", torch_loader.decode_jpegs),
-        ("video records", "video", torch_loader.decode_packets),
-    ):
-        settings = config.RecordConfig(storage=kind)
-        outcome = writer.prepare(clips, folder / kind, settings, processes=WORKERS)
-        assert not outcome.bad, f"{outcome.bad} videos do not decode: {folder / kind / 'bad_clips.jsonl'}"
-        stored, size = records_reader.open_records(folder / kind), outcome.bytes / outcome.clips
-        read = size * min(1, config.SampleConfig.frames * encode.GROUPS[kind] / stored.frame_counts.mean())
-        storages.append(Storage(name, stored, size, read, {"torch": torch_loader.Records(stored, decode)}))
-    jpeg = storages[-2]
-    storages.append(dataclasses.replace(jpeg, name=f"{jpeg.name}, RandAugment", augment=RAND_AUGMENT))
-    return storages
-
-
-def store_frames(clips: table.ClipTable, directory: pathlib.Path) -> Storage:
-    """All frames of every video as JPEGs of quality 90 and a short side of at most 256, a folder a video."""
-    settings = config.RecordConfig(frames=ALL_FRAMES)
-    stored, sizes = [], []
-    for clip in (clips[row] for row in range(len(clips))):
-        folder = directory / clip.id
-        if not folder.exists():
-            kind, entry, (_, *pictures) = encode.encode_clip(clips.reader, settings, clip)
-            assert kind == "clips", f"a video does not decode: {entry}"
-            partial = folder.with_suffix(".partial")
-            partial.mkdir(parents=True, exist_ok=True)
-            for number, [picture] in enumerate(map(msgpack.unpackb, pictures)):
-                (partial / f"img_{number + 1:05d}.jpg").write_bytes(picture)
-            partial.rename(folder)
-        pictures = [file.stat().st_size for file in folder.iterdir()]
-        sizes.append((sum(pictures), config.SampleConfig.frames * statistics.mean(pictures)))
-        stored.append(table.Clip(clip.id, str(folder), clip.labels, frames=len(pictures)))
-    folders = table.make_table(stored, clips.labels, readers.FrameFolders())
-    read = torch_loader.FrameFolders(folders.paths.tolist(), folders.frame_counts.tolist())
-    return Storage("frame folders", folders, *map(statistics.mean, zip(*sizes, strict=True)), {"torch": read})
 
 
 class Floor:
@@ -195,7 +70,7 @@ class Floor:
             if files:
                 container.close()
 
-    def _decode_group(self, codec: av.CodecContext, packets: list[av.Packet], wanted: set[int], rgb: bool) -> None:
+    def _decode_group(self, codec: av.VideoCodecContext, packets: list[av.Packet], wanted: set[int], rgb: bool) -> None:
         if not wanted:
             return
         number, last = 0, max(wanted)
@@ -217,7 +92,7 @@ def read_packets(path: str) -> tuple[av.container.InputContainer, list[av.Packet
     return container, [packet for packet in container.demux(stream) if packet.size]
 
 
-def sample_loader(storage: Storage) -> examples.TrainingExamples:
+def sample_loader(storage: stored_clips.Storage) -> examples.TrainingExamples:
     """What makes this project's training samples of a storage."""
     return examples.TrainingExamples.build(
         repeat_rows(storage.clips), config.SampleConfig(), storage.augment, config.LoaderConfig()
@@ -229,30 +104,32 @@ def repeat_rows(clips: table.ClipTable) -> table.ClipTable:
     return clips.take(np.arange(ROWS) % len(clips))
 
 
-def peer_clips(storage: Storage, peer: str, load: examples.TrainingExamples, count: int) -> torch_loader.Clips:
+def peer_clips(
+    storage: stored_clips.Storage, peer: str, load: examples.TrainingExamples, count: int
+) -> torch_loader.Clips:
     """The DataLoader's data set of the same samples, of which `count` have rows of their own."""
     rows = [load.epochs.row(number) % len(storage.clips) for number in range(count)]
     return torch_loader.Clips(load, storage.peers[peer], rows)
 
 
-def check_pictures(storage: Storage, count: int = 3) -> float:
+def check_pictures(storage: stored_clips.Storage, count: int = 3) -> float:
     """The least peak signal-to-noise ratio (dB) of a peer's samples to ours, which shows that all do the same work."""
-    load, found = sample_loader(storage), []
+    load, decibels = sample_loader(storage), []
     for peer in storage.peers:
         clips = peer_clips(storage, peer, load, count)
         for number in range(count):
             difference = load(number)["video"].astype(np.float64) - clips[number]["video"].numpy()
-            found.append(20 * np.log10(255 / max(0.01, np.sqrt(np.mean(difference**2)))))
-            assert found[-1] > 25, f"{storage.name}: {peer} makes other pictures than ours ({found[-1]:.1f} dB)"
-    return float(min(found))
+            decibels.append(20 * np.log10(255 / max(0.01, np.sqrt(np.mean(difference**2)))))
+            assert decibels[-1] > 25, f"{storage.name}: {peer} makes other pictures than ours ({decibels[-1]:.1f} dB)"
+    return float(min(decibels))
 
 
-def one_thread_calls(storage: Storage, clips: int) -> dict[str, Callable[[int], None]]:
+def one_thread_calls(storage: stored_clips.Storage, count: int) -> dict[str, Callable[[int], None]]:
     """`calls[reader](count)` reads the first `count` samples in batches; floors of videos only decode."""
     load = sample_loader(storage)
     calls: dict[str, Callable[[int], None]] = {"ours": functools.partial(read_ours, load)}
     for peer in storage.peers:
-        calls[peer] = functools.partial(read_theirs, peer_clips(storage, peer, load, clips))
+        calls[peer] = functools.partial(read_theirs, peer_clips(storage, peer, load, count))
     if isinstance(storage.clips.reader, readers.VideoFiles):
         floor = Floor(load)
         calls["floor: decode"] = floor.decode
@@ -274,26 +151,26 @@ def read_theirs(clips: torch_loader.Clips, count: int) -> None:
         pass
 
 
-def measure_one_thread(storages: list[Storage], clips: int, repeats: int) -> list[dict[str, Any]]:
+def measure_one_thread(storages: list[stored_clips.Storage], count: int, repeats: int) -> list[dict[str, Any]]:
     """A row for each storage and reader, which take turns: milliseconds of CPU time a clip, sample by sample."""
-    calls = {storage.name: one_thread_calls(storage, clips) for storage in storages}
+    calls = {storage.name: one_thread_calls(storage, count) for storage in storages}
     taken: dict[tuple[str, str], list[float]] = {}
     for repeat in range(repeats + 1):
         for name, readings in calls.items():
             for reader, call in readings.items():
                 if repeat == 0:  # warms up
-                    call(min(clips, 2))
+                    call(min(count, 2))
                     continue
                 start = time.process_time()
-                call(clips)
-                taken.setdefault((name, reader), []).append(1e3 * (time.process_time() - start) / clips)
+                call(count)
+                taken.setdefault((name, reader), []).append(1e3 * (time.process_time() - start) / count)
     return [
         {"storage": name, "reader": reader, "CPU ms": samples, "clips/s/core": 1e3 / statistics.median(samples)}
         for (name, reader), samples in taken.items()
     ]
 
 
-def measure_pipelines(storage: Storage, repeats: int, seconds: float) -> list[dict[str, Any]]:
+def measure_pipelines(storage: stored_clips.Storage, repeats: int, seconds: float) -> list[dict[str, Any]]:
     """A row for each side with worker processes, taking turns in the steady state."""
     load, loader = sample_loader(storage), config.LoaderConfig(batch_size=BATCH, workers=WORKERS)
     ours = pipeline.train_batches(repeat_rows(storage.clips), config.SampleConfig(), storage.augment, loader)
@@ -311,10 +188,10 @@ def measure_pipelines(storage: Storage, repeats: int, seconds: float) -> list[di
         {
             "storage": storage.name,
             "reader": name,
-            "clips/s": [rate for rate, _ in found],
-            "CPU ms": [ms for _, ms in found],
+            "clips/s": [rate for rate, _ in windows],
+            "CPU ms": [ms for _, ms in windows],
         }
-        for name, found in rates.items()
+        for name, windows in rates.items()
     ]
 
 
@@ -322,10 +199,10 @@ def measure_window(batches: Iterator[dict[str, Any]], seconds: float) -> tuple[f
     """(clips/s, CPU milliseconds a clip of this process and its workers), once what was ready has been used up."""
     for _ in range(WARM_BATCHES):
         next(batches)
-    clips, start, cpu = 0, time.perf_counter(), cpu_seconds()
+    count, start, cpu = 0, time.perf_counter(), cpu_seconds()
     while time.perf_counter() - start < seconds:
-        clips += sum(len(next(batches)["video"]) for _ in range(WORKERS))  # one of each worker, so none is half done
-    return clips / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / clips
+        count += sum(len(next(batches)["video"]) for _ in range(WORKERS))  # one of each worker, so none is half done
+    return count / (time.perf_counter() - start), 1e3 * (cpu_seconds() - cpu) / count
 
 
 def wait_until_idle() -> None:
@@ -412,7 +289,7 @@ def print_pipelines(rows: list[dict[str, Any]]) -> None:
     print_table(f"{WORKERS} worker processes, batches of {BATCH}, all processes counted", columns, cells)
 
 
-def print_needs(rows: list[dict[str, Any]], storages: list[Storage]) -> None:
+def print_needs(rows: list[dict[str, Any]], storages: list[stored_clips.Storage]) -> None:
     """CPU cores that feed accelerators, from the CPU time of whole pipelines, and what is read from disk."""
     wanted, read = clips_wanted(), {storage.name: storage.bytes_read for storage in storages}
     cells = []
@@ -426,12 +303,12 @@ def print_needs(rows: list[dict[str, Any]], storages: list[Storage]) -> None:
     print_table(title, columns, cells)
 
 
-def print_sizes(storages: list[Storage]) -> None:
+def print_sizes(storages: list[stored_clips.Storage]) -> None:
     """Bytes of a clip in each storage."""
     cells = [
         [storage.name, f"{storage.bytes / 1e3:,.0f}", f"{storage.bytes_read / 1e3:,.0f}"]
         for storage in storages
-        if storage.augment == OFF
+        if storage.augment == stored_clips.OFF
     ]
     print_table("kB a clip", ["storage", "stored", "read for a sample"], cells, texts=1)
 
@@ -443,21 +320,6 @@ def describe_machine() -> dict[str, Any]:
     packages = ("av", "pillow", "opencv-python-headless", "grain", "array_record", "torch")
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {"CPU": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "versions": versions}
-
-
-def prepare_storages(options: argparse.Namespace) -> list[Storage]:
-    """All storages of the given videos or of those made here."""
-    if options.videos is None:
-        folder = options.cache / f"film-{options.count}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return make_storages(folder, make_videos(folder, options.count))
-    paths = find.find_below(options.videos).videos
-    chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[: options.count])
-    paths = [paths[number].absolute() for number in chosen]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    folder = options.cache / hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    return make_storages(folder, {"video": list_videos(paths)})
 
 
 def main() -> None:
@@ -476,7 +338,7 @@ def main() -> None:
     machine = describe_machine()
     CONSOLE.print(f"{machine['CPU']}, {machine['cores']} cores, load {machine['load']:.1f} at the start")
     CONSOLE.print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
-    storages = prepare_storages(options)
+    storages = stored_clips.prepare(options)
     print_sizes(storages)
     likeness = {storage.name: check_pictures(storage) for storage in storages}
     CONSOLE.print(f"both sides make the same pictures: {min(likeness.values()):.0f} dB or nearer")
@@ -495,7 +357,7 @@ def main() -> None:
         sizes = [{"storage": each.name, "bytes": each.bytes, "bytes read": each.bytes_read} for each in storages]
         described |= {"dB": likeness, "sizes": sizes, "one thread": rows, "pipelines": pipelines}
         described |= {"utilisation": UTILISATION, "clips/s wanted": clips_wanted()}
-        options.json.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        files.write_json(options.json, described)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import rivals
 import torch
-import torch_video
+import torch_model
 from flax import nnx
 
 from actionclip_jax import config, xla
@@ -28,7 +28,7 @@ LIMITS = {"float32": 1e-3}  # of the features' difference, relative to the large
 
 def torch_call(source: formats.Recognised, frames: np.ndarray, dtype: str, compiled: bool) -> Callable:
     """`call(times)` encodes the frames so often and returns the features."""
-    module = torch_video.TorchVideo(source, getattr(torch, dtype)).to(rivals.torch_device())
+    module = torch_model.TorchVideo(source, getattr(torch, dtype)).to(rivals.torch_device())
     encode, pixels = torch.compile(module) if compiled else module, torch.from_numpy(frames).to(rivals.torch_device())
     return rivals.waiting(torch.inference_mode()(lambda: encode(pixels)), rivals.wait_for_torch)
 

@@ -3,7 +3,6 @@
 import argparse
 import functools
 import gc
-import json
 import math
 import os
 import time
@@ -15,6 +14,8 @@ import jax.numpy as jnp
 import rich.console
 import torch
 
+from actionclip_jax import files
+
 SAMPLE_SECONDS = 0.2  # a timed sample is as many calls as fill this
 REASON = 300  # characters of an error: XLA's end with pages of what is in memory
 LOAD = os.getloadavg()[0]  # other processes slow PyTorch, whose threads wait for each other, more than JAX
@@ -24,7 +25,7 @@ CONSOLE = rich.console.Console(width=132)  # the table also goes into files
 def set_up() -> None:
     """Gives both libraries the whole machine."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both live on one GPU
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(os.cpu_count() or 1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as in JAX
 
 
@@ -51,12 +52,9 @@ def describe_machine() -> str:
 def write_json(options: argparse.Namespace, rows: list[dict]) -> None:
     """The measurements with all that was asked for, if a file was."""
     if options.json:
-        described = {name: str(value) for name, value in vars(options).items()}
-        described |= {"device": device_name(), "versions": versions(), "load": LOAD}
-        text = json.dumps(described | {"rows": rows}, indent=1) + "\n"
-        partial = options.json.with_suffix(".partial")  # a run that is ended while it writes leaves the last one whole
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(options.json)
+        chosen = {name: str(value) for name, value in vars(options).items()}
+        machine = {"device": device_name(), "versions": versions(), "load": LOAD}
+        files.write_json(options.json, {**chosen, **machine, "rows": rows})
 
 
 def matmuls(dtype: str) -> tuple[int, dict[str, Callable]]:

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import av
 import msgpack
@@ -18,17 +19,24 @@ from PIL import Image
 
 from actionclip_jax import config
 from actionclip_jax.data import augment, examples, rand_augment, sampling, table
+from actionclip_jax.data.records import reader
 from actionclip_jax.data.video import views
 
 Choose = Callable[[int], np.ndarray]  # number of frames of a clip -> the wanted ones, rising
+ReadImages = Callable[[int, Choose], list[Image.Image]]  # the wanted frames of a row
 
 
-class Clips(torch.utils.data.Dataset):
-    """Sample n is row `rows[n % len(rows)]`: {"video": uint8 [T, S, S, 3], "label": int}."""
+class Example(TypedDict):
+    """What the loader batches."""
 
-    def __init__(
-        self, load: examples.TrainingExamples, read: Callable[[int, Choose], list[Image.Image]], rows: list[int]
-    ) -> None:
+    video: torch.Tensor  # uint8 [T, S, S, 3]
+    label: int
+
+
+class Clips(torch.utils.data.Dataset[Example]):
+    """Example n is of row `rows[n % len(rows)]`."""
+
+    def __init__(self, load: examples.TrainingExamples, read: ReadImages, rows: list[int]) -> None:
         self.read, self.rows = read, rows
         self.labels = load.data.label_ids[:, 0].tolist()
         self.sample, self.augment, self.seed = load.sample, load.augmenter.augment, load.loader.seed
@@ -37,8 +45,8 @@ class Clips(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return 2**40
 
-    def __getitem__(self, number: int) -> dict[str, torch.Tensor | int]:
-        row, rng = self.rows[number % len(self.rows)], np.random.default_rng((self.seed, number))
+    def __getitem__(self, index: int) -> Example:
+        row, rng = self.rows[index % len(self.rows)], np.random.default_rng((self.seed, index))
         images = self.read(row, lambda length: sampling.random_in_segments(length, self.sample.frames, rng))
         images = [shrink(image, views.default_short_side(self.sample.size)) for image in images]
         video = transform(images, self.augment, self.sample.size, self.flip, rng)
@@ -46,14 +54,14 @@ class Clips(torch.utils.data.Dataset):
 
 
 def transform(
-    images: list[Image.Image], settings: config.AugmentConfig, size: int, flip: float, rng: np.random.Generator
+    images: list[Image.Image], augment_config: config.AugmentConfig, size: int, flip: float, rng: np.random.Generator
 ) -> np.ndarray:
     """T pictures -> [T, size, size, 3] uint8: RandAugment, crop, bilinear resize and flip, all by PIL."""
-    if settings.rand_operations:
-        draws = rand_augment.draw(rng, settings.rand_operations, settings.rand_magnitude)
+    if augment_config.rand_operations:
+        draws = rand_augment.draw(rng, augment_config.rand_operations, augment_config.rand_magnitude)
         for drawn in draws:
             images = [rand_augment.OPERATIONS[drawn.operation][0](image, drawn) for image in images]
-    top, left, height, width = augment.draw_crop(*images[0].size[::-1], size, settings.scales, rng)
+    top, left, height, width = augment.draw_crop(*images[0].size[::-1], size, augment_config.scales, rng)
     images = [image.crop((left, top, left + width, top + height)) for image in images]
     images = [image.resize((size, size), Image.Resampling.BILINEAR) for image in images]
     if rng.random() < flip:
@@ -102,11 +110,13 @@ class SeekingVideoFiles:
         with av.open(self.paths[row]) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            tick = stream.average_rate * stream.time_base
+            rate, time_base = stream.average_rate, stream.time_base
+            assert rate and time_base, f"{self.paths[row]} says neither its rate nor its time base"
+            tick = rate * time_base
             for number in choose(count_frames(container, stream)).tolist():
                 time = int(number / tick) + (stream.start_time or 0)
                 container.seek(time, stream=stream)
-                images.append(next(frame for frame in container.decode(stream) if frame.pts >= time).to_image())
+                images.append(next(frame for frame in container.decode(stream) if (frame.pts or 0) >= time).to_image())
         return images
 
 
@@ -137,8 +147,8 @@ class Records:
     """Reads ArrayRecord shards of a prepared directory; `decode` makes pictures of encoded frames."""
 
     def __init__(self, clips: table.ClipTable, decode: Callable[[list[bytes]], list[Image.Image]]) -> None:
-        directory = pathlib.Path(clips.reader.directory)
-        [shard] = (directory / "shards").glob("*.array_record")
+        assert isinstance(clips.reader, reader.Records)
+        [shard] = (pathlib.Path(clips.reader.directory) / "shards").glob("*.array_record")
         self.source = array_record_data_source.ArrayRecordDataSource([str(shard)])
         self.starts = [int(path.rpartition(":")[2]) for path in clips.paths]
         self.counts = clips.frame_counts.tolist()

@@ -19,55 +19,24 @@ import jax
 import numpy as np
 import rivals
 import torch
-import transformers
-from torch.nn import functional
+import torch_model
 
 from actionclip_jax import config, sharding, xla
-from actionclip_jax.checkpoints import formats, huggingface, torch_models
+from actionclip_jax.checkpoints import formats
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import first_state, train_step
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
+OPTIM = config.OptimConfig(lr=1e-6, warmup_epochs=0.0)
 LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first losses' relative difference
-
-
-class TorchTraining(torch.nn.Module):
-    """uint8 [B, T, S, S, 3], token ids [B, L] and labels [B] -> the exact loss."""
-
-    def __init__(self, source: formats.Recognised) -> None:
-        super().__init__()
-        state = torch_models.towers(source).state_dict()
-        settings = huggingface.clip_config(source.model)
-        self.towers = transformers.CLIPModel._from_config(settings, attn_implementation="sdpa")
-        self.towers.load_state_dict(state, strict=False)
-        self.head = torch_models.TemporalHead(source)
-        self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
-        self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
-
-    def forward(self, frames: torch.Tensor, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss, in float32 after the towers."""
-        pixels = ((frames.flatten(0, 1).float() / 255 - self.mean) / self.std).movedim(-1, 1)
-        pooled = self.towers.vision_model(pixel_values=pixels).pooler_output
-        features = self.towers.visual_projection(pooled).unflatten(0, frames.shape[:2])
-        hidden = self.towers.text_model(input_ids=tokens).last_hidden_state
-        text = self.towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)])
-        video, text = torch_models.unit(self.head(features).float()), torch_models.unit(text.float())
-        similarities = self.towers.logit_scale.exp() * video @ text.T
-        target = torch.softmax(10 * (labels[:, None] == labels[None]).float(), dim=1)
-        rows = (similarities, similarities.T)
-        return sum(functional.kl_div(row.log_softmax(1), target, reduction="batchmean") for row in rows) / 2
 
 
 def torch_step(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, compiled: bool) -> Callable:
     """`call(times)` trains so many steps and returns the last loss."""
     device = rivals.torch_device()
-    model = TorchTraining(source).to(device).train()
-    groups = [
-        {"params": list(model.towers.parameters()), "lr": 1e-6},
-        {"params": list(model.head.parameters()), "lr": 1e-5},
-    ]
-    adamw = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.2, fused=device == "cuda")
+    model = torch_model.TorchTraining(source).to(device).train()
+    adamw = model.adamw(OPTIM, fused=device == "cuda")
     loss_of = torch.compile(model) if compiled else model
     frames, tokens, labels = (torch.from_numpy(batch[name]).to(device) for name in ("video", "tokens", "label"))
 
@@ -101,7 +70,8 @@ class JaxSteps:
         self.state = None
         with jax.set_mesh(self.mesh):
             places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
-            described = first_state.describe(spec, self.params, (), places, self.mesh)
+            shapes = {path: jax.ShapeDtypeStruct(value.shape, value.dtype) for path, value in self.params.items()}
+            described = first_state.describe(spec, shapes, (), places, self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
             traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
@@ -126,7 +96,7 @@ class JaxSteps:
             compute=compute,
             augment=config.NO_AUGMENTATION,
             objective=config.ObjectiveConfig(),
-            optim=config.OptimConfig(lr=1e-6, warmup_epochs=0.0),
+            optim=OPTIM,
             interpolation=config.InterpolationConfig(),
             steps=10**6,
             warmup=0,

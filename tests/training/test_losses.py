@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import torch_model
 from slow import slow
 from torch.nn import functional
 
@@ -27,17 +28,6 @@ def batch():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, BATCH).astype(np.int32)
     return unit(rng, BATCH, WIDTH), unit(rng, BATCH, WIDTH), labels, np.float32(20.0)
-
-
-def torch_contrastive(video, text, labels, scale, kind):
-    similarities = scale * video @ text.T
-    if kind == "one_positive":
-        own = torch.arange(len(video))
-        return sum(functional.cross_entropy(rows, own) for rows in (similarities, similarities.T)) / 2
-    same = torch.tensor(labels[:, None] == labels[None]).to(video.dtype)
-    target = torch.softmax(10 * same, 1) if kind == "exact" else same / same.sum(1, keepdim=True)
-    rows = (torch.log_softmax(rows, 1) for rows in (similarities, similarities.T))
-    return sum(functional.kl_div(row, target, reduction="batchmean") for row in rows) / 2
 
 
 def torch_gradients(function, *arrays):
@@ -62,7 +52,8 @@ def assert_same_gradients(ours, theirs):
 def test_contrastive_loss_and_gradients_equal_torch(batch, kind):
     video, text, labels, scale = batch
     ours = gradients(lambda v, t, s: losses.contrastive(v, t, labels, s, kind), video, text, scale)
-    value, theirs = torch_gradients(lambda v, t, s: torch_contrastive(v, t, labels, s, kind), video, text, scale)
+    loss = functools.partial(torch_model.contrastive, labels=torch.tensor(labels), kind=kind)
+    value, theirs = torch_gradients(lambda v, t, s: loss(v, t, scale=s), video, text, scale)
     assert ours[0] == pytest.approx(value, rel=1e-6)
     assert_same_gradients(ours[2], theirs)
 

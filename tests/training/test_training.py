@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import torch_model
 import torch_reference
 import training_runs
 from slow import slow
 from training_runs import assert_close, assert_same_training, change, make_batch, make_spec, make_texts
 
 from actionclip_jax import config, sharding
-from actionclip_jax.checkpoints import formats, mapping, tensor_names, torch_files, torch_models
+from actionclip_jax.checkpoints import formats, mapping, tensor_names, torch_files
 from actionclip_jax.inference import encoder
 from actionclip_jax.training import optim
 
@@ -30,44 +31,22 @@ def torch_rate(step, spec):
 
 
 def torch_training(spec, source, texts, batches):
-    """Trains with PyTorch's own AdamW; returns the losses and the trained modules."""
-    towers, head = torch_models.towers(source), torch_models.TemporalHead(source)
-    parts = (towers.vision_model, towers.visual_projection)
-    vision = [parameter for part in parts for parameter in part.parameters()]
-    ids = set(map(id, vision))
-    words = [parameter for parameter in towers.parameters() if id(parameter) not in ids]
-    groups = [(vision, 1), (words, 1), (list(head.parameters()), 10)]
-    settings = spec.optim
-    adamw = torch.optim.AdamW(
-        [{"params": parameters} for parameters, _ in groups],
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-    )
+    """Trains with PyTorch's own AdamW; returns the losses and the trained parameters by name."""
+    model = torch_model.TorchTraining(source)
+    adamw = model.adamw(spec.optim)
     losses = []
     for step, batch in enumerate(batches):
-        for group, (_, multiplier) in zip(adamw.param_groups, groups, strict=True):
+        for group, multiplier in zip(adamw.param_groups, (1, 10), strict=True):
             group["lr"] = torch_rate(step, spec) * multiplier
-        mean, std = torch.tensor(config.CLIP_MEAN), torch.tensor(config.CLIP_STD)
-        pixels = (torch.tensor(batch["video"]).float() / 255 - mean) / std
-        video = torch_models.unit(head(torch_models.image_features(towers, source, pixels.movedim(-1, 2))))
         tokens = torch.tensor(texts[batch["label"], 0]).long()
-        hidden = towers.text_model(input_ids=tokens).last_hidden_state
-        text = torch_models.unit(towers.text_projection(hidden[torch.arange(len(tokens)), tokens.argmax(1)]))
-        similarities = towers.logit_scale.exp() * video @ text.T
-        same = torch.tensor(batch["label"][:, None] == batch["label"][None]).float()
-        target = torch.softmax(10 * same, dim=1)
-        loss = sum(
-            torch.nn.functional.kl_div(rows.log_softmax(1), target, reduction="batchmean")
-            for rows in (similarities, similarities.T)
-        )
+        loss = model(torch.tensor(batch["video"]), tokens, torch.tensor(batch["label"]))
         adamw.zero_grad()
-        (loss / 2).backward()
-        if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_([*towers.parameters(), *head.parameters()], settings.clip_norm)
+        loss.backward()
+        if spec.optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), spec.optim.clip_norm)
         adamw.step()
-        losses.append(loss.item() / 2)
-    return losses, {**towers.state_dict(), **{f"head.{name}": value for name, value in head.state_dict().items()}}
+        losses.append(loss.item())
+    return losses, model.named_state()
 
 
 @pytest.mark.parametrize("refresh, clip_norm", [(10, 0.5), *slow((1, 0.0))])

@@ -1,17 +1,14 @@
 """Damages a good file at random, again and again, and looks whether reading it is ever worse than an error."""
 
 import collections
-import pathlib
 import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 COUNT, SECONDS = 200, 10
 
 
-def try_all(file: pathlib.Path, use: Callable[[pathlib.Path], Any], target: pathlib.Path) -> str:
+def try_all(file, use, target):
     """How `use(target)` takes COUNT damaged versions of `file`, each written where it has `file`'s place."""
     data, rng, results = file.read_bytes(), np.random.default_rng(0), collections.Counter()
     for number in range(COUNT):
@@ -30,7 +27,7 @@ def try_all(file: pathlib.Path, use: Callable[[pathlib.Path], Any], target: path
     return f"{results['refused']} refused, {results['read']} read"
 
 
-def damage(data: bytes, rng: np.random.Generator) -> bytes:
+def damage(data, rng):
     """The bytes cut short, or with some changed, inserted, removed or repeated; mostly near the front or the back."""
     spot = int(len(data) * rng.choice([rng.beta(0.4, 0.4), rng.random() * min(1, 400 / len(data))]))
     length = int(rng.choice([1, 2, 4, 8, 64]))

@@ -6,10 +6,6 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Callable
-from typing import Any
-
-import harness
 
 SECONDS, MEGABYTES = 60, 2000  # what nothing untrusted may take more than
 MARKER = "code-ran"  # the file that hostile code would make in the folder of the fault
@@ -32,13 +28,13 @@ class Outcome:
     seconds: float
     megabytes: int  # more than before
 
-    def __str__(self) -> str:
+    def __str__(self):
         said = self.returned if self.error is None else " ".join(self.error.split())
         return f"{said[:160]} ({self.seconds:.1f} s, {self.megabytes} MB)"
 
 
-def run(function: Callable[..., Any], *arguments: Any) -> Outcome:
-    """What the importable `function(*arguments)` does. Raises Unexpected when it hangs or takes too much."""
+def run(function, *arguments):
+    """What the importable `function(*arguments)` does. Fails when it hangs or takes too much."""
     context = multiprocessing.get_context("forkserver")  # forks of a process that has the libraries, and no threads
     context.set_forkserver_preload(LIBRARIES)
     receiver, sender = context.Pipe(duplex=False)
@@ -49,16 +45,16 @@ def run(function: Callable[..., Any], *arguments: Any) -> Outcome:
         outcome = receiver.recv() if receiver.poll(SECONDS) else None
     except EOFError:
         process.join()
-        raise harness.Unexpected(f"the process died with exit code {process.exitcode}") from None
+        raise AssertionError(f"the process died with exit code {process.exitcode}") from None
     finally:
         process.kill()
         process.join()
-    harness.expect(outcome is not None, f"hung: no end after {SECONDS} s")
-    harness.expect(outcome.megabytes <= MEGABYTES, f"took {outcome.megabytes} MB: {outcome}")
+    assert outcome, f"hung: no end after {SECONDS} s"
+    assert outcome.megabytes <= MEGABYTES, f"took {outcome.megabytes} MB: {outcome}"
     return outcome
 
 
-def _work(sender: Any, function: Callable[..., Any], arguments: tuple) -> None:
+def _work(sender, function, arguments):
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
     before, begin, error, returned = _peak(), time.perf_counter(), None, ""
     try:
@@ -70,42 +66,34 @@ def _work(sender: Any, function: Callable[..., Any], arguments: tuple) -> None:
     sender.send(Outcome(returned, message, known, time.perf_counter() - begin, _peak() - before))
 
 
-def _peak() -> int:
+def _peak():
     status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
 
 
-def refused(make: Callable[[pathlib.Path], Any], use: Callable[..., Any], reason: str = "") -> Callable:
-    """A fault that `make(folder)` prepares: `use` of what it returns must be an error that says `reason` (a regex)."""
-
-    def inject(folder: pathlib.Path) -> str:
-        made = make(folder)
-        outcome = run(use, made)
-        harness.expect(not (folder / MARKER).exists(), f"code ran: {outcome}")
-        harness.expect(outcome.error is not None, f"accepted: {outcome}")
-        harness.expect(outcome.known, f"a traceback: {outcome}")
-        name = made.name if isinstance(made, pathlib.Path) else ""
-        harness.expect(name in outcome.error and re.search(reason, outcome.error), f"does not say why: {outcome}")
-        harness.expect(len(outcome.error) < 20_000, f"an error of {len(outcome.error)} characters: {outcome}")
-        return str(outcome)
-
-    return inject
+def refused(folder, make, use, reason=""):
+    """Expects `use(make(folder))` to be an error that says `reason` (a regex); returns what happened."""
+    made = make(folder)
+    outcome = run(use, made)
+    assert not (folder / MARKER).exists(), f"code ran: {outcome}"
+    assert outcome.error is not None, f"accepted: {outcome}"
+    assert outcome.known, f"a traceback: {outcome}"
+    name = made.name if isinstance(made, pathlib.Path) else ""
+    assert name in outcome.error and re.search(reason, outcome.error), f"does not say why: {outcome}"
+    assert len(outcome.error) < 20_000, f"an error of {len(outcome.error)} characters: {outcome}"
+    return str(outcome)
 
 
-def survived(make: Callable[[pathlib.Path], Any], use: Callable[..., Any], result: str = "") -> Callable:
-    """A fault after which `use` goes on, and returns or explains (a regex)."""
-
-    def inject(folder: pathlib.Path) -> str:
-        outcome = run(use, make(folder))
-        harness.expect(not (folder / MARKER).exists(), f"code ran: {outcome}")
-        harness.expect(outcome.error is None or outcome.known, f"a traceback: {outcome}")
-        said = outcome.returned if outcome.error is None else outcome.error
-        harness.expect(re.search(result, said), f"another result: {outcome}")
-        return str(outcome)
-
-    return inject
+def survived(folder, make, use, result=""):
+    """Expects `use(make(folder))` to go on, and to return or explain `result` (a regex); returns what happened."""
+    outcome = run(use, make(folder))
+    assert not (folder / MARKER).exists(), f"code ran: {outcome}"
+    assert outcome.error is None or outcome.known, f"a traceback: {outcome}"
+    said = outcome.returned if outcome.error is None else outcome.error
+    assert re.search(result, said), f"another result: {outcome}"
+    return str(outcome)
 
 
-def hostile_code(folder: pathlib.Path) -> tuple:
+def hostile_code(folder):
     """What an object's __reduce__ returns to make the marker in the folder."""
     return os.system, (f"touch '{folder / MARKER}'",)
