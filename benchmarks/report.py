@@ -69,7 +69,7 @@ def parts_on_accelerator() -> list[Part]:
     sizes = (*short, "--sizes", "ViT-B/32", "ViT-L/14")
     frames = (*short, "--frames", "16", "32")
     return [
-        against_torch("train_step", 240, *ways, "--remat", "none", "projections"),
+        against_torch("train_step", 240, *ways, "--remat", "everything", "qkv_and_mlp"),
         against_torch("inference", 90, *ways),
         model_tests(120),
         against_torch("inference", 120, *sizes, name="inference_sizes"),
