@@ -3,7 +3,7 @@
 import pathlib
 import zipfile
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.checkpoints import errors
 
 HEAD = 4096  # bytes that are looked at
@@ -93,7 +93,7 @@ def what_else(path: pathlib.Path) -> str | None:
     for place, signature, what in SIGNATURES:
         if head.startswith(signature, place):
             return what
-    if not textfile.BINARY.search(head) or head.startswith(tuple(textfile.UNICODE)):
+    if not files.BINARY.search(head) or head.startswith(tuple(files.UNICODE)):
         return text_kind(path)
     return None if path.suffix == ".safetensors" else f"a file of an unknown kind (it begins with {head[:8]!r})"
 

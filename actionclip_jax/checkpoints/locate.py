@@ -7,7 +7,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import errors as hub
 
-from actionclip_jax import paths, text, textfile
+from actionclip_jax import files, paths, text
 from actionclip_jax.checkpoints import errors
 
 HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that name
@@ -166,7 +166,7 @@ def shard_names(index: pathlib.Path) -> list[str]:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        content = textfile.read_json(path)
+        content = files.read_json(path)
     except (OSError, ValueError) as error:
         raise errors.CheckpointError(f"{path}: not readable JSON ({errors.first_line(error)})") from None
     if not isinstance(content, dict):

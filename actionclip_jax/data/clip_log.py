@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 
 
 class ClipLog:
@@ -28,7 +28,7 @@ class ClipLog:
 def read(path: pathlib.Path) -> dict[str, dict[str, str]]:
     """The entries of a file by the ids of their clips; none where there is no file."""
     entries = {}
-    for line in textfile.read_text(path).split("\n") if path.exists() else ():
+    for line in files.read_text(path).split("\n") if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError):  # the last line, of a run that was killed or empty
             entry = json.loads(line)
             entries[entry["id"]] = entry

@@ -1,4 +1,4 @@
-"""Headings by which the columns of tables are known, spelt as `textfile.normalise_heading` does."""
+"""Headings by which the columns of tables are known, spelt as `files.normalise_heading` does."""
 
 NAME = ("name", "label", "class", "class_name", "label_name", "category", "action")
 NAME += ("names", "labels", "classes", "categories", "actions")

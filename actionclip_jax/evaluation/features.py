@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from actionclip_jax import files, textfile
+from actionclip_jax import files
 from actionclip_jax.data import table
 
 Part = dict[str, np.ndarray]  # features of some batches: `features`, `clip`, `mask`, and how many `batches` they were
@@ -137,6 +137,6 @@ def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:
 def read_json(file: pathlib.Path) -> Any:
     """The content of a JSON file; None where there is none, or a damaged one."""
     try:
-        return textfile.read_json(file)
+        return files.read_json(file)
     except (OSError, ValueError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from actionclip_jax import checkpoints, config, progress, sharding, textfile, xla
+from actionclip_jax import checkpoints, config, files, progress, sharding, xla
 from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import test_views, video
 from actionclip_jax.inference import batching, class_scores, encoder
@@ -166,9 +166,7 @@ def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"labels are {labels!r}: expected a list of texts")
     stripped = tuple(label.strip() for label in labels)
     problems = ["there are none"] if not stripped else []
-    problems += [f"too long: {textfile.shorten(label)}" for label in stripped if len(label) > textfile.LONGEST_LABEL][
-        :5
-    ]
+    problems += [f"too long: {files.shorten(label)}" for label in stripped if len(label) > files.LONGEST_LABEL][:5]
     if empty := [index + 1 for index, label in enumerate(stripped) if not label]:
         problems.append(f"empty at position {', '.join(map(str, empty))}")
     if twice := [label for label, count in collections.Counter(stripped).items() if count > 1]:

@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 
 # The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
 ACTIONCLIP_TEMPLATES = (
@@ -37,7 +37,7 @@ def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
         raise ValueError(
             f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither"
         )
-    return checked_templates(textfile.read_lines(path), f"{path}: ")
+    return checked_templates(files.read_lines(path), f"{path}: ")
 
 
 def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import ftfy
 import numpy as np
 import transformers
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.text import prompts
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
@@ -48,7 +48,7 @@ def has_tokenizer(directory: pathlib.Path) -> bool:
 def another_class(directory: pathlib.Path | None) -> str | None:
     """What kind of tokenizer a directory says it holds, if not CLIP's; many say none, or only their library."""
     file = directory / "tokenizer_config.json" if directory else None
-    content = textfile.read_json(file) if file and file.is_file() else {}
+    content = files.read_json(file) if file and file.is_file() else {}
     name = str(content.get("tokenizer_class") or "CLIPTokenizer") if isinstance(content, dict) else ""
     usual = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
     if "CLIPTokenizer" in name or name in usual:
@@ -107,9 +107,7 @@ def tokenize(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[st
         return np.zeros((0, context), np.int32)
     ids = tokenizer([clean(text) for text in texts], verbose=False)["input_ids"]
     if long := [
-        f"  {textfile.shorten(text)} needs {len(row)}"
-        for text, row in zip(texts, ids, strict=True)
-        if len(row) > context
+        f"  {files.shorten(text)} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > context
     ]:
         raise ValueError("\n".join([f"a text may have at most {context} tokens, start and end included:", *long]))
     table = np.zeros((len(texts), context), np.int32)
@@ -127,7 +125,7 @@ def check_distinct(
     they were given, where those differ.
     """
     ids = tokenizer([clean(label) for label in labels], verbose=False)["input_ids"] if len(labels) else []
-    spelt = list(zip(map(textfile.shorten, names or labels), ids, strict=True))
+    spelt = list(zip(map(files.shorten, names or labels), ids, strict=True))
     groups: dict[tuple[int, ...], list[str]] = {}
     for name, row in spelt:
         groups.setdefault(tuple(row), []).append(name)

@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import video
 
 KNOWN = "one name a line, `number name`, a CSV or TSV with the columns id,name, or JSON"
@@ -24,13 +24,13 @@ class Columns:
         """Everything wrong with it."""
         problems = [] if self.names else ["holds no label"]
         if films := [name for name in self.names if pathlib.PurePath(name).suffix.lower() in video.SUFFIXES]:
-            problems.append(f"is a list of clips, such as {textfile.shorten(films[0])}, not of labels")
+            problems.append(f"is a list of clips, such as {files.shorten(films[0])}, not of labels")
         for what, texts in (("name", self.names), ("text", self.texts)):
             if empty := [row + 1 for row, text in enumerate(texts) if not text]:
                 problems.append(f"the {what} is empty at position {', '.join(map(str, empty[:5]))}")
-            long = [text for text in texts if len(text) > textfile.LONGEST_LABEL]
-            most = textfile.LONGEST_LABEL
-            problems += [f"more than {most} characters: {textfile.shorten(text)}" for text in long[:5]]
+            long = [text for text in texts if len(text) > files.LONGEST_LABEL]
+            most = files.LONGEST_LABEL
+            problems += [f"more than {most} characters: {files.shorten(text)}" for text in long[:5]]
         for what, values in (("the name", self.names), ("the number", self.numbers)):
             twice = [value for value, count in collections.Counter(values).items() if count > 1]
             hint = " (are the numbers part of the names? Then: a CSV with the one column name)" if self.numbers else ""

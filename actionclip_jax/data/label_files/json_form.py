@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import headings, numbers
 from actionclip_jax.data.label_files import columns
 
@@ -14,7 +14,7 @@ WRAPPERS = ("id2label", "label2id", "labels", "label", "classes", "class_names",
 
 def read(path: pathlib.Path) -> columns.Columns:
     """Any of the forms. Raises ValueError for another."""
-    content = textfile.read_json(path)
+    content = files.read_json(path)
     if isinstance(content, dict) and len(content) == 1 and next(iter(content)) in WRAPPERS:
         [inner] = content.values()
         content = inner if isinstance(inner, dict | list) else content

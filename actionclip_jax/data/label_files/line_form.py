@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import headings
 from actionclip_jax.data.label_files import columns
 
@@ -18,10 +18,10 @@ OTHER_TEXT = re.compile(r"(#|//|[-*\u2022]\s).*|.*\s#\s.*|.*[|\t].*|\S+:")  # co
 
 def read(path: pathlib.Path) -> columns.Columns:
     """A name a line, perhaps numbered, below a heading or none. Raises ValueError."""
-    raw = textfile.read_lines(path)
+    raw = files.read_lines(path)
     if not raw:
         return columns.Columns([])
-    words = [textfile.normalise_heading(word) for word in raw[0].split()]
+    words = [files.normalise_heading(word) for word in raw[0].split()]
     id_and_name = len(words) == 2 and words[0] in headings.ID and words[1] in headings.NAME
     if id_and_name or _split_header(raw[0])[0] in headings.NAME:
         rows = from_lines(path, raw[1:])
@@ -31,12 +31,12 @@ def read(path: pathlib.Path) -> columns.Columns:
 
 def holds_table(path: pathlib.Path) -> bool:
     """Whether the first line is the headings of a table."""
-    header = _split_header(next(iter(textfile.read_lines(path)), ""))
+    header = _split_header(next(iter(files.read_lines(path)), ""))
     return len(header) > 1 and any(heading in (*headings.NAME, *headings.OF_CLIPS) for heading in header)
 
 
 def _split_header(line: str) -> list[str]:
-    return [textfile.normalise_heading(cell) for cell in re.split(r"[,;\t]", line)]
+    return [files.normalise_heading(cell) for cell in re.split(r"[,;\t]", line)]
 
 
 def from_lines(path: pathlib.Path, raw: Sequence[str]) -> columns.Columns:
@@ -66,12 +66,12 @@ def _describe_other_text(raw: Sequence[str], rows: columns.Columns) -> str | Non
     if len(raw) > 1 and all(map(QUOTED.fullmatch, raw)):
         return "its lines are in quotes or end in commas"
     if len(raw) == 1 and "," in raw[0] and not rows.numbers:
-        return f"its only line holds commas, {textfile.shorten(raw[0])}"
+        return f"its only line holds commas, {files.shorten(raw[0])}"
     if rows.numbers and len(raw) > 1 and all(map(NUMBERED_BEHIND.fullmatch, rows.names)):
-        return f"numbers on both sides of the names, {textfile.shorten(raw[0])}"
+        return f"numbers on both sides of the names, {files.shorten(raw[0])}"
     rest = [name if rows.numbers else line for line, name in zip(raw, rows.names, strict=True)]
     if other := [line for line in rest if OTHER_TEXT.fullmatch(line)]:
-        return f"comments, bullets, tabs or the like are no part of a label, {textfile.shorten(other[0])}"
+        return f"comments, bullets, tabs or the like are no part of a label, {files.shorten(other[0])}"
     if tabs := [line for line in raw if line.count("\t") > bool(rows.numbers)]:
-        return f"tabs in a line, {textfile.shorten(tabs[0])}"
+        return f"tabs in a line, {files.shorten(tabs[0])}"
     return None

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import headings, numbers
 from actionclip_jax.data.label_files import columns, line_form
 
@@ -11,11 +11,11 @@ FIELDS = {"name": headings.NAME, "id": headings.ID, "text": headings.TEXT}
 
 def read(path: pathlib.Path) -> columns.Columns:
     """Columns by their headings, or two without headings of which one is all numbers. Raises ValueError."""
-    rows = textfile.read_rows(path)
+    rows = files.read_rows(path)
     if not rows:
         return columns.Columns([])
     first = rows[0][1]
-    header = [textfile.normalise_heading(cell) for cell in first]
+    header = [files.normalise_heading(cell) for cell in first]
     if wrong := [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(header)]:
         raise ValueError(f"{path}: the first row has {len(header)} cells, but {'; '.join(wrong[:5])}")
     if any(cell in headings.OF_CLIPS for cell in header):

@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 
 VERSION = 1
 DATASET = "dataset.json"  # a directory that holds it was made by `actionclip prepare`
@@ -75,7 +75,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON object. Raises ValueError."""
     if not path.is_file():
         raise ValueError(f"{path} is missing: expected a directory made by `actionclip prepare`")
-    content = textfile.read_json(path)
+    content = files.read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged: expected a JSON object")
     return content

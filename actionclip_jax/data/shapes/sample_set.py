@@ -11,7 +11,7 @@ from typing import Any
 
 import filelock
 
-from actionclip_jax import config, files, paths, progress, textfile
+from actionclip_jax import config, files, paths, progress
 from actionclip_jax.data import workers
 from actionclip_jax.data.shapes import drawing, inventory
 
@@ -59,7 +59,7 @@ def make_sample_set(
 
 def read_list(directory: pathlib.Path, split: str) -> list[tuple[pathlib.Path, str]]:
     """(video, label) of a split that has been made."""
-    return [(directory / place, label) for _, (place, label) in textfile.read_rows(directory / f"{split}.csv")[1:]]
+    return [(directory / place, label) for _, (place, label) in files.read_rows(directory / f"{split}.csv")[1:]]
 
 
 def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathlib.Path]:
@@ -125,7 +125,7 @@ def _is_made(file: pathlib.Path, plan: dict[str, Any]) -> bool:
     """Whether the file is there and holds these settings; raises ValueError if it holds others."""
     if not file.is_file():
         return False
-    before = textfile.read_json(file)
+    before = files.read_json(file)
     changed = [
         f"  {name}: {before.get(name)} then, {value} now" for name, value in plan.items() if before.get(name) != value
     ]

@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import numbers, video
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.data.sources import problems, tables, unrecognised
@@ -67,12 +67,12 @@ def _of_file(path: pathlib.Path, errors: problems.Problems) -> str | None:
     if suffix in video.SUFFIXES or path.name in unrecognised.LABEL_FILES:
         return None
     if suffix == ".json":
-        return _of_json(errors.read(textfile.read_json, path))
+        return _of_json(errors.read(files.read_json, path))
     if suffix in (".csv", ".tsv"):
-        rows = errors.read(textfile.read_rows, path)
+        rows = errors.read(files.read_rows, path)
         if not rows or not tables.holds_lines(rows):
             return _of_table([row for _, row in rows])
-    return _of_lines(errors.read(textfile.read_lines, path))
+    return _of_lines(errors.read(files.read_lines, path))
 
 
 def _of_json(content: object) -> str | None:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import headings, numbers
 from actionclip_jax.data.sources import problems
 
-HEADINGS = {  # of each field, spelt as `textfile.normalise_heading` does
+HEADINGS = {  # of each field, spelt as `files.normalise_heading` does
     "path": headings.PATH,
     "label": ("label", "class", "name", "action", "category", "class_name", "label_name", "class_id", "label_id"),
     "start": ("start", "begin", "from", "t_start", "onset"),
@@ -27,7 +27,7 @@ NO_TIME = "is no time: expected seconds, mm:ss or hh:mm:ss.s"
 
 def split_names(ignored: str) -> set[str]:
     """The headings that `ignore_columns` names."""
-    return {textfile.normalise_heading(name) for name in ignored.split(",") if name.strip()}
+    return {files.normalise_heading(name) for name in ignored.split(",") if name.strip()}
 
 
 def find_fields(
@@ -41,7 +41,7 @@ def find_fields(
     places: dict[str, int] = {}
     unknown: list[str] = []
     for place, (cell, field) in enumerate(zip(header, fields, strict=True)):
-        if textfile.normalise_heading(cell) in ignored or (not cell and _says_nothing(rows[1:], place)):
+        if files.normalise_heading(cell) in ignored or (not cell and _says_nothing(rows[1:], place)):
             continue
         if field is None:
             unknown.append(cell)
@@ -54,7 +54,7 @@ def find_fields(
         for cell in unknown[:-1]:
             errors.add(f"columns that are not known {ADVICE}", repr(cell))
         errors.add(f"columns that are not known {ADVICE}", f"{unknown[-1]!r}\n    known are {known}")
-    if strange := ignored - set(map(textfile.normalise_heading, header)):
+    if strange := ignored - set(map(files.normalise_heading, header)):
         errors.add("columns to leave out that the list does not have", ", ".join(sorted(strange)))
     for field in ("path", "label"):
         if field not in places:
@@ -75,7 +75,7 @@ def _says_nothing(rows: Sequence[Sequence[str]], place: int) -> bool:
 
 def _field(heading: str) -> str | None:
     """The field a heading means."""
-    spelt = textfile.normalise_heading(heading)
+    spelt = files.normalise_heading(heading)
     known = {name: field for field, names in HEADINGS.items() for name in names}
     plain = UNIT.sub("", spelt)
     return known.get(spelt) or (known.get(plain) if known.get(plain) in ("start", "end") else None)

@@ -4,7 +4,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import numbers, video
 from actionclip_jax.data.sources import listing, problems
 
@@ -25,7 +25,7 @@ def read(path: pathlib.Path, errors: problems.Problems) -> list[listing.Entry]:
 
 
 def _split_lines(path: pathlib.Path, errors: problems.Problems) -> Iterator[listing.Entry]:
-    for line, text in errors.read(textfile.read_numbered_lines, path):
+    for line, text in errors.read(files.read_numbered_lines, path):
         place, _, label = text.rpartition(" ")
         if not numbers.is_number(label) and (match := AFTER_VIDEO.fullmatch(text)):
             place, label = match.groups()

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax import textfile
+from actionclip_jax import files
 from actionclip_jax.data import video
 from actionclip_jax.data.sources.kinds import charades
 
@@ -54,7 +54,7 @@ def _describe_file(path: pathlib.Path, known: str) -> tuple[str, str]:
         return f"its columns are {', '.join(LABEL_COLUMNS)}: labels, which go with labels (--labels)", "a list of clips"
     if suffix == ".json":
         return "is JSON of no known form", JSON
-    first = textfile.read_lines(path)[0]
+    first = files.read_lines(path)[0]
     separator = next((mark for mark in ";,|" if mark in first), None)
     holds = f"its lines are separated by {separator!r}" if separator else f"its first line is {first[:80]!r}"
     return holds, f"{LINES}, or one of the names {known}; {SAY}"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from local_data import ANNOTATIONS, TEST_DATA, needs_annotations, needs_test_data
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import class_names, readers, sources, summary, table
 from actionclip_jax.data.records import reader as records_reader
 from actionclip_jax.data.sources import classes, problems
@@ -394,7 +394,7 @@ def test_what_no_list_holds_is_told_with_its_line(name, content, message, tmp_pa
 
 def test_lists_have_a_size(tmp_path, monkeypatch):
     listed = write(tmp_path / "l.csv", "a.mp4,x\n" * 100)
-    monkeypatch.setattr(textfile, "MAX_LINES", 99)
+    monkeypatch.setattr(files, "MAX_LINES", 99)
     assert "l.csv: 100 lines, and a text file may have 99" in error_of(listed)
     os.truncate(listed, 1 << 30)
     assert "l.csv: 1073741824 bytes, and a text file may have" in error_of(listed)

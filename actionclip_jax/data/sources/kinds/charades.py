@@ -4,7 +4,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
@@ -41,7 +41,7 @@ def read(source: config.SourceConfig, errors: problems.Problems) -> listing.List
 def _read_rows(
     path: pathlib.Path, errors: problems.Problems
 ) -> Iterator[tuple[str, str, list[tuple[int, float, float]]]]:
-    rows = errors.read(textfile.read_rows, path)
+    rows = errors.read(files.read_rows, path)
     header = rows[0][1] if rows else []
     if missing := [column for column in ("id", "actions") if column not in header]:
         errors.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")

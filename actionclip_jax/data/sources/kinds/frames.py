@@ -2,7 +2,7 @@
 
 import pathlib
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import numbers, readers
 from actionclip_jax.data.sources import listing, problems
 
@@ -10,7 +10,7 @@ from actionclip_jax.data.sources import listing, problems
 def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """The label is a number of the label file; folders may hold spaces."""
     path, entries = pathlib.Path(source.path), []
-    for line, text in errors.read(textfile.read_numbered_lines, path):
+    for line, text in errors.read(files.read_numbered_lines, path):
         fields = text.rsplit(None, 2)
         if len(fields) == 3 and numbers.is_number(fields[1]) and numbers.is_number(fields[2]):
             place, count, label = fields

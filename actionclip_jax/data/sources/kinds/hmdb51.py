@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import class_names, label_files, numbers, readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
@@ -26,14 +26,14 @@ def read(source: config.SourceConfig, errors: problems.Problems) -> listing.List
 
 
 def _read_official(
-    source: config.SourceConfig, files: list[pathlib.Path], errors: problems.Problems
+    source: config.SourceConfig, split_files: list[pathlib.Path], errors: problems.Problems
 ) -> Iterator[listing.Entry]:
     split = splits.split_of(source.split)
     if split not in MARKS:
         splits.reject(source, f"one of {', '.join(MARKS)}", errors)
-    for file in files:
+    for file in split_files:
         label = file.name.removesuffix(f"_test_split{source.fold}.txt")
-        for line, text in errors.read(textfile.read_numbered_lines, file):
+        for line, text in errors.read(files.read_numbered_lines, file):
             name, _, mark = text.rpartition(" ")
             if name and mark in ("0", "1", "2"):
                 if mark == MARKS[split]:
@@ -48,7 +48,7 @@ def _read_list(
 ) -> listing.Listing:
     """The folder decides: in circulation are lists that number kick and kick_ball otherwise than their label file."""
     entries, contradicting = [], []
-    for line, text in errors.read(textfile.read_numbered_lines, path):
+    for line, text in errors.read(files.read_numbered_lines, path):
         place, _, number = text.rpartition(" ")
         folder, slash, name = place.strip().rpartition("/")
         if not slash or not numbers.is_number(number):

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.sources import columns, listing, problems, splits
 
@@ -52,12 +52,12 @@ def _read_csv(
     path: pathlib.Path, source: config.SourceConfig, errors: problems.Problems
 ) -> Iterator[tuple[str, tuple[str, str], str]]:
     """Where, (label, name) and split of each row."""
-    rows = errors.read(textfile.read_rows, path)
+    rows = errors.read(files.read_rows, path)
     header = [cell.lower() for cell in rows[0][1]] if rows else []
     if missing := [column for column in COLUMNS if column not in header]:
         errors.fail("lists without the columns they need", f"{path}: {', '.join(missing)}")
     known = {*COLUMNS, *OTHERS, *columns.split_names(source.ignore_columns)}
-    if unknown := [column for column in header if textfile.normalise_heading(column) not in known]:
+    if unknown := [column for column in header if files.normalise_heading(column) not in known]:
         errors.fail(
             f"columns that are not known {columns.ADVICE}",
             f"{path}: {', '.join(unknown)}; a list of Kinetics has {', '.join((*COLUMNS, *OTHERS))}",
@@ -75,7 +75,7 @@ def _read_csv(
 
 
 def _read_json(path: pathlib.Path, errors: problems.Problems) -> Iterator[tuple[str, tuple[str, str], str]]:
-    content = errors.read(textfile.read_json, path)
+    content = errors.read(files.read_json, path)
     if not isinstance(content, dict):
         errors.fail(problems.UNREADABLE, f"{path}: expected JSON of the form {{id: {{annotations, subset}}}}")
     for video_id, item in content.items():

@@ -4,7 +4,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import numbers, readers
 from actionclip_jax.data.sources import columns, lines, listing, problems, tables
 
@@ -14,7 +14,7 @@ SEVERAL = re.compile(r"\[.*\]|.*[;|].*|\d+(\s*[,/]\s*\d+)+")  # labels in one ce
 def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """Labels are texts, or numbers where all are and there is a label file."""
     path = pathlib.Path(source.path)
-    rows = errors.read(textfile.read_rows, path) if path.suffix.lower() in (".csv", ".tsv") else []
+    rows = errors.read(files.read_rows, path) if path.suffix.lower() in (".csv", ".tsv") else []
     fields = None
     if rows and not tables.holds_lines(rows):
         fields = columns.find_fields([row for _, row in rows], columns.split_names(source.ignore_columns), errors)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
@@ -10,7 +10,7 @@ from actionclip_jax.data.sources import classes, listing, problems, splits
 def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """The label is the template without its brackets; test lists have none."""
     path = splits.find_list(source, splits.spelt((".json",)), errors)
-    content = errors.read(textfile.read_json, path)
+    content = errors.read(files.read_json, path)
     if not isinstance(content, list):
         errors.fail(problems.UNREADABLE, f"{path}: expected a JSON list of clips")
     entries = []

@@ -8,7 +8,7 @@ import pathlib
 import re
 from typing import Any
 
-from actionclip_jax import config, paths, textfile
+from actionclip_jax import config, files, paths
 from actionclip_jax.data import label_files
 from actionclip_jax.data.sources import listing, problems, splits, tfds_records
 
@@ -18,8 +18,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.\-]+)?(:\d+\.\d+\.\d+|/\d+\.\d+
 def read(source: config.SourceConfig, errors: problems.Problems) -> listing.Listing:
     """By name, below `videos` or where TFDS keeps its data sets, or the directory of a prepared one."""
     directory = find_directory(source, errors)
-    info = errors.read(textfile.read_json, directory / "dataset_info.json")
-    features = errors.read(textfile.read_json, directory / "features.json")
+    info = errors.read(files.read_json, directory / "dataset_info.json")
+    features = errors.read(files.read_json, directory / "features.json")
     split = source.split or "train"
     try:
         feature, label = _find_features(features.get("featuresDict", {}).get("features", {}), directory, errors)
@@ -33,9 +33,9 @@ def read(source: config.SourceConfig, errors: problems.Problems) -> listing.List
         place, frames = f"{split}/{row}", len(example[feature].bytes_list.value)
         entries.append(listing.Entry(place, (place,), tuple(example[label].int64_list.value), frames=frames))
     label_file = directory / f"{label}.labels.txt"
-    known = label_files.Classes(tuple(errors.read(textfile.read_lines, label_file)), 0, label_file)
-    files = [directory / "dataset_info.json", directory / "features.json"]
-    return listing.Listing(entries, None, files, tfds_records.TfdsReader(shards, feature), known)
+    known = label_files.Classes(tuple(errors.read(files.read_lines, label_file)), 0, label_file)
+    description = [directory / "dataset_info.json", directory / "features.json"]
+    return listing.Listing(entries, None, description, tfds_records.TfdsReader(shards, feature), known)
 
 
 def find_directory(source: config.SourceConfig, errors: problems.Problems) -> pathlib.Path:

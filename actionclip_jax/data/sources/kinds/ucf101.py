@@ -2,7 +2,7 @@
 
 import pathlib
 
-from actionclip_jax import config, textfile
+from actionclip_jax import config, files
 from actionclip_jax.data import readers
 from actionclip_jax.data.sources import classes, listing, problems, splits
 
@@ -14,7 +14,7 @@ def read(source: config.SourceConfig, errors: problems.Problems) -> listing.List
     known = classes.read_classes(path.parent / "classInd.txt", errors)
     numbers = {} if known.first is None else {name: str(n) for n, name in enumerate(known.names, known.first)}
     entries = []
-    for line, text in errors.read(textfile.read_numbered_lines, path):
+    for line, text in errors.read(files.read_numbered_lines, path):
         place, _, number = text.partition(" ")
         folder, slash, name = place.rpartition("/")
         if not slash or (number and not number.isdecimal()):
