@@ -87,8 +87,10 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(arrays: Mapping[str, np.ndarray | jax.Array], mesh: Mesh) -> dict[str, jax.Array]:
-    """Arrays that every process has whole -> a copy on every device."""
-    return {
+    """Arrays that every process has whole -> a copy on every device; what is there already is not copied."""
+    if jax.process_count() == 1:
+        return jax.device_put(dict(arrays), everywhere(mesh))
+    return {  # a process cannot reach the devices of the others
         name: jax.make_array_from_callback(array.shape, everywhere(mesh), np.asarray(array).__getitem__)
         for name, array in arrays.items()
     }

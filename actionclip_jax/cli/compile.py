@@ -8,7 +8,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import files, paths
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import arguments, terminal
 
 GIB = 2**30
 
@@ -34,13 +34,13 @@ def add(commands: Any) -> None:
         help="v4, v5e, v5p or v6e with the chips along each axis (v5e:4x4); a100, h100 or h200 with the GPUs of a host "
         "and the number of hosts (h200:8, h200:8x2); here: the devices of this machine",
     )
-    parser.add_argument("--slices", type=terminal.positive, default=1, metavar="N", help="TPU slices of that shape")
+    parser.add_argument("--slices", type=arguments.positive, default=1, metavar="N", help="TPU slices of that shape")
     parser.add_argument(
-        "--clips-per-device", type=terminal.positive, metavar="N", help="instead of the batch of the configuration"
+        "--clips-per-device", type=arguments.positive, metavar="N", help="instead of the batch of the configuration"
     )
     parser.add_argument(
         "--utilisation",
-        type=terminal.share,
+        type=arguments.share,
         default=None,
         metavar="SHARE",
         help="of the peak that is reached where the compiler estimates no time (default 0.4)",
@@ -49,10 +49,10 @@ def add(commands: Any) -> None:
     sweep.add_argument("--sweep", action="store_true", help="find the largest batch that fits, and draw what it costs")
     sweep.add_argument("--remat", nargs="+", metavar="POLICY", help="policies to try (default: all)")
     sweep.add_argument(
-        "--fsdp", nargs="+", type=terminal.positive, metavar="N", help="values of config.sharding.fsdp to try"
+        "--fsdp", nargs="+", type=arguments.positive, metavar="N", help="values of config.sharding.fsdp to try"
     )
     sweep.add_argument(
-        "--model", nargs="+", type=terminal.positive, metavar="N", help="values of config.sharding.model to try"
+        "--model", nargs="+", type=arguments.positive, metavar="N", help="values of config.sharding.model to try"
     )
     parser.add_argument("--out", metavar="DIR", help="default outputs/compile/CONFIG-TOPOLOGY")
 

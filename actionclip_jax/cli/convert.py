@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.cli import checkpoints, interrupts, terminal
+from actionclip_jax.cli import arguments, checkpoints, interrupts, terminal
 
 
 def add(commands: Any) -> None:
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "--verify", action="store_true", help="compare with an independent PyTorch model; needs the `torch` extra"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace DESTINATION")
-    number = {"type": terminal.positive, "metavar": "N"}
+    number = {"type": arguments.positive, "metavar": "N"}
     parser.add_argument("--frames", help="frames of a clip, where the source does not say (default: 8)", **number)
     parser.add_argument("--image-size", help="another input size in pixels: positions are interpolated", **number)
     checkpoints.add_options(parser)

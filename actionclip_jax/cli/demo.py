@@ -8,7 +8,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import cli, paths
-from actionclip_jax.cli import terminal, train
+from actionclip_jax.cli import arguments, terminal, train
 
 ROWS = {  # of the table: what the report calls it, and its chance level if that is always the same
     "top1": "accuracy",
@@ -27,13 +27,13 @@ def add(commands: Any) -> None:
         "demo",
         help="train, evaluate and predict on sample videos made on the spot",
         description="Makes some thousand short videos of moving shapes, trains a small ActionCLIP on some combinations "
-        "of their words, and tests it on others. Needs no download and six minutes on two cores.",
+        "of their words, and tests it on others. Needs no download and four to six minutes on two cores.",
         epilog=f"Exit code: 0 done; 1 some video could not be read; 2 nothing done; {train.EXIT_CODES}",
     )
     parser.set_defaults(execute=execute)
     parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--config", default="sample", metavar="FILE", help="(default: %(default)s)")
-    parser.add_argument("--seed", type=terminal.natural, default=0, help="of weights and batches (default: 0)")
+    parser.add_argument("--seed", type=arguments.natural, default=0, help="of weights and batches (default: 0)")
 
 
 def execute(options: argparse.Namespace) -> int:

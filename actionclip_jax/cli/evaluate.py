@@ -9,7 +9,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, computation, processes, source, terminal, train
+from actionclip_jax.cli import arguments, checkpoints, computation, processes, source, terminal, train
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.evaluation import protocols
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
     add = parser.add_argument
     add("--protocol", choices=config.PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
     add("--out", metavar="DIR", default="outputs/evaluation", help="(default: %(default)s)")
-    add("--class-lists", nargs="+", type=terminal.path, default=[], metavar="FILE", help="of the protocol k600")
+    add("--class-lists", nargs="+", type=arguments.path, default=[], metavar="FILE", help="of the protocol k600")
     add_training(parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing"))
     add_interpolation(parser.add_argument_group("weights between two checkpoints"))
     add_measuring(parser)
@@ -49,8 +49,10 @@ def add_training(group: argparse._ArgumentGroup) -> None:
     """Options of the protocols that train."""
     add, counts = group.add_argument, "training clips (default: 2 4 8 16, or 16)"
     add("--config", metavar="FILE", help="how to train, and on what: see configs/hmdb51_few_shot.py")
-    add("--clips-per-class", nargs="+", metavar="N", type=terminal.positive, help=counts)
-    add("--seeds", nargs="+", metavar="N", type=terminal.natural, default=[0, 1, 2], help="a run each (default: 0 1 2)")
+    add("--clips-per-class", nargs="+", metavar="N", type=arguments.positive, help=counts)
+    add(
+        "--seeds", nargs="+", metavar="N", type=arguments.natural, default=[0, 1, 2], help="a run each (default: 0 1 2)"
+    )
 
 
 def add_interpolation(group: argparse._ArgumentGroup) -> None:
@@ -64,18 +66,18 @@ def add_interpolation(group: argparse._ArgumentGroup) -> None:
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Options that say how clips and labels become scores."""
     add, views = parser.add_argument, "T clips over time x S crops (default: 1x1)"
-    add("--frames", type=terminal.positive, default=0, help="frames of a clip (default: the model's)")
-    add("--views", type=terminal.views, default=(1, 1), metavar="TxS", help=views)
+    add("--frames", type=arguments.positive, default=0, help="frames of a clip (default: the model's)")
+    add("--views", type=arguments.views, default=(1, 1), metavar="TxS", help=views)
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
     add("--prob-average", choices=config.AVERAGES, default="templates", help="(default: templates)")
     add("--scores", choices=config.SCORES, default="softmax", help="of similarities (default: softmax)")
-    add("--seen-classes", type=terminal.path, metavar="FILE", help="measure once more without these classes")
+    add("--seen-classes", type=arguments.path, metavar="FILE", help="measure once more without these classes")
     add("--threshold", type=float, metavar="P", help='below this probability the answer is "none of these"')
     add("--save-features", action="store_true", help="keep the clips' features, in DIR/features")
     saved = "use saved features: other labels or protocols in seconds"
-    add("--features", type=terminal.path, metavar="DIR", help=saved)
+    add("--features", type=arguments.path, metavar="DIR", help=saved)
     add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
-    add("--batch-size", type=terminal.positive, help="clips encoded at once (default: 8 a device)")
+    add("--batch-size", type=arguments.positive, help="clips encoded at once (default: 8 a device)")
     processes = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
     add("--workers", type=int, metavar="N", help=processes)
 

@@ -6,7 +6,7 @@ import typing
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import source, terminal
+from actionclip_jax.cli import arguments, source, terminal
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import table
@@ -24,13 +24,13 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     source.add_options(parser)
-    number = {"type": terminal.positive, "metavar": "N"}
-    parser.add_argument("--sheet", type=terminal.path, metavar="FILE.png", help="draw augmented samples")
+    number = {"type": arguments.positive, "metavar": "N"}
+    parser.add_argument("--sheet", type=arguments.path, metavar="FILE.png", help="draw augmented samples")
     parser.add_argument("--samples", default=8, help="clips on the sheet (default: 8)", **number)
     parser.add_argument("--frames", default=sample.frames, help="frames of a clip (default: 8)", **number)
     parser.add_argument("--size", default=sample.size, help="pixels of a side (default: 224)", **number)
     parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=True, help="(default: yes)")
-    parser.add_argument("--json", type=terminal.path, metavar="FILE", help="write the findings here")
+    parser.add_argument("--json", type=arguments.path, metavar="FILE", help="write the findings here")
     parser.add_argument("--verify", action="store_true", help="compare every shard with its SHA-256")
 
 
@@ -41,9 +41,9 @@ def execute(options: argparse.Namespace) -> int:
     from actionclip_jax.data.records import layout, reader
 
     if options.sheet:
-        terminal.check_picture(options.sheet, "--sheet")
+        arguments.check_picture(options.sheet, "--sheet")
     if options.json:
-        terminal.check_output(options.json, "--json")
+        arguments.check_output(options.json, "--json")
     clips = source.open_table(options)
     prepared = clips.reader if isinstance(clips.reader, reader.Records) else None
     if options.verify and prepared is None:

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import re
 
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import arguments, terminal
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')
     group.add_argument(
         "--labels-file",
-        type=terminal.path,
+        type=arguments.path,
         metavar="FILE",
         help="the same: one a line, `number name`, CSV or TSV with a column `name`, or JSON",
     )

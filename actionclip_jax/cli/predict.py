@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import checkpoints, computation, interrupts, labels, predictions, terminal, timelines
+from actionclip_jax.cli import arguments, checkpoints, computation, interrupts, labels, predictions, terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
@@ -30,27 +30,27 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--templates", default="actionclip", help="prompt templates: actionclip (16), none, or a file with one a line"
     )
-    parser.add_argument("--frames", type=terminal.positive, help="frames of a clip (default: the model's)")
+    parser.add_argument("--frames", type=arguments.positive, help="frames of a clip (default: the model's)")
     parser.add_argument(
         "--views",
-        type=terminal.views,
+        type=arguments.views,
         default=(1, 1),
         metavar="TxS",
         help="T clips over time x S crops, averaged (default: 1x1)",
     )
     parser.add_argument(
         "--top",
-        type=terminal.positive,
+        type=arguments.positive,
         help=f"labels shown for each video (default: {predictions.TOP}; drawn over time: {timelines.TOP})",
     )
     parser.add_argument(
-        "--json", type=terminal.path, metavar="FILE", help="write all probabilities here (- for stdout)"
+        "--json", type=arguments.path, metavar="FILE", help="write all probabilities here (- for stdout)"
     )
     parser.add_argument(
-        "--sheet", type=terminal.path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
+        "--sheet", type=arguments.path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
     )
     timelines.add_options(parser)
-    parser.add_argument("--batch-size", type=terminal.positive, default=8, help="clips computed at once (default: 8)")
+    parser.add_argument("--batch-size", type=arguments.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     checkpoints.add_options(parser)
     computation.add_options(parser)
@@ -104,9 +104,9 @@ def check_options(options: argparse.Namespace) -> None:
     terminal.set_up_jax()
     timelines.check(options)
     if options.sheet:
-        terminal.check_picture(options.sheet, "--sheet")
+        arguments.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
-        terminal.check_output(options.json, "--json")
+        arguments.check_output(options.json, "--json")
 
 
 def predict_each(

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import source, terminal
+from actionclip_jax.cli import arguments, source, terminal
 
 
 def add(commands: Any) -> None:
@@ -27,11 +27,11 @@ def add(commands: Any) -> None:
         default=default.storage,
         help="jpeg: evenly spread pictures; video: all frames, each decodable alone (default: jpeg)",
     )
-    number = {"type": terminal.positive, "metavar": "N"}
+    number = {"type": arguments.positive, "metavar": "N"}
     parser.add_argument("--frames", default=default.frames, help="pictures kept of a clip (default: 32)", **number)
     parser.add_argument(
         "--short-side",
-        type=terminal.natural,
+        type=arguments.natural,
         default=default.short_side,
         metavar="N",
         help="larger clips are shrunk to this; 0: never (default: 256)",

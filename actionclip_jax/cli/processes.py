@@ -9,7 +9,7 @@ import sys
 from concurrent import futures
 from typing import NoReturn
 
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import arguments, terminal
 
 WAIT_SECONDS = 120  # for the other processes to come
 HEARTBEAT_SECONDS = 20  # a process silent for so long is lost, and the others end; JAX would wait 100
@@ -32,11 +32,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--distributed", action="store_true", help="they find each other: Slurm, MPI, TPU pod, or the following"
     )
     group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 is, any free port of its host")
-    group.add_argument("--processes", type=terminal.positive, metavar="N", help="how many there are")
-    group.add_argument("--process", type=terminal.natural, metavar="I", help="which this is, from 0 on")
+    group.add_argument("--processes", type=arguments.positive, metavar="N", help="how many there are")
+    group.add_argument("--process", type=arguments.natural, metavar="I", help="which this is, from 0 on")
     group.add_argument(
         "--wait",
-        type=terminal.above_zero,
+        type=arguments.above_zero,
         default=os.environ.get("ACTIONCLIP_WAIT", str(WAIT_SECONDS)),
         metavar="SECONDS",
         help=f"for the others to come (default: $ACTIONCLIP_WAIT or {WAIT_SECONDS})",

@@ -4,7 +4,7 @@ import argparse
 import typing
 
 from actionclip_jax import config
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import arguments
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import table
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     add("--labels", default="", metavar="FILE", help="label texts: one a line, or a CSV with columns id,name")
     add("--split", default="", help="train, validation or test, where SOURCE holds several")
     levels = "of a directory: how many levels below it the class folders lie; 0: each video's own folder (default: 1)"
-    add("--depth", type=terminal.natural, default=default.depth, metavar="N", help=levels)
+    add("--depth", type=arguments.natural, default=default.depth, metavar="N", help=levels)
     add("--fold", type=int, default=default.fold, help="of UCF101 and HMDB51: 1, 2 or 3 (default: 1)")
     add(
         "--split-names",
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     )
     add("--first-frame", type=int, default=default.first_frame, help="number of a folder's first frame (default: 1)")
     add("--intervals", action="store_true", help="Charades: a clip for each annotated action")
-    add("--shots", type=terminal.positive, default=0, help="keep so many clips of every class")
+    add("--shots", type=arguments.positive, default=0, help="keep so many clips of every class")
     add("--classes", choices=config.CLASSES, default="all", help="base: those of --base-classes, or half by --seed")
     add("--base-classes", default="", metavar="FILE", help="names of the base classes")
     add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")

@@ -10,7 +10,7 @@ from typing import Any
 import rich.cells
 
 from actionclip_jax import config
-from actionclip_jax.cli import terminal
+from actionclip_jax.cli import arguments, terminal
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
@@ -32,19 +32,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     belongs = "belongs to --timeline"
     group.add_argument(
         "--window",
-        type=terminal.above_zero,
+        type=arguments.above_zero,
         metavar="SECONDS",
         help=f"length of a window (default: {default.window:g}; {belongs})",
     )
     group.add_argument(
         "--hop",
-        type=terminal.above_zero,
+        type=arguments.above_zero,
         metavar="SECONDS",
         help=f"from window to window, rounded to whole distances of frames (default: a quarter window; {belongs})",
     )
     group.add_argument(
         "--threshold",
-        type=terminal.above_zero,
+        type=arguments.above_zero,
         metavar="P",
         help="a segment is a run of windows with the same best label of at least this probability "
         f"(default: {default.threshold:g}; {belongs})",

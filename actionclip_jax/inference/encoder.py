@@ -31,7 +31,7 @@ class VideoTextEncoder:
         config.checked_model(weights.model, compute)
         self.config, self.compute, self.mesh = weights.model, compute, mesh
         self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
-        self.params = place(weights.params, mesh)
+        self.params = sharding.replicate(weights.params, mesh)
         self.cache = text.TextCache(cache)
         self._encode_video = compile_for(action_clip.ActionClip.encode_video, weights.model, compute, mesh)
         self._encode_frames = compile_for(action_clip.ActionClip.encode_frames, weights.model, compute, mesh)
@@ -133,13 +133,6 @@ class VideoTextEncoder:
         flavour = (self.config.text, self.config.activation, self.config.norm_eps)
         tower = {path.removeprefix("text/"): x for path, x in self.params.items() if path.startswith("text/")}
         return hashlib.sha256(f"{flavour}{checkpoints.digest(tower)}".encode()).hexdigest()
-
-
-def place(params: Mapping[str, np.ndarray | jax.Array], mesh: Mesh) -> dict[str, jax.Array]:
-    """Parameters on every device of the mesh; those that are there already are not copied."""
-    if jax.process_count() > 1:  # where a process cannot reach the devices of the others
-        return sharding.replicate(params, mesh)
-    return jax.device_put(dict(params), sharding.everywhere(mesh))
 
 
 def compile_for(

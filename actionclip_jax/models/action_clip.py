@@ -1,8 +1,10 @@
 """ActionCLIP (arXiv 2109.08472): video and label text in one embedding space."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +84,14 @@ def named_params(module: nnx.Module) -> dict[str, jax.Array]:
 
 def param_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of a model's parameters by path."""
-    return {path: leaf.shape for path, leaf in named_params(abstract(model, config.ComputeConfig())).items()}
+    hashable: Any = model  # checkers are not told that settings are frozen
+    return dict(_param_shapes(hashable))
+
+
+@functools.lru_cache(maxsize=8)  # tracing takes a second of every start, and several ask
+def _param_shapes(model: config.ModelConfig) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    params = named_params(abstract(model, config.ComputeConfig()))
+    return tuple((path, leaf.shape) for path, leaf in params.items())
 
 
 def from_params(

@@ -22,7 +22,7 @@ def test_every_loss_is_another():
     contrastive = [name for name in typing.get_args(train.Loss) if name != "multi_label"]
     video, words, labels = jnp.eye(3, 4), jnp.eye(3, 4)[::-1], jnp.array([0, 0, 1])
     values = {float(losses.contrastive(video, words, labels, jnp.float32(5.0), name)[0]) for name in contrastive}
-    assert len(values) == len(contrastive) == 3
+    assert len(values) == len(contrastive)
 
 
 def test_every_kind_of_data_set_and_of_stored_clips_exists():

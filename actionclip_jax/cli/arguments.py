@@ -1,0 +1,74 @@
+"""How the commands read their arguments."""
+
+import argparse
+import math
+import os
+import pathlib
+
+
+def path(value: str) -> pathlib.Path:
+    """A path that is not empty, which `pathlib` takes for the current directory."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("it is empty: expected a path")
+    return pathlib.Path(value)
+
+
+def positive(value: str) -> int:
+    """A whole number from 1 on."""
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 1")
+    return int(value)
+
+
+def above_zero(value: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number above 0")
+    return number
+
+
+def share(value: str) -> float:
+    """A number above 0, at most 1."""
+    if (number := above_zero(value)) > 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a share: above 0, at most 1")
+    return number
+
+
+def natural(value: str) -> int:
+    """A whole number from 0 on."""
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 0")
+    return int(value)
+
+
+def views(value: str) -> tuple[int, int]:
+    """`10x3` -> (10, 3)."""
+    parts = value.lower().split("x")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"{value!r} is not of the form 10x3: clips over time x crops")
+    return positive(parts[0]), positive(parts[1])
+
+
+def check_picture(path: pathlib.Path, option: str) -> None:
+    """Raises ValueError for a picture that cannot be written there."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{option} {path}: expected a name ending in .png")
+    check_output(path, option)
+
+
+def check_output(path: pathlib.Path, option: str) -> None:
+    """Raises ValueError for a file that cannot be written, before hours of work rather than after; leaves none."""
+    new = not os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option} {path}: cannot be written ({error.strerror}): give another name") from None
+    finally:
+        if new:
+            path.unlink(missing_ok=True)
