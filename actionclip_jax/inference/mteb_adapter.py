@@ -8,9 +8,13 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import numpy as np
-from mteb.models import abs_encoder, model_meta
+
+try:
+    import datasets
+    from mteb.models import abs_encoder, model_meta
+except ImportError as error:
+    raise ImportError(f"mteb_adapter needs mteb: pip install 'actionclip-jax[mteb]' ({error})") from error
 
 from actionclip_jax import checkpoints, text
 from actionclip_jax.data import test_views, video
