@@ -521,6 +521,7 @@ def training(sample, tmp_path, monkeypatch):
     return ["--config", str(file), "--out", str(tmp_path / "out"), "--config.optim.lr=1e-3"]
 
 
+@pytest.mark.slow
 def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, tmp_path, monkeypatch, capsys):
     command = ["evaluate", model, "--protocol", "few-shot", *training, "--seeds", "1", "--clips-per-class"]
     assert cli.main([*command, "1"]) == 0

@@ -48,6 +48,7 @@ def test_train_on_folders_gives_a_plain_clip_a_temporal_transformer(tmp_path):
     assert config.run_problems(run) == [] and run.model.temporal.head == "Transf"
 
 
+@pytest.mark.slow
 def test_train_on_folders_trains_and_measures(video_directory, tmp_path, monkeypatch, capsys):
     devices = jax.devices()
     monkeypatch.setattr(jax, "devices", lambda: devices[:1])

@@ -6,6 +6,7 @@ import signal
 import jax
 import pytest
 from signals import signal_after_the_first_step
+from slow import slow
 
 from actionclip_jax import cli, config
 from actionclip_jax.cli import train
@@ -40,7 +41,7 @@ def test_a_run_that_fails_ends_it_with_the_code_of_train(capsys):
 
 
 @pytest.mark.parametrize(
-    ("protocol", "number", "code"), [("few-shot", signal.SIGTERM, 75), ("base-to-novel", signal.SIGINT, 130)]
+    ("protocol", "number", "code"), [("few-shot", signal.SIGTERM, 75), *slow(("base-to-novel", signal.SIGINT, 130))]
 )
 def test_a_signal_ends_it_with_the_code_of_train_and_it_goes_on(protocol, number, code, tmp_path, monkeypatch, capsys):
     devices = jax.devices()

@@ -281,6 +281,7 @@ def count_live_bytes():
     return sum(array.nbytes for array in jax.live_arrays())
 
 
+@pytest.mark.slow
 def test_the_old_state_is_gone_before_a_checkpoint_is_read(make_run, monkeypatch):
     run = make_run(
         tests=True, **{"checkpoint.export": "best", "checkpoint.every_epochs": 0.17, "eval_every_epochs": 0.17}
@@ -322,6 +323,7 @@ def names_in_compiled_programs():
 
 
 @pytest.mark.usefixtures("names_in_compiled_programs")
+@pytest.mark.slow
 def test_the_steps_asked_for_are_traced_with_the_names_of_the_model_s_parts(make_run, told):
     run = make_run()
     loop.train(run, profile=range(2, 4))

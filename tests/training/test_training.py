@@ -139,7 +139,7 @@ def test_a_batch_in_parts_needs_less_memory():
     assert temporaries(8) < temporaries(1) / 2
 
 
-@pytest.mark.parametrize(("devices", "parts"), [(1, 1), *slow((8, 2))])
+@pytest.mark.parametrize(("devices", "parts"), [*slow((1, 1), (8, 2))])
 def test_encoding_distinct_texts_trains_like_encoding_one_for_every_clip(plain, devices, parts):
     spec = change(make_spec(), "objective", encode_texts="distinct")
     spec = change(spec, "optim", accumulate=parts)
@@ -262,6 +262,7 @@ def test_interpolation_adds_the_gradient_at_weights_between_then_and_now():
     assert longer[2]["loss/interpolated"] != pytest.approx(longer[2]["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_multi_label_training_learns_and_is_the_same_on_eight_devices():
     spec = change(make_spec(log_odds=-1.0), "objective", loss="multi_label")
     targets = (np.random.default_rng(0).random((16, training_runs.CLASSES)) < 0.4).astype(np.uint8)

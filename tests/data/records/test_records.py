@@ -427,7 +427,7 @@ def test_directories_that_are_no_records_are_refused(tmp_path):
 def test_impossible_settings_are_refused_together(data, tmp_path):
     with pytest.raises(config.ConfigError) as error:
         write(data, tmp_path / "out", settings={"storage": "png", "quality": 101, "frames": 0})
-    assert [problem.split(" is ")[0] for problem in error.value.problems] == ["storage", "frames", "quality"]
+    assert [problem.split(" is ")[0] for problem in error.value.problems] == ["frames", "quality", "storage"]
     assert not (tmp_path / "out").exists()
 
 

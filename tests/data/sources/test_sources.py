@@ -415,6 +415,7 @@ def test_names_of_frames_hold_one_number_and_nothing_else(template, tmp_path):
     assert f"frame_template is {template!r}: expected" in error_of(listed, kind="frames", frame_template=template)
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_lines_take_seconds(tmp_path):
     touch(tmp_path, *(f"{folder}/{number}.mp4" for folder in range(4) for number in range(50)))
     lines = [f"{number % 4}/{number % 50}.mp4,{number},{number + 1},{number % 4}\n" for number in range(200_000)]
