@@ -6,6 +6,7 @@ import pathlib
 
 import clip_sets
 import jax
+import pytest
 import tiny
 
 from actionclip_jax import config, text
