@@ -117,6 +117,22 @@ def read_json(path: pathlib.Path) -> Any:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
+def read_object(path: pathlib.Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises OSError and ValueError."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected an object with names")
+    return content
+
+
+def read_if_whole(path: pathlib.Path) -> Any:
+    """What a JSON file of this program's holds; None where there is none, or a damaged one."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):

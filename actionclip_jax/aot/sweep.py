@@ -134,8 +134,8 @@ class ReportCache:
         ]
         name = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
         path = self.directory / f"{name}.json"
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+        if known := files.read_if_whole(path):
+            return known
         report = estimate.report(compile.compile_plan(plan), self.utilisation)
         files.write_json(path, report)
         return report

@@ -166,9 +166,6 @@ def shard_names(index: pathlib.Path) -> list[str]:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        content = files.read_json(path)
+        return files.read_object(path)
     except (OSError, ValueError) as error:
         raise errors.CheckpointError(f"{path}: not readable JSON ({errors.first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise errors.CheckpointError(f"{path}: holds a {type(content).__name__}, expected an object with names")
-    return content

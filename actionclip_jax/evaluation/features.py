@@ -46,7 +46,7 @@ class Store:
         """
         self.directory = directory
         content = {**described, "ids": ids.tolist()}
-        known = read_json(directory / "features.json")
+        known = files.read_if_whole(directory / "features.json")
         # what an older program did not write down was as it is now
         same = isinstance(known, dict) and "ids" in known and content | known == content
         if jax.process_index() or same:
@@ -88,7 +88,7 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     Raises:
         ValueError: there are none, or not yet all of them.
     """
-    described = read_json(directory / "features.json")
+    described = files.read_if_whole(directory / "features.json")
     names = described.pop("ids", None) if isinstance(described, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{directory}: there are no saved features (features.json is missing or damaged)")
@@ -132,11 +132,3 @@ def read_part(file: pathlib.Path) -> Part:
 def part_file(directory: pathlib.Path, number: int) -> pathlib.Path:
     """Where a part is."""
     return directory / f"part-{number:06d}.npz"
-
-
-def read_json(file: pathlib.Path) -> Any:
-    """The content of a JSON file; None where there is none, or a damaged one."""
-    try:
-        return files.read_json(file)
-    except (OSError, ValueError):
-        return None

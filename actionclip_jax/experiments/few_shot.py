@@ -1,7 +1,6 @@
 """Protocols that train before they test: few-shot and base-to-novel. What was killed goes on."""
 
 import dataclasses
-import json
 import logging
 import pathlib
 import shutil
@@ -142,7 +141,7 @@ def train_and_test(run: config.TrainConfig) -> dict[str, Any]:
     workdir = pathlib.Path(run.workdir)
     file = workdir / "scores.json"
     if file.is_file():
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = files.read_object(file)
         if not run_checkpoints.describe_changes(known["config"], run):
             logger.info(f"finished before: top-1 {known['scores']['test']['top1']:.1%}")
             return known["scores"]

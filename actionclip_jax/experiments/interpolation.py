@@ -10,7 +10,7 @@ import numpy as np
 
 from actionclip_jax import checkpoints, config, files, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, subsets, table
-from actionclip_jax.evaluation import clip_encoder, description, features, scoring
+from actionclip_jax.evaluation import clip_encoder, description, scoring
 from actionclip_jax.inference import encoder
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
@@ -136,7 +136,7 @@ def describe_set(clips: table.ClipTable) -> dict[str, Any]:
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Scores of an earlier call of the same sweep."""
-    known = features.read_json(file) or {}
+    known = files.read_if_whole(file) or {}
     same = {name: value for name, value in known.items() if name != "scores"} == described
     return known["scores"] if same else {}
 

@@ -1,7 +1,5 @@
 """Where the wall time of a run goes, over all its starts."""
 
-import contextlib
-import json
 import pathlib
 import time
 from collections.abc import Mapping
@@ -80,7 +78,4 @@ def write(workdir: pathlib.Path, clock: Clock) -> None:
 
 def read(workdir: pathlib.Path) -> dict[str, Any] | None:
     """What was noted last; None if that cannot be told."""
-    file = workdir / FILE
-    with contextlib.suppress(ValueError):
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-    return None
+    return files.read_if_whole(workdir / FILE)

@@ -75,10 +75,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """A JSON object. Raises ValueError."""
     if not path.is_file():
         raise ValueError(f"{path} is missing: expected a directory made by `actionclip prepare`")
-    content = files.read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: expected a JSON object")
-    return content
+    return files.read_object(path)
 
 
 def find_damage(directory: str | pathlib.Path) -> list[str]:

@@ -125,7 +125,7 @@ def _is_made(file: pathlib.Path, plan: dict[str, Any]) -> bool:
     """Whether the file is there and holds these settings; raises ValueError if it holds others."""
     if not file.is_file():
         return False
-    before = files.read_json(file)
+    before = files.read_object(file)
     changed = [
         f"  {name}: {before.get(name)} then, {value} now" for name, value in plan.items() if before.get(name) != value
     ]
