@@ -66,9 +66,10 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
     temporal, problems = model.temporal, []
     if target != "actionclip":
         if temporal.head != "meanP":
+            elsewhere = "use --to actionclip, or " if temporal.head in tensor_names.HEADS else ""
             problems.append(
-                f"it has no place for the temporal head {temporal.head}: use --to actionclip, or --towers-only to "
-                "leave the temporal head out"
+                f"it has no place for the temporal head {temporal.head}: {elsewhere}--towers-only to leave the "
+                "temporal head out"
             )
         problems += [f"it has no place for {name}" for name in ("shift", "joint") if getattr(model, name)]
     if target == "huggingface":
@@ -91,6 +92,8 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
 def head_not_expressible(model: config.ModelConfig) -> list[str]:
     """Where a temporal head is not the one that ActionCLIP builds, whose sizes are fixed but for the widths."""
     temporal, problems = model.temporal, []
+    if temporal.head not in tensor_names.HEADS:
+        problems.append(f"it has no names for the temporal head {temporal.head}")
     if temporal.head == "Conv_1D" and not temporal.legacy_layout:
         problems.append("it means Conv_1D's legacy layout over channels, the model convolves over time")
     wanted = {

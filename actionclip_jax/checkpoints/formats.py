@@ -55,7 +55,7 @@ class Recognised:
         """One line for people."""
         model, temporal = self.model, self.model.temporal
         extra = [name for name in ("shift", "joint") if getattr(model, name)]
-        if temporal.head in ("Transf", "Transf_cls"):
+        if temporal.head in config.ATTENTION_HEADS:
             extra.append(f"{temporal.depth} layers, {temporal.positions} positions, {temporal.heads} heads")
         if temporal.head == "Transf":
             extra.append(f"norm eps {temporal.norm_eps:g}")

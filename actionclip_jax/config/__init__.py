@@ -29,6 +29,7 @@ from actionclip_jax.config.evaluation import (
 from actionclip_jax.config.model import (
     ACTIVATIONS,
     ATTENTION,
+    ATTENTION_HEADS,
     CLIP_MEAN,
     CLIP_STD,
     DTYPES,
@@ -64,6 +65,7 @@ from actionclip_jax.config.train import (
 __all__ = [
     "ACTIVATIONS",
     "ATTENTION",
+    "ATTENTION_HEADS",
     "AVERAGES",
     "CLASSES",
     "CLIP_MEAN",

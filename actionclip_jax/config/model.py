@@ -15,6 +15,7 @@ Kernel = Literal["auto", "xla", "cudnn"]
 ACTIVATIONS, HEADS, DTYPES, REMAT, LAYERS, ATTENTION = (
     typing.get_args(choices) for choices in (Activation, Head, Dtype, Remat, Layers, Kernel)
 )
+ATTENTION_HEADS = ("Transf", "Transf_cls")  # temporal heads with attention, and a table of positions
 # of CLIP's training images, RGB in 0..1
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -136,7 +137,7 @@ def conflicts(model: ModelConfig, compute: ComputeConfig) -> list[str]:
     if model.image.size % model.image.patch:
         problems.append(f"image.size {model.image.size} is not a multiple of image.patch {model.image.patch}")
     widths = [("image", model.image.width, model.image.heads), ("text", model.text.width, model.text.heads)]
-    if model.temporal.head in ("Transf", "Transf_cls"):
+    if model.temporal.head in ATTENTION_HEADS:
         widths.append(("temporal", model.embed_width, model.temporal.heads))
     for name, width, heads in widths:
         if width % heads:

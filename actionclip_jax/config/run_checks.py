@@ -116,7 +116,7 @@ def data_settings_problems(run: TrainConfig) -> list[str]:
     if data.sample.frames != run.model.frames:
         problems.append(f"data.sample.frames is {data.sample.frames}: expected model.frames, {run.model.frames}")
     rows = run.model.temporal.positions
-    limited = run.model.temporal.head in ("Transf", "Transf_cls") and not run.compute.interpolate_positions
+    limited = run.model.temporal.head in model_config.ATTENTION_HEADS and not run.compute.interpolate_positions
     if limited and data.sample.frames > rows:
         problems.append(f"data.sample.frames is {data.sample.frames}: model.temporal.positions has {rows}")
     return problems

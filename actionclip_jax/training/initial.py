@@ -85,7 +85,8 @@ def fitting_params(
     """The parameters of `weights` that the model takes over. Raises ValueError where its towers or its head differ."""
     theirs = weights.model
     differences = [f"  {difference} in the configuration" for difference in tower_differences(theirs, model)]
-    same_kind = theirs.temporal.head == model.temporal.head != "meanP"
+    has_head = any(path.startswith("temporal/") for path in weights.params)  # meanP has no parameters
+    same_kind = has_head and theirs.temporal.head == model.temporal.head
     if same_kind and theirs.temporal != model.temporal:
         differences.append(
             f"  temporal: {theirs.temporal} there, {model.temporal} in the configuration (model.temporal)"
@@ -93,7 +94,7 @@ def fitting_params(
     if differences:
         raise ValueError("\n".join([f"{source}: is not the model to be trained:", *differences]))
     kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
-    if theirs.temporal.head not in ("meanP", model.temporal.head):
+    if has_head and not same_kind:
         logger.info(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
     # the times of joint attention: a model without it has none
     return {

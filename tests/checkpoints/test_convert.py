@@ -208,6 +208,8 @@ def test_half_precision_open_clip_directories_keep_their_activation(tmp_path):
         ({"image": HALVES}, "actionclip", r"CLIP's normalisation of pixels, the model has mean \(0.5, 0.5, 0.5\)"),
         ({"image": HALVES}, "openai", "CLIP's normalisation of pixels"),
         ({"shift": True}, "huggingface", "no place for shift"),
+        ({"temporal": config.TemporalConfig("another")}, "actionclip", "no names for the temporal head another"),
+        ({"temporal": config.TemporalConfig("another")}, "openai", "the temporal head another: --towers-only"),
     ],
 )
 def test_a_model_that_a_format_cannot_say_is_not_written_in_it(changes, target, message, tmp_path):

@@ -546,10 +546,6 @@ def test_settings_that_cannot_be_are_told_with_what_can(settings, message, tmp_p
     assert message in error_of(write_ucf101(tmp_path), **settings)
 
 
-def test_every_kind_that_can_be_chosen_is_there():
-    assert {*sources.KINDS, "auto", "records"} == set(config.SOURCES)
-
-
 def test_a_list_file_needs_no_split(tmp_path):
     assert "the path already is one list" in error_of(write_ucf101(tmp_path) / "testlist01.txt", split="test")
 
