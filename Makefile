@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# but for those faults that take an hour of `make test-faults`
+# all but the faults that take minutes each, which `make test-faults` runs
 test-all: test
 	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "(slow or faults) and not (slow and faults)"
 

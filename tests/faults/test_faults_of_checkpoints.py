@@ -9,7 +9,7 @@ import pytest
 
 from actionclip_jax.training import run_checkpoints
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]  # `make test-faults` alone runs them
 
 LIKE_OTHERS = (
     "arrays all zeros",

@@ -16,7 +16,7 @@ import pytest
 import short_run
 import slurm
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]  # `make test-faults` alone runs them
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 STEPS, PROCESSES = 40, 2

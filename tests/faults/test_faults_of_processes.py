@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import short_run
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]  # `make test-faults` alone runs them
 
 
 SLOW = pytest.mark.slow  # like another, and half a minute of two cores or more
