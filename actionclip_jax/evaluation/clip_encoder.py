@@ -57,7 +57,7 @@ class ClipEncoder:
         """
         parts = store.read() if store else []
         done = progress.Progress(task, len(self.clips))
-        done.advance(sum(map(count_clips, parts)))
+        done.advance(sum(map(features.count_clips, parts)))
         self.batches.seek(sum(int(part["batches"]) for part in parts))
         waiting: list[features.Part] = []  # batches that are not yet a part
         with self.batches:
@@ -65,7 +65,7 @@ class ClipEncoder:
                 placed = {name: batch[name] for name in ("video", "clip", "mask")}
                 encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
                 waiting.append({name: np.asarray(value) for name, value in encoded.items()})
-                done.advance(count_clips(waiting[-1]))
+                done.advance(features.count_clips(waiting[-1]))
                 after_batch()
                 if store and len(waiting) * self.batch_size >= PART_CLIPS:
                     parts.append(store.add(len(parts), join(waiting)))
@@ -73,11 +73,6 @@ class ClipEncoder:
         if waiting:
             parts.append(store.add(len(parts), join(waiting)) if store else join(waiting))
         return features.in_order(self.clips.ids, parts)
-
-
-def count_clips(part: features.Part) -> int:
-    """How many rows are clips, not what a last batch is filled up with."""
-    return int((part["clip"] >= 0).sum())
 
 
 def join(batches: list[features.Part]) -> features.Part:
