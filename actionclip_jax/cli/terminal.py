@@ -92,7 +92,7 @@ def progress_drawn(check: Callable[[], None] = lambda: None) -> Generator[None]:
         if total == 1:
             return
         if task not in tasks:
-            tasks[task] = bar.add_task(escape(task), comment=comment)
+            tasks[task] = bar.add_task(escape(task), total=None, comment=comment)
         rounded = total and round(total)
         bar.update(tasks[task], completed=round(done), total=rounded, comment=comment, visible=done != total)
 
