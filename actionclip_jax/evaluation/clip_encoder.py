@@ -36,7 +36,9 @@ class ClipEncoder:
         self.batches = pipeline.eval_batches(clips, sample, loader, host=order.this_host(), report=report)
 
         def encode(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            encoded = encode_views(action_clip.from_params(model, compute, params), batch["video"])
+            encode_view = action_clip.from_params(model, compute, params).encode_video
+            # [B, V, T, S, S, 3] -> [B, V, E], one view after the other
+            encoded = jax.lax.map(encode_view, batch["video"].swapaxes(0, 1)).swapaxes(0, 1)
             return {"features": encoded, "clip": batch["clip"], "mask": batch["mask"]}
 
         # what goes in spread over devices and hosts comes out whole on each of them
@@ -79,8 +81,3 @@ def join(batches: list[features.Part]) -> features.Part:
     """Batches -> a part, which knows how many they were."""
     joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     return joined | {"batches": np.array(len(batches), np.int64)}
-
-
-def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
-    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
-    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)

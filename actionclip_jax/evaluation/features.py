@@ -73,11 +73,7 @@ class Store:
         if jax.process_index() == 0:
             with files.written_whole(part_file(self.directory, number)) as partial, partial.open("wb") as opened:
                 np.savez(
-                    opened,
-                    features=part["features"],
-                    clip=part["clip"],
-                    mask=part["mask"],
-                    batches=part["batches"],
+                    opened, features=part["features"], clip=part["clip"], mask=part["mask"], batches=part["batches"]
                 )
         return part
 

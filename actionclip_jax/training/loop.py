@@ -74,11 +74,7 @@ class Aids:
 
 
 def train(
-    run: config.TrainConfig,
-    *,
-    dry_run: bool = False,
-    began: float | None = None,
-    profile: range = NO_STEPS,
+    run: config.TrainConfig, *, dry_run: bool = False, began: float | None = None, profile: range = NO_STEPS
 ) -> Outcome:
     """Trains, or goes on with what run.workdir holds. Every process of a run makes the same call.
 
