@@ -35,3 +35,8 @@ class Progress:
         self.done = done
         if (display := _display.get()) is not None:
             display(self.task, done, self.total, comment)
+
+    def finish(self) -> None:
+        """All is done, however much was foretold."""
+        self.total = self.done
+        self.move_to(self.done)

@@ -49,7 +49,7 @@ class Compiled:
 
 
 def compile_plan(plan: Plan) -> Compiled:
-    """Compiles the function that train.py runs, from shapes alone.
+    """Compiles the step that a training run makes, from shapes alone.
 
     Raises ValueError like `trace_plan`, and where the compiler refuses the step for another reason than its memory.
     """

@@ -48,11 +48,7 @@ def report(compiled: compile.Compiled, utilisation: float = UTILISATION) -> dict
         "loss": run.objective.loss,
         "loss_computation": run.objective.computation,
         "fits": compiled.fits,
-        "memory": {
-            **(compiled.memory or {}),
-            "wanted": compiled.wanted,
-            "available": topology.accelerator.memory,
-        },
+        "memory": {**(compiled.memory or {}), "wanted": compiled.wanted, "available": topology.accelerator.memory},
         "flops": {
             "model": model_flops,
             "executed": compiled.executed,  # with what is computed again to save memory
@@ -85,10 +81,7 @@ def estimate(
     plan = compiled.plan
     accelerator, mesh = plan.topology.accelerator, plan.mesh
     peak = accelerator.peak_in(plan.run.compute.dtype)
-    seconds = {
-        "floor": model_flops / peak,
-        "assumed": compiled.executed / mesh.size / (peak * utilisation),
-    }
+    seconds = {"floor": model_flops / peak, "assumed": compiled.executed / mesh.size / (peak * utilisation)}
     if program.cycles and accelerator.clock:
         seconds["compiler"] = program.cycles / accelerator.clock
     homes = [sharding.slice_of(device) for device in mesh.devices.flat]
@@ -99,12 +92,12 @@ def estimate(
     if not seconds["step"]:  # nothing is known of the device
         return known
     rate = plan.batch_size / seconds["step"]
-    clips = plan.run.data.expect.clips
-    steps, _ = optim.count_steps(plan.run.optim, clips, plan.batch_size)
+    clip_count = plan.run.data.expect.clips
+    steps, _ = optim.count_steps(plan.run.optim, clip_count, plan.batch_size)
     return known | {
         "model_flop_utilisation": seconds["floor"] / seconds["step"],
         "clips_per_second": rate,
-        "epoch_seconds": clips / rate,
+        "epoch_seconds": clip_count / rate,
         "device_hours": steps * seconds["step"] * mesh.size / 3600,
         "input": describe_input(plan.run.data, rate / plan.topology.hosts),
     }

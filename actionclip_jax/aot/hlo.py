@@ -115,7 +115,7 @@ class Program:
             elif kind == "recv" and (labels := BETWEEN_SLICES.search(instruction.line)):
                 kind, slices = labels[2].lower().replace("_", "-"), tuple(range(count_numbers(labels[1])))
                 kind = kind if kind in COLLECTIVES else "collective-permute"
-                received = received_bytes(instruction)
+                received = array_bytes(instruction.shape)[0]  # the result is (array, number of the transfer, token)
                 collectives[instruction.line] = Collective(kind, received, slices, times, between_slices=True)
         return [one for one in collectives.values() if one.devices > 1]
 
@@ -135,11 +135,6 @@ def array_bytes(shape: str) -> list[int]:
         BYTES.get(kind, 1) * math.prod(int(size) for size in sizes.split(",") if size)
         for kind, sizes in SHAPE.findall(shape)
     ]
-
-
-def received_bytes(instruction: Instruction) -> int:
-    """Bytes of a `recv`, whose result is (array, number of the transfer, token)."""
-    return array_bytes(instruction.shape)[0]
 
 
 def result_bytes(instruction: Instruction) -> int:

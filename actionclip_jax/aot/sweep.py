@@ -61,9 +61,9 @@ def sweep(
     return reports
 
 
-def with_batch(run: config.TrainConfig, clips: int) -> config.TrainConfig:
+def with_batch(run: config.TrainConfig, size: int) -> config.TrainConfig:
     """The run with another global batch."""
-    loader = dataclasses.replace(run.data.loader, batch_size=clips)
+    loader = dataclasses.replace(run.data.loader, batch_size=size)
     return dataclasses.replace(run, data=dataclasses.replace(run.data, loader=loader))
 
 

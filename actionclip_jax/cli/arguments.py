@@ -1,9 +1,11 @@
-"""How the commands read their arguments."""
+"""How the commands read their arguments, and the options that several of them have."""
 
 import argparse
 import math
 import os
 import pathlib
+
+from actionclip_jax import config
 
 
 def path(value: str) -> pathlib.Path:
@@ -51,6 +53,25 @@ def views(value: str) -> tuple[int, int]:
     if len(parts) != 2:
         raise argparse.ArgumentTypeError(f"{value!r} is not of the form 10x3: clips over time x crops")
     return positive(parts[0]), positive(parts[1])
+
+
+def add_activation(parser: argparse.ArgumentParser) -> None:
+    """--activation, which a PyTorch checkpoint may not say of itself."""
+    parser.add_argument("--activation", choices=config.ACTIVATIONS, help="of open_clip weights that do not say it")
+
+
+def add_computation(parser: argparse.ArgumentParser) -> None:
+    """--dtype, --attention and --interpolate-positions: how the model computes."""
+    add = parser.add_argument
+    add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
+    add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
+    add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
+
+
+def read_computation(options: argparse.Namespace) -> config.ComputeConfig:
+    """What these options say."""
+    names = ("dtype", "attention", "interpolate_positions")
+    return config.ComputeConfig(**{name: getattr(options, name) for name in names})
 
 
 def check_picture(path: pathlib.Path, option: str) -> None:

@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.cli import arguments, checkpoints, interrupts, terminal
+from actionclip_jax.cli import arguments, interrupts, terminal
 
 
 def add(commands: Any) -> None:
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     number = {"type": arguments.positive, "metavar": "N"}
     parser.add_argument("--frames", help="frames of a clip, where the source does not say (default: 8)", **number)
     parser.add_argument("--image-size", help="another input size in pixels: positions are interpolated", **number)
-    checkpoints.add_options(parser)
+    arguments.add_activation(parser)
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import arguments, checkpoints, computation, processes, source, terminal, train
+from actionclip_jax.cli import arguments, processes, source, terminal, train
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.evaluation import protocols
@@ -39,8 +39,8 @@ def add(commands: Any) -> None:
     add_training(parser.add_argument_group("few-shot and base-to-novel: training from MODEL, then testing"))
     add_interpolation(parser.add_argument_group("weights between two checkpoints"))
     add_measuring(parser)
-    computation.add_options(parser)
-    checkpoints.add_options(parser)
+    arguments.add_computation(parser)
+    arguments.add_activation(parser)
     source.add_options(parser, flag="--data")
     processes.add_options(parser)
 
@@ -78,8 +78,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     add("--features", type=arguments.path, metavar="DIR", help=saved)
     add("--dry-run", action="store_true", help="print the trials with their counts and stop; needs no videos")
     add("--batch-size", type=arguments.positive, help="clips encoded at once (default: 8 a device)")
-    processes = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
-    add("--workers", type=int, metavar="N", help=processes)
+    workers = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
+    add("--workers", type=int, metavar="N", help=workers)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -179,7 +179,7 @@ def read_settings(options: argparse.Namespace) -> config.EvaluationConfig:
         features=options.features,
         save_features=options.save_features,
         loader=config.LoaderConfig(batch_size=options.batch_size or 8 * jax.device_count(), workers=workers),
-        compute=computation.read(options),
+        compute=arguments.read_computation(options),
         activation=options.activation,
     )
     return config.checked_evaluation(settings)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import arguments, checkpoints, computation, interrupts, labels, predictions, terminal, timelines
+from actionclip_jax.cli import arguments, interrupts, labels, predictions, terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
@@ -52,8 +52,8 @@ def add(commands: Any) -> None:
     timelines.add_options(parser)
     parser.add_argument("--batch-size", type=arguments.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
-    checkpoints.add_options(parser)
-    computation.add_options(parser)
+    arguments.add_activation(parser)
+    arguments.add_computation(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def execute(options: argparse.Namespace) -> int:
         options.model,
         activation=options.activation,
         cache=None if options.no_cache else terminal.cache_directory() / "text",
-        **config.to_dict(computation.read(options)),
+        **config.to_dict(arguments.read_computation(options)),
     )
     frames = options.frames or model.config.frames
     with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():

@@ -61,17 +61,17 @@ class Messages(logging.Handler):
 
 @contextlib.contextmanager
 def messages_shown() -> Generator[None]:
-    """Within, people are told what the library logs."""
+    """Within, people are told what the library logs: once, also where a command calls another, as `demo` does."""
     logger, handler = logging.getLogger("actionclip_jax"), Messages()
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
+    before = logger.handlers, logger.level, logger.propagate
+    logger.handlers = [*(other for other in before[0] if not isinstance(other, Messages)), handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False  # libraries give the root handlers of their own, which would tell it again
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def progress_drawn(check: Callable[[], None] = lambda: None) -> Generator[None]:
         if total == 1:
             return
         if task not in tasks:
-            tasks[task] = bar.add_task(escape(task), comment=comment)
+            tasks[task] = bar.add_task(escape(task), total=None, comment=comment)
         rounded = total and round(total)
         bar.update(tasks[task], completed=round(done), total=rounded, comment=comment, visible=done != total)
 

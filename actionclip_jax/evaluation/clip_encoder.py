@@ -36,7 +36,9 @@ class ClipEncoder:
         self.batches = pipeline.eval_batches(clips, sample, loader, host=order.this_host(), report=report)
 
         def encode(params: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            encoded = encode_views(action_clip.from_params(model, compute, params), batch["video"])
+            encode_view = action_clip.from_params(model, compute, params).encode_video
+            # [B, V, T, S, S, 3] -> [B, V, E], one view after the other
+            encoded = jax.lax.map(encode_view, batch["video"].swapaxes(0, 1)).swapaxes(0, 1)
             return {"features": encoded, "clip": batch["clip"], "mask": batch["mask"]}
 
         # what goes in spread over devices and hosts comes out whole on each of them
@@ -57,7 +59,7 @@ class ClipEncoder:
         """
         parts = store.read() if store else []
         done = progress.Progress(task, len(self.clips))
-        done.advance(sum(map(count_clips, parts)))
+        done.advance(sum(map(features.count_clips, parts)))
         self.batches.seek(sum(int(part["batches"]) for part in parts))
         waiting: list[features.Part] = []  # batches that are not yet a part
         with self.batches:
@@ -65,7 +67,7 @@ class ClipEncoder:
                 placed = {name: batch[name] for name in ("video", "clip", "mask")}
                 encoded = self._encode(params, sharding.place_batch(placed, self.mesh))
                 waiting.append({name: np.asarray(value) for name, value in encoded.items()})
-                done.advance(count_clips(waiting[-1]))
+                done.advance(features.count_clips(waiting[-1]))
                 after_batch()
                 if store and len(waiting) * self.batch_size >= PART_CLIPS:
                     parts.append(store.add(len(parts), join(waiting)))
@@ -75,17 +77,7 @@ class ClipEncoder:
         return features.in_order(self.clips.ids, parts)
 
 
-def count_clips(part: features.Part) -> int:
-    """How many rows are clips, not what a last batch is filled up with."""
-    return int((part["clip"] >= 0).sum())
-
-
 def join(batches: list[features.Part]) -> features.Part:
     """Batches -> a part, which knows how many they were."""
     joined = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     return joined | {"batches": np.array(len(batches), np.int64)}
-
-
-def encode_views(model: action_clip.ActionClip, videos: jax.Array) -> jax.Array:
-    """uint8 [B, V, T, S, S, 3] -> unit-norm [B, V, E], one view after the other."""
-    return jax.lax.map(model.encode_video, videos.swapaxes(0, 1)).swapaxes(0, 1)

@@ -23,7 +23,6 @@ def describe_model(name: str, model: encoder.VideoTextEncoder) -> dict[str, Any]
 def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig) -> dict[str, Any]:
     """Which lists and label texts were used, and what is missing from the lists; every list by its SHA-256."""
     origins = [trial.clips.origin for trial in trials]
-    texts = sorted({label for trial in trials for label in trial.clips.labels})
     ids = [clip for trial in trials for clip in trial.clips.ids.tolist()]
     return {
         **{key: value for key, value in config.to_dict(source).items() if key in ("path", "videos", "labels", "split")},
@@ -31,7 +30,7 @@ def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig
         "files": {file: digest for origin in origins for file, digest in origin.get("files", {}).items()},
         "missing": max(origin.get("missing", 0) or 0 for origin in origins),
         "clip_ids_sha256": text_digest(ids),
-        "label_texts_sha256": text_digest(texts),
+        "label_texts_sha256": text_digest(protocols.class_names(trials)),
     }
 
 

@@ -29,11 +29,7 @@ def load_model(name: str, settings: config.EvaluationConfig) -> encoder.VideoTex
     return encoder.VideoTextEncoder(weights, settings.compute, sharding.make_mesh())
 
 
-def evaluate(
-    name: str,
-    source: config.SourceConfig,
-    settings: config.EvaluationConfig,
-) -> dict[str, Any]:
+def evaluate(name: str, source: config.SourceConfig, settings: config.EvaluationConfig) -> dict[str, Any]:
     """Measures a model and writes the report into settings.out; every process of a run makes the same call.
 
     Features of the clips are kept below settings.out until all is done, so a call that was killed goes on.
@@ -87,8 +83,7 @@ def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, chec
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=check_files)
     if settings.seen:
         protocols.check_seen(trials, settings.seen)
-    labels = sorted({label for trial in trials for label in trial.clips.labels})
-    text.check_distinct(text.default_tokenizer(), labels)
+    text.check_distinct(text.default_tokenizer(), protocols.class_names(trials))
     if settings.features:
         _, saved = features.load(settings.features)
         for trial in trials:
@@ -158,9 +153,9 @@ def read_notes(trials: Sequence[protocols.Trial], settings: config.EvaluationCon
 def label_features(
     model: encoder.VideoTextEncoder, trials: Sequence[protocols.Trial], settings: config.EvaluationConfig
 ) -> dict[str, np.ndarray]:
-    """Label text -> unit-norm [P, E] of all labels of the trials."""
-    labels = sorted({label for trial in trials for label in trial.clips.labels})
-    return dict(zip(labels, model.encode_classes(labels, settings.templates), strict=True))
+    """Class name -> unit-norm [P, E] of all classes of the trials."""
+    names = protocols.class_names(trials)
+    return dict(zip(names, model.encode_classes(names, settings.templates), strict=True))
 
 
 def measure(
@@ -171,11 +166,11 @@ def measure(
 ) -> report.Measured:
     """The scores of a trial and, if classes were seen in training, those of the others among themselves.
 
-    `classes` are the features [P, E] of label texts, `encoded` those of clips, both of all trials.
+    `classes` are the features [P, E] of class names, `encoded` those of clips, both of all trials.
     """
 
     def score(one: protocols.Trial) -> scoring.Scores:
-        stacked = np.stack([classes[label] for label in one.clips.labels])
+        stacked = np.stack([classes[name] for name in one.clips.labels])
         own = encoded.of(one.clips.ids)
         return scoring.score(one.clips, own, stacked, average=settings.average, kind=settings.scores)
 

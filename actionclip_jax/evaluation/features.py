@@ -73,11 +73,7 @@ class Store:
         if jax.process_index() == 0:
             with files.written_whole(part_file(self.directory, number)) as partial, partial.open("wb") as opened:
                 np.savez(
-                    opened,
-                    features=part["features"],
-                    clip=part["clip"],
-                    mask=part["mask"],
-                    batches=part["batches"],
+                    opened, features=part["features"], clip=part["clip"], mask=part["mask"], batches=part["batches"]
                 )
         return part
 
@@ -97,7 +93,7 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     while (file := part_file(directory, len(parts))).is_file():
         parts.append(read_part(file))
     try:
-        there = sum(int((part["clip"] >= 0).sum()) for part in parts)
+        there = sum(map(count_clips, parts))
         saved = in_order(ids, parts) if parts else None
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{directory}: parts that do not belong to its list ({error!r}): encode again") from None
@@ -106,6 +102,11 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
             f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
         )
     return described, saved
+
+
+def count_clips(part: Part) -> int:
+    """How many rows are clips, not what a last batch is filled up with."""
+    return int((part["clip"] >= 0).sum())
 
 
 def in_order(ids: np.ndarray, parts: list[Part]) -> Features:

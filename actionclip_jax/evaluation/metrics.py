@@ -14,9 +14,9 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
 def class_accuracies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Share of the clips [N] of each class whose most probable class [N, C] it is -> [C]; NaN without clips."""
     correct = probabilities.argmax(axis=1) == labels
-    clips = np.bincount(labels, minlength=probabilities.shape[1])
+    clip_counts = np.bincount(labels, minlength=probabilities.shape[1])
     with np.errstate(invalid="ignore"):
-        return np.bincount(labels[correct], minlength=probabilities.shape[1]) / clips
+        return np.bincount(labels[correct], minlength=probabilities.shape[1]) / clip_counts
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
@@ -34,9 +34,9 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 def confused_pairs(probabilities: np.ndarray, labels: np.ndarray, count: int = 20) -> list[tuple[int, int, int]]:
     """The most frequent mistakes (class, taken for, clips), the most frequent first."""
     best = probabilities.argmax(axis=1)
-    pairs, clips = np.unique(np.stack([labels, best], 1)[best != labels], axis=0, return_counts=True)
-    order = np.argsort(-clips, kind="stable")[:count]
-    return [(int(pairs[row, 0]), int(pairs[row, 1]), int(clips[row])) for row in order]
+    pairs, counts = np.unique(np.stack([labels, best], 1)[best != labels], axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:count]
+    return [(int(pairs[row, 0]), int(pairs[row, 1]), int(counts[row])) for row in order]
 
 
 def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

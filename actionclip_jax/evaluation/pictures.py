@@ -14,13 +14,13 @@ WORST = 12  # clips of the contact sheet
 
 
 def draw_pictures(
-    out: pathlib.Path, trial: protocols.Trial, name: str, scores: scoring.Scores, threshold: float | None
+    out: pathlib.Path, trial: protocols.Trial, scores: scoring.Scores, threshold: float | None
 ) -> list[str]:
     """Pictures of a trial, whose clips are all in `scores`; returns the names of their files."""
     if not scores.scored:
         return []
     metric = "average precision" if scores.targets.ndim == 2 else "accuracy"
-    charts.class_bars(out / "classes.png", scores.labels, scores.by_class(), f"{metric} of each class, {name}")
+    charts.class_bars(out / "classes.png", scores.labels, scores.by_class(), f"{metric} of each class, {trial.name}")
     if scores.targets.ndim == 2:
         return ["classes.png"]
     charts.confusion_matrix(out / "confusion.png", scores.labels, scores.targets, scores.probabilities.argmax(axis=1))

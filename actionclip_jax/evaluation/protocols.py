@@ -47,13 +47,21 @@ def plan(
         trials = plan_splits(source, check_files)
     else:
         clips = sources.open_source(source, check_files=check_files)
-        trials = {"half": plan_halves, "k600": plan_lists}.get(protocol, plan_all)(clips, class_lists)
+        of_lists = [
+            Trial(file.stem, subsets.take_classes(clips, subsets.named_classes(clips, file))) for file in class_lists
+        ]
+        trials = plan_halves(clips) if protocol == "half" else of_lists or [Trial("all", clips)]
     for trial in trials:
         if trial.clips.multi_label != (protocol == "multi-label"):
             has = "several labels" if trial.clips.multi_label else "one label"
             raise ValueError(f"a clip of {source.path} has {has}, which protocol {protocol!r} is not for")
         check_labelled(trial.clips, source.path)
     return trials
+
+
+def class_names(trials: Sequence[Trial]) -> list[str]:
+    """Those of all trials, each once, in alphabetical order."""
+    return sorted({name for trial in trials for name in trial.clips.labels})
 
 
 def notices(trials: Sequence[Trial]) -> list[str]:
@@ -65,11 +73,6 @@ def check_labelled(clips: table.ClipTable, path: str) -> None:
     """Raises ValueError for clips that every answer would be wrong for."""
     if unlabelled := int((clips.label_ids[:, 0] < 0).sum()) * (not clips.multi_label):
         raise ValueError(f"{unlabelled} clips of {path} have no label: they can be predicted, not evaluated")
-
-
-def plan_all(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
-    """The list as it is."""
-    return [Trial("all", clips)]
 
 
 def plan_splits(source: config.SourceConfig, check_files: bool) -> list[Trial]:
@@ -87,17 +90,12 @@ def plan_splits(source: config.SourceConfig, check_files: bool) -> list[Trial]:
     return trials
 
 
-def plan_halves(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
+def plan_halves(clips: table.ClipTable) -> list[Trial]:
     """Halves of the classes."""
     if len(clips.labels) < 2:
         raise ValueError("a single class cannot be halved")
     halves = [subsets.draw_half(len(clips.labels), seed) for seed in range(HALVES)]
     return [Trial(f"half {seed}", subsets.take_classes(clips, half)) for seed, half in enumerate(halves)]
-
-
-def plan_lists(clips: table.ClipTable, class_lists: Sequence[pathlib.Path]) -> list[Trial]:
-    """The classes that each list names."""
-    return [Trial(file.stem, subsets.take_classes(clips, subsets.named_classes(clips, file))) for file in class_lists]
 
 
 def without_classes(trial: Trial, seen: pathlib.Path) -> Trial | None:

@@ -66,7 +66,7 @@ def write(
         "trials": rows,
         "summary": metrics.mean_and_deviation([trial["scores"] for trial in rows]),
         "published": [dataclasses.asdict(row) for row in published.beside(settings.protocol, data_set)],
-        "pictures": pictures.draw_pictures(out, trials[0], measured[0].name, measured[0].scores, settings.threshold),
+        "pictures": pictures.draw_pictures(out, trials[0], measured[0].scores, settings.threshold),
         "seconds": round(seconds, 1),
         "date": time.strftime("%Y-%m-%d"),
     }

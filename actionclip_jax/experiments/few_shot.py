@@ -12,7 +12,7 @@ import jax
 
 from actionclip_jax import config, files, paths
 from actionclip_jax.data import sources, subsets
-from actionclip_jax.evaluation import markdown, metrics, protocols, published
+from actionclip_jax.evaluation import metrics, protocols, published, report_markdown
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop, run_checkpoints
 
@@ -41,8 +41,8 @@ def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]
     cells = []
     for row in rows:
         theirs = (dict(zip(published.SHOTS, values, strict=True)).get(row["shots"], "") for values in known.values())
-        cells.append((row["shots"], spread(row["summary"]["top1"]), *theirs))
-    lines = markdown.table(("training clips of a class", "top-1", *known), cells)
+        cells.append((row["shots"], report_markdown.spread(row["summary"]["top1"]), *theirs))
+    lines = report_markdown.table(("training clips of a class", "top-1", *known), cells)
     content = {
         **describe("few-shot", run, seeds),
         "results": rows,
@@ -81,10 +81,10 @@ def base_to_novel(run: config.TrainConfig, shots: int, seeds: Sequence[int]) -> 
     summary, known = metrics.mean_and_deviation(trials), published.beside("base-to-novel", run.data.train.kind)
     cells = [
         *((seed, *(f"{value:.2%}" for value in trial.values())) for seed, trial in zip(seeds, trials, strict=True)),
-        ("mean ± deviation", *map(spread, summary.values())),
+        ("mean ± deviation", *map(report_markdown.spread, summary.values())),
         *((f"published: {row.method}", "", "", f"{row.value}%") for row in known),
     ]
-    lines = markdown.table(("seed", *summary), cells)
+    lines = report_markdown.table(("seed", *summary), cells)
     content = {**describe("base-to-novel", run, seeds), "shots": shots, "trials": trials, "summary": summary}
     content["published"] = [dataclasses.asdict(row) for row in known]
     if jax.process_index() == 0:
@@ -171,11 +171,6 @@ def describe(protocol: str, run: config.TrainConfig, seeds: Sequence[int]) -> di
         "seeds": list(seeds),
         "config": config.to_dict(run),
     }
-
-
-def spread(numbers: Mapping[str, Any]) -> str:
-    """Mean and deviation in percent."""
-    return markdown.percent(numbers["mean"], numbers["deviation"])
 
 
 def write(out: pathlib.Path, content: Mapping[str, Any], lines: Sequence[str]) -> None:

@@ -100,7 +100,8 @@ def sweep(
             if name not in scores:
                 with jax.set_mesh(model.mesh):
                     scores[name] = evaluator(mix(start, end, share), f"{name}, share {share:g}").primary
-                write_done(file, described, done)
+                if jax.process_index() == 0:
+                    files.write_json(file, {**described, "scores": done})
         logger.info(f"share {share:g}: " + ", ".join(f"{name} {value:.1%}" for name, value in scores.items()))
     if jax.process_index() == 0:
         charts.interpolation_curve(
@@ -139,9 +140,3 @@ def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dic
     known = files.read_if_whole(file) or {}
     same = {name: value for name, value in known.items() if name != "scores"} == described
     return known["scores"] if same else {}
-
-
-def write_done(file: pathlib.Path, described: Mapping[str, Any], done: Mapping[str, Any]) -> None:
-    """Writes the scores so far; there is always a whole file."""
-    if jax.process_index() == 0:
-        files.write_json(file, {**described, "scores": done})

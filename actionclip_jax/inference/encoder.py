@@ -21,11 +21,7 @@ class VideoTextEncoder:
     """A model with its tokenizer, whole on every device of a mesh: videos and texts -> features."""
 
     def __init__(
-        self,
-        weights: checkpoints.Weights,
-        compute: config.ComputeConfig,
-        mesh: Mesh,
-        cache: pathlib.Path | None = None,
+        self, weights: checkpoints.Weights, compute: config.ComputeConfig, mesh: Mesh, cache: pathlib.Path | None = None
     ) -> None:
         """`cache` is a directory that keeps the features of classes between runs."""
         config.checked_model(weights.model, compute)

@@ -50,12 +50,7 @@ class Encoder(abs_encoder.AbsEncoder):
         self.mteb_model_meta = describe(model, name, self.templates)
 
     def encode(
-        self,
-        inputs: "data.DataLoader",
-        *,
-        task_metadata: "tasks.TaskMetadata",
-        batch_size: int = 32,
-        **options: Any,
+        self, inputs: "data.DataLoader", *, task_metadata: "tasks.TaskMetadata", batch_size: int = 32, **options: Any
     ) -> np.ndarray:
         """Rows with a column `text` or `video` -> float32 [N, E]; mteb's other options change nothing here.
 

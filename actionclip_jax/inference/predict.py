@@ -39,12 +39,7 @@ class Prediction:
 
 
 def load(
-    path: Path,
-    *,
-    frames: int | None = None,
-    activation: str | None = None,
-    cache: Path | None = None,
-    **compute: Any,
+    path: Path, *, frames: int | None = None, activation: str | None = None, cache: Path | None = None, **compute: Any
 ) -> "Predictor":
     """Loads a model directory, a PyTorch checkpoint or a hub name.
 

@@ -49,6 +49,7 @@ class SlidingWindows:
             cells += [count for _, count in batch]
             seconds.total = grid.promised  # which the first frames tell
             seconds.move_to(sum(cells) * spacing)
+        seconds.finish()
         length = grid.length
         assert length is not None, "known at the end of the grid"
         if self._is_longer_than(length):

@@ -10,8 +10,5 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.training.loop import train as train
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "loop": ["Outcome", "TrainingError", "train"],
-    },
+    __name__, submod_attrs={"loop": ["Outcome", "TrainingError", "train"]}
 )

@@ -23,12 +23,7 @@ def export_model(work: setup.Setup, state: train_step.TrainState, steps: int) ->
     params: dict[str, np.ndarray | jax.Array] = {
         path: np.asarray(gather(array)) for path, array in final_weights(work.run, state).items()
     }
-    provenance = {
-        "source": "training",
-        "steps": steps,
-        "initial": work.provenance,
-        "config": config.to_dict(work.run),
-    }
+    provenance = {"source": "training", "steps": steps, "initial": work.provenance, "config": config.to_dict(work.run)}
     model = work.workdir / "model"
     weights = model_directory.Weights(work.run.model, params, work.tokenizer, provenance, {})
     model_directory.save(model, weights, overwrite=True)

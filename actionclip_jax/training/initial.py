@@ -30,10 +30,7 @@ class Initial:
 
 
 def initial_weights(
-    model: config.ModelConfig,
-    source: str,
-    seed: int,
-    shardings: Mapping[str, NamedSharding],
+    model: config.ModelConfig, source: str, seed: int, shardings: Mapping[str, NamedSharding]
 ) -> Initial:
     """Parameters spread as `shardings` say: random ones never exist anywhere else.
 

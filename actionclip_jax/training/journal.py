@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -46,10 +45,6 @@ class Journal:
         """Logs the scores of the weights of a step, by data set."""
         values = {name: one.summary() for name, one in scores.items()}
         self._log.write(step, {"evaluation": values, "epoch": self._work.epochs(step)})
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows so far."""
-        return self._log.rows()
 
     def close(self) -> None:
         """Ends the files."""

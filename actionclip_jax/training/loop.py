@@ -23,6 +23,7 @@ from actionclip_jax.training import (
     profiling,
     resume,
     run_checkpoints,
+    run_log,
     setup,
     stop_signal,
     train_step,
@@ -62,7 +63,7 @@ class Interrupted(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aids:
-    """What goes along with the loop, from its begin to its end."""
+    """What goes along with the loop, from its beginning to its end."""
 
     clock: goodput.Clock
     checkpoints: run_checkpoints.RunCheckpoints
@@ -73,11 +74,7 @@ class Aids:
 
 
 def train(
-    run: config.TrainConfig,
-    *,
-    dry_run: bool = False,
-    began: float | None = None,
-    profile: range = NO_STEPS,
+    run: config.TrainConfig, *, dry_run: bool = False, began: float | None = None, profile: range = NO_STEPS
 ) -> Outcome:
     """Trains, or goes on with what run.workdir holds. Every process of a run makes the same call.
 
@@ -277,7 +274,7 @@ def finish(work: setup.Setup, aids: Aids, position: resume.Position) -> pathlib.
     tell_notes(work)
     if jax.process_index() == 0:
         curves = work.workdir / "curves.png"
-        charts.training_curves(curves, aids.journal.rows(), aids.clock.seconds)
+        charts.training_curves(curves, run_log.read_rows(work.workdir / run_log.FILE), aids.clock.seconds)
         logger.info(f"wrote {model} and {curves}")
     return model
 
@@ -285,7 +282,7 @@ def finish(work: setup.Setup, aids: Aids, position: resume.Position) -> pathlib.
 def tell_notes(work: setup.Setup) -> None:
     """Says of each data set how many of its videos something is wrong with, although they were used."""
     sizes = {"train": work.train_clips, **{name: len(one.clips) for name, one in work.evaluators.items()}}
-    for part, clips in sizes.items():
+    for part, size in sizes.items():
         if notes := clip_log.read_notes(work.workdir, part):
             where = work.workdir / f"notes_{part}.jsonl"
-            logger.warning(f"{part}: {clip_log.describe_notes(notes, clips, str(where))}")
+            logger.warning(f"{part}: {clip_log.describe_notes(notes, size, str(where))}")

@@ -18,9 +18,9 @@ FLOAT16 = re.compile(
 SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|time|logit_scale)")
 
 
-def count_steps(optim: config.OptimConfig, clips: int, batch_size: int) -> tuple[int, int]:
-    """Steps of a run over `clips` clips, and how many of them are the warm-up: the one place epochs become steps."""
-    steps = optim.steps or max(1, round(optim.epochs * clips / batch_size))
+def count_steps(optim: config.OptimConfig, clip_count: int, batch_size: int) -> tuple[int, int]:
+    """Steps of a run over so many clips, and how many of them are the warm-up: the one place epochs become steps."""
+    steps = optim.steps or max(1, round(optim.epochs * clip_count / batch_size))
     fraction = optim.warmup_epochs / optim.epochs if optim.epochs else 0.0
     return steps, round(steps * fraction)
 

@@ -29,9 +29,8 @@ def table(params: Mapping[str, jax.Array], multipliers: Mapping[str, float]) -> 
         for path, param in sorted(params.items())
     ]
     widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (HEAD, *rows)] + [
-        ""
-    ]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (HEAD, *rows)]
+    lines.append("")
     for part in sorted({path.split("/")[0] for path in params}):
         lines.append(f"{part}: {count(param for path, param in params.items() if path.split('/')[0] == part)}")
     lines.append(totals(params, multipliers))

@@ -36,7 +36,7 @@ def resume(
         return
     position.done, position.state, description = restored
     work.batches.restore(description["data"])
-    scores = run_log.primary_metrics(run_log.read_rows(work.workdir / "metrics.jsonl"))
+    scores = run_log.primary_metrics(run_log.read_rows(work.workdir / run_log.FILE))
     checkpoints.scores.update((step, score) for step, score in scores.items() if step <= position.done)
     logger.info(f"goes on from step {position.done} of {work.workdir}")
     if changes := run_checkpoints.describe_changes(description["config"], work.run):

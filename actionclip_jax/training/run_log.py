@@ -10,13 +10,15 @@ import tensorboardX
 
 from actionclip_jax import files
 
+FILE = "metrics.jsonl"  # in the workdir
+
 
 class RunLog:
     """Rows of numbers by step, in WORKDIR/metrics.jsonl and for TensorBoard. Only the first process writes."""
 
     def __init__(self, workdir: pathlib.Path, start: int, writes: bool) -> None:
         """Rows behind step `start`, of a run that went on beyond its last checkpoint, are forgotten."""
-        self._file = workdir / "metrics.jsonl"
+        self._file = workdir / FILE
         self._board: Any = None
         if not writes:
             return
@@ -34,10 +36,6 @@ class RunLog:
         for name, value in scalars(values):
             self._board.add_scalar(name, value, step)
         self._board.flush()
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows so far."""
-        return read_rows(self._file)
 
     def close(self) -> None:
         """Ends the TensorBoard file."""

@@ -121,9 +121,9 @@ def check_classes(clips: table.ClipTable, loss: str) -> None:
         )
 
 
-def step_spec(run: config.TrainConfig, clips: int, label_frequency: float) -> train_step.StepSpec:
+def step_spec(run: config.TrainConfig, clip_count: int, label_frequency: float) -> train_step.StepSpec:
     """What a step computes when training on so many clips; of all (clip, class) pairs this part belongs together."""
-    steps, warmup = optim.count_steps(run.optim, clips, run.data.loader.batch_size)
+    steps, warmup = optim.count_steps(run.optim, clip_count, run.data.loader.batch_size)
     odds = label_frequency / (1 - label_frequency) if 0 < label_frequency < 1 else 1.0
     return train_step.StepSpec(
         model=run.model,

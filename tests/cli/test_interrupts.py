@@ -1,6 +1,7 @@
 """Ctrl-C ends a command with its exit code and one line, wherever it comes."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import signal
@@ -10,8 +11,8 @@ import time
 
 import pytest
 
-from actionclip_jax import config
-from actionclip_jax.cli import interrupts
+from actionclip_jax import cli, config
+from actionclip_jax.cli import inspect, interrupts
 from actionclip_jax.data.shapes import sample_set
 
 COMMAND = [sys.executable, "-c", "import sys; from actionclip_jax import cli; sys.exit(cli.main())"]
@@ -55,6 +56,22 @@ def test_ctrl_c_ends_a_command_at_once_or_where_its_task_can_stop(where, printed
         [sys.executable, "-c", TASK, "inspect", where], capture_output=True, text=True, timeout=50, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, printed, "stopped\n")
+
+
+def test_what_a_command_says_that_another_calls_is_said_once(monkeypatch, capfd):
+    logger, told = logging.getLogger("actionclip_jax"), logging.getLogger("actionclip_jax.data")
+    before = list(logger.handlers), logger.level, logger.propagate
+
+    def execute(options):
+        if options.path == "outer":
+            assert cli.main(["inspect", "inner"]) == 0
+        told.info(options.path)
+        return 0
+
+    monkeypatch.setattr(inspect, "execute", execute)
+    assert cli.main(["inspect", "outer"]) == 0
+    assert capfd.readouterr().err == "inner\nouter\n"
+    assert (logger.handlers, logger.level, logger.propagate) == before
 
 
 def test_a_task_without_ctrl_c_is_not_stopped():

@@ -12,7 +12,7 @@ import videos
 from PIL import Image
 from slow import slow
 
-from actionclip_jax import cli, config, text
+from actionclip_jax import cli, config, progress, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import video
 from actionclip_jax.data.video import stream, upright, views
@@ -104,6 +104,14 @@ def test_the_last_window_ends_with_the_video(model, clip_file):
     found = timeline.follow(model, clip_file, LABELS, window=1.2, hop=1.1, **PLAIN)  # cells of 0.3 s: hops of 1.2 s
     np.testing.assert_allclose(found.times, [[0, 1.2], [1.2, 2.4], [2.4, 3.6], [2.7, 3.9]])
     assert windows.window_starts(4, 4, 9).tolist() == [0]
+
+
+def test_how_far_a_video_is_ends_with_all_of_it(model, clip_file):
+    shown = []
+    with progress.shown_by(lambda task, done, total, comment: shown.append((task, done, total))):
+        timeline.follow(model, clip_file, LABELS, window=0.7, **PLAIN)
+    assert {task for task, _, _ in shown} == {"clip.mp4 (seconds)"}
+    assert shown[-1][1] == shown[-1][2] == pytest.approx(4, abs=0.4)
 
 
 def test_segments_are_runs_of_one_sure_label():
