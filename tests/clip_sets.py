@@ -1,13 +1,15 @@
-"""A small data set of real videos: every frame carries the number of its clip and its own."""
+"""Small data sets: real videos whose every frame carries the number of its clip and its own, and a sample set."""
 
 import shutil
 
 import videos
 
+from actionclip_jax import config
 from actionclip_jax.data import readers, table
 
 CLIPS, FRAMES = 22, 12
 LABELS = ("archery", "surfing", "playing piano")
+SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 
 
 def make_clips(directory, count=CLIPS):

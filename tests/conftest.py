@@ -17,8 +17,11 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).pa
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import clip_sets
+import jax
 import messages
 import pytest
+
+from actionclip_jax.data.shapes import sample_set
 
 LONGEST = ("test_train.py", "test_training.py", "test_evaluate.py", "test_demo.py", "test_models.py", "test_compile.py")
 
@@ -35,6 +38,21 @@ def video_directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("videos")
     clip_sets.make_clips(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The small sample data set, written once."""
+    directory = tmp_path_factory.mktemp("sample") / "set"
+    sample_set.make_sample_set(directory, clip_sets.SAMPLE, processes=1)
+    return str(directory)
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """Most runs need no more, and start in half the time."""
+    devices = jax.devices()
+    monkeypatch.setattr(jax, "devices", lambda: devices[:1])
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import functools
 import jax
 from flax import nnx
 
-from actionclip_jax import config
+from actionclip_jax import config, text
+from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.models import action_clip
 
 FRAMES = 4
@@ -40,3 +41,10 @@ def random_params(model, seed=0):
 @functools.cache
 def draw_params(model, seed):
     return jax.jit(lambda: action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed))))()
+
+
+def save_model(directory, model, seed=0):
+    """Writes a model directory with random weights; returns where."""
+    params, provenance = random_params(model, seed), {"source": "test"}
+    model_directory.save(directory, model_directory.Weights(model, params, text.default_tokenizer(), provenance, {}))
+    return str(directory)

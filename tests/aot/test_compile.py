@@ -5,8 +5,8 @@ import importlib.util
 import json
 import math
 import subprocess
-import sys
 
+import command
 import jax
 import pytest
 
@@ -241,10 +241,10 @@ def test_several_slices_are_divided_along_data():
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="TPU's compiler, libtpu, is not installed")
 def test_a_step_compiles_for_tpus_that_are_not_here(config_path, tmp_path):
-    program = "import sys; from actionclip_jax import cli; sys.exit(cli.main())"
-    command = [sys.executable, "-c", program, "compile", "--config", str(config_path)]
-    options = ["--topology", "v5e:2x2", "--clips-per-device", "2", "--out", str(tmp_path)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=600)
+    arguments = ["compile", "--config", str(config_path), "--topology", "v5e:2x2", "--clips-per-device", "2"]
+    done = subprocess.run(
+        [*command.COMMAND, *arguments, "--out", str(tmp_path)], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["topology"]["devices"] == 4 and report["batch"]["clips"] == 8

@@ -1,15 +1,14 @@
 """Conversion: five formats in, three out, nothing rounded, nothing executed, everything checked."""
 
 import dataclasses
-import io
 import json
 import pathlib
 import pickle
 import shutil
 import sys
-import types
 import zipfile
 
+import handmade
 import ml_dtypes
 import numpy as np
 import pytest
@@ -419,7 +418,7 @@ def test_a_torchscript_archive_that_would_run_code_is_refused(tmp_path, capsys):
     assert "code ran" not in capsys.readouterr().out
 
 
-def test_compressed_torchscript_archives_are_refused_as_they_may_be_bombs(tmp_path):
+def test_compressed_torchhandmade_are_refused_as_they_may_be_bombs(tmp_path):
     torch.jit.script(torch_reference.Scripted({"weight": torch.ones(2)})).save(str(tmp_path / "good.pt"))
     with (
         zipfile.ZipFile(tmp_path / "good.pt") as good,
@@ -431,46 +430,14 @@ def test_compressed_torchscript_archives_are_refused_as_they_may_be_bombs(tmp_pa
         torch_files.read(tmp_path / "bomb.pt")
 
 
-def hostile_archive(path, pickled):
-    """A TorchScript archive with the given `data.pkl` and one storage of two floats."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x/code/__torch__.py", "")
-        archive.writestr("x/data/0", np.ones(2, np.float32).tobytes())
-        archive.writestr("x/data.pkl", pickled)
-
-
 def scripted_tensor(shape, strides, key="0", count=2):
-    """Pickle opcodes of a module with one tensor `w`."""
-
-    class Storage(pickle.Pickler):
-        def persistent_id(self, value):
-            return (
-                ("storage", value[1], key, "cpu", count)
-                if isinstance(value, tuple) and value[:1] == ("STORAGE",)
-                else None
-            )
-
-    class Module:
-        pass
-
-    class Tensor:
-        def __reduce__(self):
-            return torch._utils._rebuild_tensor_v2, (("STORAGE", torch.FloatStorage), 0, shape, strides, False, {})
-
-    Module.__module__, Module.__qualname__ = "__torch__", "Module"
-    module, buffer = Module(), io.BytesIO()
-    module.w = Tensor()
-    sys.modules["__torch__"] = types.SimpleNamespace(Module=Module)
-    try:
-        Storage(buffer, 2).dump(module)
-    finally:
-        del sys.modules["__torch__"]
-    return buffer.getvalue()
+    """The pickle of a module with one tensor `w`."""
+    return handmade.pickled(handmade.Module({"w": handmade.Tensor(shape, strides, 0, count, key)}))
 
 
 def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp_path):
     path = tmp_path / "x.pt"
-    hostile_archive(path, scripted_tensor((2,), (1,)))
+    handmade.write(path, scripted_tensor((2,), (1,)))
     np.testing.assert_array_equal(torch_files.read(path).tree["w"], [1, 1])
     for shape, strides, key, count in (
         ((10**7, 640_000), (0, 0), "0", 2),
@@ -480,11 +447,11 @@ def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp
         ((2,), (1,), "gone", 2),
         ((2,), (1,), "0", 1),
     ):
-        hostile_archive(path, scripted_tensor(shape, strides, key, count))
+        handmade.write(path, scripted_tensor(shape, strides, key, count))
         with pytest.raises(errors.CheckpointError, match=r"x\.pt|does not fit its storage"):
             torch_files.read(path)
     for pickled in (b"", b"\x80\x02}q\x00.", b"rubbish"):
-        hostile_archive(path, pickled)
+        handmade.write(path, pickled)
         with pytest.raises(errors.CheckpointError):
             load.read_any(path)
 
@@ -497,7 +464,7 @@ def test_hand_made_archives_read_like_real_ones_and_hostile_ones_are_refused(tmp
     ],
 )
 def test_a_pickle_is_not_given_the_memory_it_asks_for(pickled, message, tmp_path):
-    hostile_archive(tmp_path / "x.pt", pickled)
+    handmade.write(tmp_path / "x.pt", pickled)
     with pytest.raises(errors.CheckpointError, match=rf"x\.pt: not a readable.*{message}"):
         torch_files.read(tmp_path / "x.pt")
 

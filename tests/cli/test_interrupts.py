@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 
+import command
 import pytest
 
-from actionclip_jax import cli, config
+from actionclip_jax import cli
 from actionclip_jax.cli import inspect, interrupts
-from actionclip_jax.data.shapes import sample_set
 
-COMMAND = [sys.executable, "-c", "import sys; from actionclip_jax import cli; sys.exit(cli.main())"]
 TASK = """
 import os, signal, sys, time
 from actionclip_jax import cli, progress
@@ -93,12 +92,10 @@ def running(group):
 
 
 @pytest.mark.parametrize("when", ["it starts", "its workers start"])
-def test_ctrl_c_in_all_processes_of_a_command_leaves_no_traceback_and_no_worker(when, tmp_path):
-    small = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
-    sample_set.make_sample_set(tmp_path / "data", small, processes=1)
-    command = [*COMMAND, "prepare", str(tmp_path / "data"), str(tmp_path / "out"), "--split", "train"]
+def test_ctrl_c_in_all_processes_of_a_command_leaves_no_traceback_and_no_worker(when, sample, tmp_path):
+    arguments = ["prepare", sample, str(tmp_path / "out"), "--split", "train"]
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, start_new_session=True, **piped)
+    process = subprocess.Popen([*command.COMMAND, *arguments], start_new_session=True, **piped)
     if when == "it starts":
         time.sleep(0.3)
     else:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 
 import clip_sets
 import hypothesis
@@ -344,6 +345,19 @@ def test_evaluation_masks_and_names_what_cannot_be_decoded_and_goes_on(video_dir
     assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 5
 
 
+def run_script(file, content, *arguments):
+    """What a script ends with that finds this checkout and the helpers of its tests."""
+    file.write_text(content)
+    path = os.pathsep.join([str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, file, *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 LEFT = """
 import pathlib, sys
 import clip_sets
@@ -368,16 +382,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("way", ["kept", *slow("in a cycle")])
 def test_batches_that_are_left_in_the_middle_end_without_a_word(way, video_directory, tmp_path):
-    script = tmp_path / "left.py"
-    script.write_text(LEFT)
-    path = os.pathsep.join([str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        [sys.executable, str(script), str(video_directory), way],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    ended = run_script(tmp_path / "left.py", LEFT, video_directory, way)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
@@ -484,13 +489,9 @@ def test_an_empty_data_set_is_refused(data):
 
 
 def test_too_little_shared_memory_is_said_before_workers_die_of_it(data, monkeypatch):
-    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: Usage())
+    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
     with pytest.raises(ValueError, match=r"/dev/shm has 0 MiB free and the workers need .*--shm-size"):
         train(data, 1, dataclasses.replace(LOADER, workers=2))
-
-
-class Usage:
-    free = 1000
 
 
 class Counting:
@@ -551,10 +552,7 @@ if __name__ == "__main__":
 def test_a_killed_worker_is_an_error_in_seconds_and_a_killed_parent_leaves_no_orphans(
     victim, video_directory, tmp_path
 ):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
-    command = [sys.executable, tmp_path / "script.py", video_directory, victim]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = run_script(tmp_path / "script.py", SCRIPT, video_directory, victim)
     workers, *rest = done.stdout.splitlines()
     assert len(workers.split()) == 2, done.stderr
     if victim == "worker":

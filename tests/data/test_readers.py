@@ -1,8 +1,6 @@
 """Frame folders, and single encoded pictures."""
 
 import os
-import struct
-import zlib
 
 import cv2
 import numpy as np
@@ -105,23 +103,12 @@ def test_a_packet_that_is_no_frame_is_an_error_and_the_decoder_goes_on():
         assert videos.read_number(pictures.IntraDecoder().decode(packets[1])) == 1
 
 
-def write_png(path, width, height):
-    """A black picture of one bit a pixel, row by row."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
-    body = chunk(b"IDAT", zlib.compress(bytes(height * (1 + (width + 7) // 8))))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b""))
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: write_png(path, 8192, 4400), "8192x4400 pixels: at most 35389440"),
-        (lambda path: write_png(path, 20000, 20000), "more than 35389440 pixels"),
-        (lambda path: write_png(path, 30000, 1), "sides of at most 1:100"),
+        (lambda path: path.write_bytes(videos.png(8192, 4400)), "8192x4400 pixels: at most 35389440"),
+        (lambda path: path.write_bytes(videos.png(20000, 20000)), "more than 35389440 pixels"),
+        (lambda path: path.write_bytes(videos.png(30000, 1)), "sides of at most 1:100"),
         (lambda path: os.truncate(path, 200 << 20), "a picture of 209715200 bytes"),
         (lambda path: [path.unlink(), os.mkfifo(path)], "not a file"),
     ],

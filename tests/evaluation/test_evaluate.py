@@ -12,33 +12,19 @@ import tiny
 import videos
 from local_data import ANNOTATIONS, needs_annotations
 
-from actionclip_jax import cli, config, progress, sharding, text
+from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import readers, sources, subsets, table
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.evaluation import clip_encoder, evaluate, features, metrics, protocols, published, report, scoring
-from actionclip_jax.experiments import few_shot, interpolation
+from actionclip_jax.experiments import interpolation
 from actionclip_jax.inference import predict
 
-SAMPLE = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 CLASSES = 48  # of the sample's test split, with a clip each
 
 
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory):
-    """A small sample data set."""
-    directory = tmp_path_factory.mktemp("sample") / "set"
-    sample_set.make_sample_set(directory, SAMPLE, processes=1)
-    return directory
-
-
 def save_model(directory, seed=0, **changes):
-    model = dataclasses.replace(tiny.model_config(**changes), frames=2)
-    params = tiny.random_params(model, seed)
-    model_directory.save(
-        directory, model_directory.Weights(model, params, text.default_tokenizer(), {"source": "test"}, {})
-    )
-    return str(directory)
+    return tiny.save_model(directory, dataclasses.replace(tiny.model_config(**changes), frames=2), seed)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +35,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def source(sample):
-    return config.SourceConfig(path=str(sample), kind="sample", split="test")
+    return config.SourceConfig(path=sample, kind="sample", split="test")
 
 
 def make_settings(out, **changes):
@@ -154,7 +140,7 @@ def whole(tmp_path_factory, model, sample):
     seen = out.parent / "seen.txt"
     seen.write_text("a red circle moving up\nsomething that is not there\n")
     settings = make_settings(out, seen=seen, threshold=0.5, save_features=True)
-    source = config.SourceConfig(path=str(sample), kind="sample", split="test")
+    source = config.SourceConfig(path=sample, kind="sample", split="test")
     return settings, evaluate.evaluate(model, source, settings)
 
 
@@ -325,7 +311,7 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
 
 def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample, tmp_path, capsys):
     """A folder a class: two videos, a broken one, and a class that holds nothing but the broken one."""
-    good = sample_set.examples(sample, "test")[:2]
+    good = sample_set.examples(pathlib.Path(sample), "test")[:2]
     for index, name in enumerate(("first class", "second class")):
         (tmp_path / "videos" / name).mkdir(parents=True)
         (tmp_path / "videos" / name / "good.mp4").write_bytes(pathlib.Path(good[index]).read_bytes())
@@ -346,7 +332,7 @@ def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample
 def test_an_evaluation_says_which_videos_have_notes_also_one_that_goes_on_or_reads_saved_features(
     model, sample, tmp_path, capsys, monkeypatch
 ):
-    for index, path in enumerate(sample_set.examples(sample, "test", 12)):
+    for index, path in enumerate(sample_set.examples(pathlib.Path(sample), "test", 12)):
         (tmp_path / "videos" / f"class {index % 2}").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "videos" / f"class {index % 2}" / f"{index}.mp4")
     videos.cut(videos.write(tmp_path / "videos" / "class 0" / "0.mp4", frames=90, mux={"movflags": "faststart"}))
@@ -463,9 +449,9 @@ def test_a_dry_run_refuses_what_the_real_run_refuses(tmp_path, monkeypatch, caps
 def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
     other = save_model(tmp_path / "other", seed=1, head="Transf")  # with a head that the first has not
     out, seen = tmp_path / "out", tmp_path / "seen.txt"
-    clips = sources.open_source(config.SourceConfig(path=str(sample), kind="sample", split="test"))
+    clips = sources.open_source(config.SourceConfig(path=sample, kind="sample", split="test"))
     seen.write_text("\n".join(clips.labels[:20]))
-    command = ["evaluate", other, "--interpolate", "0:1:0.5", "--from", model, "--data", str(sample), "--split", "test"]
+    command = ["evaluate", other, "--interpolate", "0:1:0.5", "--from", model, "--data", sample, "--split", "test"]
     command += ["--kind", "sample", "--seen-classes", str(seen), "--templates", "none", "--out", str(out)]
     assert cli.main([*command, "--workers", "0"]) == 0
     found = json.loads((out / "interpolation.json").read_text())
@@ -474,7 +460,7 @@ def test_weights_between_two_checkpoints(model, sample, tmp_path, monkeypatch):
     # the end is the model itself
     settings = make_settings(tmp_path / "end")
     rows = subsets.take_classes(clips, np.arange(20))
-    content = evaluate.evaluate(other, config.SourceConfig(path=str(sample), kind="sample", split="test"), settings)
+    content = evaluate.evaluate(other, config.SourceConfig(path=sample, kind="sample", split="test"), settings)
     halves = interpolation.seen_and_unseen(clips, seen)
     assert len(halves["seen"]) == len(rows) == 20 and len(halves["unseen"]) == CLASSES - 20
     assert content["trials"][0]["clips"] == CLASSES
@@ -489,81 +475,3 @@ def test_shares():
     for wrong in ("0:1", "0:1:0", "-1,0", "0:2:0.5", "0:1:0.3", "0:1:1e-9", "0:inf:1", "half", ""):
         with pytest.raises(ValueError, match=r"expected shares|not of the form"):
             interpolation.parse_shares(wrong)
-
-
-# protocols that train
-
-TRAINING = """
-from actionclip_jax.config import config_file
-
-def get_config():
-    run = config_file.default()
-    run.model.image.update(size=32, patch=8, width=128, depth=2, heads=2)
-    run.model.text.update(width=128, depth=2, heads=2)
-    run.model.temporal.update(head="meanP", depth=2, heads=2, positions=8)
-    run.model.update(embed_width=64, frames=2)
-    for part, split in (("train", "train"), ("test", "test")):
-        run.data[part].update(path={data!r}, kind="sample", split=split)
-    run.data.sample.update(frames=2, size=32)
-    run.data.loader.update(batch_size=8, workers=0)
-    run.objective.templates = "none"
-    run.optim.update(steps=2)
-    return run
-"""
-
-
-@pytest.fixture
-def training(sample, tmp_path, monkeypatch):
-    devices = jax.devices()
-    monkeypatch.setattr(jax, "devices", lambda: devices[:1])
-    file = tmp_path / "training.py"
-    file.write_text(TRAINING.format(data=str(sample)))
-    return ["--config", str(file), "--out", str(tmp_path / "out"), "--config.optim.lr=1e-3"]
-
-
-@pytest.mark.slow
-def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, tmp_path, monkeypatch, capsys):
-    command = ["evaluate", model, "--protocol", "few-shot", *training, "--seeds", "1", "--clips-per-class"]
-    assert cli.main([*command, "1"]) == 0
-    found = json.loads((tmp_path / "out" / "report.json").read_text())
-    (row,) = found["results"]
-    assert row["shots"] == 1 and len(row["trials"]) == row["summary"]["top1"]["trials"] == 1
-    assert (tmp_path / "out" / "shots.png").is_file() and "few-shot" in capsys.readouterr().out
-    assert (tmp_path / "out" / "1_shots_seed_1" / "model").is_dir()
-    assert not (tmp_path / "out" / "1_shots_seed_1" / "checkpoints").exists()
-    monkeypatch.setattr(few_shot.loop, "train", None)  # all is done
-    assert cli.main([*command, "1"]) == 0
-    assert cli.main([*command, "1", "--config.optim.lr=1e-4"]) == 2
-    assert "finished run with other settings" in capsys.readouterr().err
-
-
-def test_a_dry_run_of_few_shot_counts_and_trains_nothing(training, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(few_shot.loop, "train", None)
-    for protocol in ("few-shot", "base-to-novel"):
-        command = ["evaluate", "-", "--protocol", protocol, *training]
-        assert cli.main([*command, "--clips-per-class", "1", "--dry-run"]) == 0
-        assert "training, 1 clips a class" in " ".join(capsys.readouterr().out.split())
-    for dry in ([], ["--dry-run"]):
-        assert cli.main([*command, "--clips-per-class", "50", *dry]) == 2
-        assert "too few clips for 50 shots" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_seed_decides_everything_random():
-    run = few_shot.variant(config.TrainConfig(), pathlib.Path("out"), 5, 8)
-    assert (run.seed, run.data.loader.seed, run.data.train.seed, run.data.train.shots) == (5, 5, 5, 8)
-
-
-@pytest.mark.slow
-def test_base_to_novel_tests_on_classes_it_did_not_train(model, training, tmp_path):
-    command = ["evaluate", model, "--protocol", "base-to-novel", *training, "--seeds", "3", "--clips-per-class", "1"]
-    assert cli.main(command) == 0
-    found = json.loads((tmp_path / "out" / "report.json").read_text())
-    base = (tmp_path / "out" / "base_classes.txt").read_text().splitlines()
-    assert len(base) == CLASSES // 2
-    (trial,) = found["trials"]
-    harmonic = 2 * trial["base"] * trial["novel"] / max(trial["base"] + trial["novel"], 1e-9)
-    assert trial["harmonic mean"] == pytest.approx(harmonic)
-    scores = json.loads((tmp_path / "out" / "seed_3" / "scores.json").read_text())
-    trained, tested = (scores["config"]["data"][name] for name in ("train", "zero_shot"))
-    assert (trained["classes"], trained["shots"], tested["classes"], tested["split"]) == ("base", 1, "novel", "test")

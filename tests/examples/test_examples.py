@@ -5,11 +5,10 @@ import importlib.util
 import pathlib
 
 import clip_sets
-import jax
 import pytest
 import tiny
 
-from actionclip_jax import config, text
+from actionclip_jax import config
 from actionclip_jax.checkpoints import model_directory
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -22,17 +21,8 @@ def load(name):
     return module
 
 
-def save_model(directory, head):
-    model = tiny.model_config(head)
-    weights = model_directory.Weights(
-        model, tiny.random_params(model), text.default_tokenizer(), {"source": "test"}, {}
-    )
-    model_directory.save(directory, weights)
-    return str(directory)
-
-
 def test_predict_in_python_prints_a_line_a_video(video_directory, tmp_path, capsys):
-    model = save_model(tmp_path / "model", "meanP")
+    model = tiny.save_model(tmp_path / "model", tiny.model_config())
     (tmp_path / "videos").mkdir()
     for number in (0, 1):
         (tmp_path / "videos" / f"{number}.mp4").write_bytes((video_directory / f"0{number}.mp4").read_bytes())
@@ -45,15 +35,13 @@ def test_predict_in_python_prints_a_line_a_video(video_directory, tmp_path, caps
 
 
 def test_train_on_folders_gives_a_plain_clip_a_temporal_transformer(tmp_path):
-    run = load("train_on_folders").configure(save_model(tmp_path / "model", "meanP"), "data", "run")
+    run = load("train_on_folders").configure(tiny.save_model(tmp_path / "model", tiny.model_config()), "data", "run")
     assert config.run_problems(run) == [] and run.model.temporal.head == "Transf"
 
 
 @pytest.mark.slow
-def test_train_on_folders_trains_and_measures(video_directory, tmp_path, monkeypatch, capsys):
-    devices = jax.devices()
-    monkeypatch.setattr(jax, "devices", lambda: devices[:1])
-    model = save_model(tmp_path / "model", "Transf")
+def test_train_on_folders_trains_and_measures(video_directory, tmp_path, one_device, capsys):
+    model = tiny.save_model(tmp_path / "model", tiny.model_config("Transf"))
     for clip in clip_sets.make_clips(video_directory, 12):
         part = "test" if int(clip.id) >= 9 else "train"
         place = tmp_path / "data" / part / clip_sets.LABELS[clip.labels[0]] / f"{clip.id}.mp4"

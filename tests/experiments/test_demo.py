@@ -1,15 +1,16 @@
 """The embedded default from beginning to end, with next to no training."""
 
+import dataclasses
 import json
 import pathlib
 import signal
 
-import jax
+import clip_sets
 import numpy as np
 import pytest
 from signals import signal_after_the_first_step
 
-from actionclip_jax import cli, config
+from actionclip_jax import cli
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.experiments import demo
@@ -29,10 +30,8 @@ def get_config():
 
 
 @pytest.mark.slow
-def test_the_demo_trains_compares_draws_and_predicts(tmp_path, capsys, monkeypatch):
-    devices = jax.devices()
-    monkeypatch.setattr(jax, "devices", lambda: devices[:1])  # starts in half the time
-    small = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
+def test_the_demo_trains_compares_draws_and_predicts(tmp_path, one_device, capsys):
+    small = dataclasses.replace(clip_sets.SAMPLE, train_clips=1)
     sample_set.make_sample_set(tmp_path / "out" / "data", small, processes=1)
     (tmp_path / "short.py").write_text(SHORT)
     arguments = ["demo", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "short.py"), "--seed", "3"]

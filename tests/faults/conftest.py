@@ -34,9 +34,9 @@ def happened(record_property):
 
 
 @pytest.fixture(scope="session")
-def config_file(tmp_path_factory):
-    """The configuration of a short run beside its data."""
-    return short_run.write_config(tmp_path_factory.mktemp("config"))
+def config_file(sample, tmp_path_factory):
+    """The configuration of a short run."""
+    return short_run.write_config(tmp_path_factory.mktemp("config"), sample)
 
 
 @pytest.fixture

@@ -8,12 +8,9 @@ import time
 import command
 import numpy as np
 
-from actionclip_jax import config
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.training import run_log
 
-SET = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 CONFIG = """
 from actionclip_jax.config import config_file
 
@@ -36,11 +33,10 @@ def get_config():
 """
 
 
-def write_config(folder):
-    """The configuration beside its data."""
-    sample_set.make_sample_set(folder / "data", SET, processes=1)
+def write_config(folder, data):
+    """The configuration of a run on that data."""
     file = folder / "config.py"
-    file.write_text(CONFIG.format(data=str(folder / "data")))
+    file.write_text(CONFIG.format(data=data))
     return file
 
 

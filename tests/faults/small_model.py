@@ -1,9 +1,10 @@
 """The smallest model there is, to be written in every format."""
 
 import numpy as np
+import tiny
 
-from actionclip_jax import config, text
-from actionclip_jax.checkpoints import mapping, model_directory, tensor_names
+from actionclip_jax import config
+from actionclip_jax.checkpoints import mapping, tensor_names
 from actionclip_jax.models import action_clip
 
 
@@ -28,7 +29,5 @@ def openai_state():
 
 def save(directory):
     """Writes a model directory with a tokenizer; returns it."""
-    model = model_config(vocabulary=49408)
-    weights = model_directory.Weights(model, random_params(model), text.default_tokenizer(), {"source": "random"}, {})
-    model_directory.save(directory, weights)
+    tiny.save_model(directory, model_config(vocabulary=49408))
     return directory

@@ -9,7 +9,6 @@ import pathlib
 import socket
 import struct
 import threading
-import zlib
 
 import av
 import command
@@ -17,6 +16,7 @@ import corruption
 import isolated
 import numpy as np
 import pytest
+from videos import png
 
 from actionclip_jax import config
 from actionclip_jax.data import readers, table, test_views, video
@@ -90,18 +90,6 @@ def put(fields, mark):
             data[start + offset : start + offset + len(value)] = value
 
     return edit
-
-
-def png(width, height):
-    """A black picture of one bit a pixel: 1,000 times smaller than what it becomes."""
-    row, packer = bytes(1 + (width + 7) // 8), zlib.compressobj(9)
-    body = b"".join(packer.compress(row * min(256, height - y)) for y in range(0, height, 256)) + packer.flush()
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def jpeg(width, height):
@@ -277,7 +265,10 @@ REFUSED = {
         edited(put({8: struct.pack("<ii", 65535, 1)}, b"strf"), "a.avi", codec="ffv1"),
         TOO_LARGE,
     ),
-    "AVI of 64x48 with PNGs of 16384x16384": (picture_in_avi("png", functools.partial(png, 16384, 16384)), TOO_LARGE),
+    "AVI of 64x48 with PNGs of 16384x16384": (
+        picture_in_avi("png", functools.partial(png, 16384, 16384)),
+        TOO_LARGE,
+    ),
     "AVI of 64x48 with JPEGs of 65500x65500": (
         picture_in_avi("mjpeg", functools.partial(jpeg, 65500, 65500)),
         TOO_LARGE,

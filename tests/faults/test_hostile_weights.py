@@ -7,11 +7,10 @@ import os
 import pickle
 import shutil
 import struct
-import sys
-import types
 import zipfile
 
 import corruption
+import handmade
 import isolated
 import numpy as np
 import pytest
@@ -72,7 +71,10 @@ def good_legacy(folder):
 
 def good_script(folder):
     """Writes a good TorchScript archive."""
-    script_archive(folder / "a.pt", pickled(Module({"logit_scale": Tensor((), ())})))
+    handmade.write(
+        folder / "a.pt",
+        handmade.pickled(handmade.Module({"logit_scale": handmade.Tensor((), ())})),
+    )
     return folder / "a.pt"
 
 
@@ -115,68 +117,11 @@ def torch_file(value):
     return make
 
 
-class Tensor:
-    """Pickles to a view, of any claim, of the storage 0."""
-
-    def __init__(self, shape, strides, offset=0, count=2):
-        self.claims = (shape, strides, offset, count)
-
-    def __reduce__(self):
-        import torch
-
-        shape, strides, offset, count = self.claims
-        return torch._utils._rebuild_tensor_v2, (("STORAGE", count), offset, shape, strides, False, {})
-
-
-class Module:
-    """Pickles to a scripted module with these attributes."""
-
-    def __init__(self, attributes):
-        vars(self).update(attributes)
-
-
-Module.__module__, Module.__qualname__ = "__torch__", "Module"
-
-
-class Pickler(pickle.Pickler):
-    """Writes storages as PyTorch does."""
-
-    def persistent_id(self, value):
-        """The mark of a storage."""
-        import torch
-
-        if isinstance(value, tuple) and value[:1] == ("STORAGE",):
-            return ("storage", torch.FloatStorage, "0", "cpu", value[1])
-        return None
-
-
-def pickled(value):
-    """Pickles modules and tensors."""
-    sys.modules["__torch__"] = types.SimpleNamespace(Module=Module)
-    try:
-        Pickler(buffer := io.BytesIO(), 2).dump(value)
-    finally:
-        del sys.modules["__torch__"]
-    return buffer.getvalue()
-
-
-def script_archive(path, pickled):
-    """A TorchScript archive with one storage of two numbers."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (
-            ("code/__torch__.py", b""),
-            ("data.pkl", pickled),
-            ("data/0", bytes(8)),
-            ("version", b"3"),
-        ):
-            archive.writestr(f"a/{name}", content)
-
-
 def script(pickle_of):
     """Writes a TorchScript archive with such a pickle."""
 
     def make(folder):
-        script_archive(folder / "a.pt", pickle_of())
+        handmade.write(folder / "a.pt", pickle_of())
         return folder / "a.pt"
 
     return make
@@ -192,9 +137,9 @@ def claims(scripted, *arguments):
 
     def make(folder):
         if scripted:
-            return script(lambda: pickled(Module({"a": Tensor(*arguments)})))(folder)
+            return script(lambda: handmade.pickled(handmade.Module({"a": handmade.Tensor(*arguments)})))(folder)
         with zipfile.ZipFile(folder / "a.pt", "w") as archive:
-            archive.writestr("a/data.pkl", pickled({"a": Tensor(*arguments)}))
+            archive.writestr("a/data.pkl", handmade.pickled({"a": handmade.Tensor(*arguments)}))
             for name, content in (("byteorder", "little"), ("data/0", bytes(8)), ("version", "3\n")):
                 archive.writestr(f"a/{name}", content)
         return folder / "a.pt"

@@ -23,12 +23,9 @@ PLAIN = {"templates": ("{}",)}
 IRREGULAR = np.random.default_rng(0).integers(5, 90, 60).cumsum().tolist()  # milliseconds
 
 
-def weights(model):
-    return model_directory.Weights(model, tiny.random_params(model), text.default_tokenizer(), {}, {})
-
-
 def predictor(model):
-    return predict.Predictor(weights(model), config.ComputeConfig())
+    weights = model_directory.Weights(model, tiny.random_params(model), text.default_tokenizer(), {}, {})
+    return predict.Predictor(weights, config.ComputeConfig())
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +35,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("timeline") / "model"
-    model_directory.save(path, weights(tiny.model_config("Transf")))
-    return path
+    return tiny.save_model(tmp_path_factory.mktemp("timeline") / "model", tiny.model_config("Transf"))
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ import json
 import pathlib
 import shutil
 
-import jax
 import pytest
 
 from actionclip_jax import config
 from actionclip_jax.config import config_file
-from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.training import loop, run_log
 
 OLD_RUN = pathlib.Path(__file__).parent / "old_run"  # four steps, of which three are done
@@ -17,11 +15,7 @@ OLD_MODEL = pathlib.Path(__file__).parents[1] / "checkpoints" / "old_model"
 LOSS = 5.39004  # of the fourth step, as that version had it
 
 
-def test_an_old_run_goes_on_where_it_stopped(tmp_path, told, monkeypatch):
-    devices = jax.devices()
-    monkeypatch.setattr(jax, "devices", lambda: devices[:1])
-    small = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
-    sample_set.make_sample_set(tmp_path / "set", small, processes=1)
+def test_an_old_run_goes_on_where_it_stopped(sample, tmp_path, told, one_device):
     workdir = tmp_path / "old_run"
     shutil.copytree(OLD_RUN, workdir)
     run = config_file.default()
@@ -30,7 +24,7 @@ def test_an_old_run_goes_on_where_it_stopped(tmp_path, told, monkeypatch):
     run.model.temporal.update(head="Conv_1D", depth=1, heads=1, positions=4)
     run.model.update(embed_width=4, frames=2)
     for part, split in (("train", "train"), ("test", "test")):
-        run.data[part].update(path=str(tmp_path / "set"), kind="sample", split=split)
+        run.data[part].update(path=sample, kind="sample", split=split)
     run.data.sample.update(frames=2, size=32)
     run.data.loader.update(batch_size=16, workers=0)
     run.objective.templates = "none"

@@ -10,14 +10,13 @@ import socket
 import subprocess
 import sys
 
+import command
 import numpy as np
 import pytest
 import tiny
 
-from actionclip_jax import config, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.cli import processes
-from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.evaluation import features
 from actionclip_jax.training import run_log
 
@@ -39,37 +38,26 @@ def get_config():
 """
 
 
-def start(arguments, devices):
-    """The command in a process of its own, with so many devices."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, "-c", "import sys; from actionclip_jax import cli; sys.exit(cli.main())", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def finish(started):
+    for code, said in command.wait(started, timeout=400):
+        assert code == 0, said
 
 
-def finish(processes):
-    for process in processes:
-        said, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, said
-
-
-def start_two(command):
+def start_two(arguments):
     """The command in two processes of two devices that find each other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     several = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-    return [start([*command, *several, "--process", str(number)], 2) for number in range(2)]
+    return [command.start([*arguments, *several, "--process", str(number)], devices=2) for number in range(2)]
 
 
 @pytest.mark.slow
-def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of_four(tmp_path):
-    small = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
-    sample_set.make_sample_set(tmp_path / "data", small, processes=1)
-    (tmp_path / "short.py").write_text(SHORT.format(data=str(tmp_path / "data")))
-    command = ["train", "--config", str(tmp_path / "short.py")]
-    finish([start([*command, "--workdir", str(tmp_path / "one")], 4)])
-    finish(start_two([*command, "--workdir", str(tmp_path / "two")]))
+def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of_four(sample, tmp_path):
+    (tmp_path / "short.py").write_text(SHORT.format(data=sample))
+    arguments = ["train", "--config", str(tmp_path / "short.py")]
+    finish([command.start([*arguments, "--workdir", str(tmp_path / "one")], devices=4)])
+    finish(start_two([*arguments, "--workdir", str(tmp_path / "two")]))
     one, two = (run_log.read_rows(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
     assert len(one) == len(two) == 7
     for ours, theirs in zip(two[:6], one[:6], strict=True):
@@ -83,16 +71,12 @@ def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of
 
 
 @pytest.mark.slow
-def test_two_processes_evaluate_like_one(tmp_path):
-    small = config.SampleSetConfig(train_clips=1, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
-    sample_set.make_sample_set(tmp_path / "data", small, processes=1)
-    model = tiny.model_config("Transf")
-    params = tiny.random_params(model)
-    model_directory.save(tmp_path / "model", model_directory.Weights(model, params, text.default_tokenizer(), {}, {}))
-    command = ["evaluate", str(tmp_path / "model"), "--data", str(tmp_path / "data"), "--split", "test"]
-    command += ["--kind", "sample", "--batch-size", "20", "--workers", "0", "--save-features", "--out"]
-    finish([start([*command, str(tmp_path / "one")], 4)])
-    finish(start_two([*command, str(tmp_path / "two")]))
+def test_two_processes_evaluate_like_one(sample, tmp_path):
+    model = tiny.save_model(tmp_path / "model", tiny.model_config("Transf"))
+    arguments = ["evaluate", model, "--data", sample, "--split", "test"]
+    arguments += ["--kind", "sample", "--batch-size", "20", "--workers", "0", "--save-features", "--out"]
+    finish([command.start([*arguments, str(tmp_path / "one")], devices=4)])
+    finish(start_two([*arguments, str(tmp_path / "two")]))
     one, two = (features.load(tmp_path / name / "features")[1] for name in ("one", "two"))
     np.testing.assert_allclose(two.values, one.values, atol=1e-5)
     trials = [json.loads((tmp_path / name / "report.json").read_text())["trials"] for name in ("one", "two")]

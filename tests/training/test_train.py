@@ -25,24 +25,14 @@ from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.inference import predict
 from actionclip_jax.training import loop, optim, run_checkpoints, run_log, setup, train_step, watchdog, workdir
 
-SAMPLE = config.SampleSetConfig(train_clips=2, test_clips=1, unseen_clips=1, still_clips=1, size=32, frames=4)
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
 
 
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory):
-    """A small sample data set."""
-    directory = tmp_path_factory.mktemp("sample") / "set"
-    sample_set.make_sample_set(directory, SAMPLE, processes=1)
-    return str(directory)
-
-
 @pytest.fixture(autouse=True)
-def one_device(request, monkeypatch):
-    """Most runs need no more, and start in half the time."""
+def device(request):
+    """One, unless the test is marked."""
     if "many_devices" not in request.keywords:
-        devices = jax.devices()
-        monkeypatch.setattr(jax, "devices", lambda: devices[:1])
+        request.getfixturevalue("one_device")
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,9 @@ def torch_training(spec, source, texts, batches):
     return losses, model.named_state()
 
 
-@pytest.mark.parametrize("refresh, clip_norm", [(10, 0.5), *slow((1, 0.0))])
-def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, refresh, clip_norm):
-    spec = change(make_spec(), "optim", schedule_every=refresh, clip_norm=clip_norm)
+@pytest.mark.parametrize("schedule_every, clip_norm", [(10, 0.5), *slow((1, 0.0))])
+def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, schedule_every, clip_norm):
+    spec = change(make_spec(), "optim", schedule_every=schedule_every, clip_norm=clip_norm)
     model = dataclasses.replace(spec.model, temporal=dataclasses.replace(spec.model.temporal, positions=77))
     spec = dataclasses.replace(spec, model=model, warmup=5)
     torch.save(torch_reference.source_checkpoint(model), tmp_path / "source.pt")

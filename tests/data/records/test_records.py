@@ -143,7 +143,8 @@ if __name__ == "__main__":
 
 def test_a_run_killed_hard_leaves_no_workers_and_goes_on(data, video_directory, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+    path = os.pathsep.join([str(pathlib.Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, tmp_path / "script.py", video_directory, tmp_path / "out"]
     for clips in (3, 6):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)

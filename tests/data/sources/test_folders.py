@@ -1,28 +1,20 @@
 """Folders of videos as people have them: litter, other files, folders in folders, names that lost something."""
 
+import json
+import os
 import pathlib
 import unicodedata
 
 import numpy as np
 import pytest
 import videos
+from source_files import error_of, read, rows, touch, write
 
-from actionclip_jax import cli, config
-from actionclip_jax.data import sources, video
+from actionclip_jax import cli
+from actionclip_jax.data import readers, sources, video
 
 NFC = unicodedata.normalize("NFC", "Čaj café")
 NFD = unicodedata.normalize("NFD", "Čaj café")
-
-
-def read(path, **settings):
-    return sources.open_source(config.SourceConfig(path=str(path), **settings))
-
-
-def touch(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
 
 
 def names_of(clips):
@@ -162,3 +154,95 @@ def test_prepare_takes_directories_whose_name_begins_with_a_tilde(tmp_path, monk
     videos.write(tmp_path / "~videos/run/a.mp4", 5)
     assert cli.main(["prepare", "~videos", "~shards", "--workers", "1"]) == 0
     assert (tmp_path / "~shards/dataset.json").exists()
+
+
+def test_folders_name_the_classes_and_hidden_files_are_no_clips(tmp_path):
+    touch(tmp_path, "BrushTeeth/a.mp4", "BrushTeeth/deep/er/b.AVI", "Archery/c.webm", "Archery/.d.mp4", "Archery/e.txt")
+    touch(tmp_path, ".cache/f.mp4", "readme.txt")
+    clips = read(tmp_path)
+    assert rows(clips) == [
+        ("Archery/c.webm", ("archery",)),
+        ("BrushTeeth/a.mp4", ("brush teeth",)),
+        ("BrushTeeth/deep/er/b.AVI", ("brush teeth",)),
+    ]
+    assert clips.paths[0] == str(tmp_path / "Archery/c.webm") and clips.names == ("Archery", "BrushTeeth")
+    assert clips.reader == readers.VideoFiles() and clips.origin["kind"] == "folders"
+    json.dumps(clips.origin)
+
+
+def test_folders_of_splits_need_the_split_named(tmp_path):
+    touch(tmp_path, "train/a/1.mp4", "test/a/2.mp4")
+    assert read(tmp_path, split="test").ids.tolist() == ["a/2.mp4"]
+    missing = f"settings that are missing: 1\n    split (--split): expected a folder of {tmp_path}: test, train"
+    assert missing in error_of(tmp_path)
+    assert "split is 'val': expected a folder of" in error_of(tmp_path, split="val")
+
+
+def test_a_label_file_gives_folders_their_numbers(tmp_path):
+    touch(tmp_path / "v", "brush_teeth/a.mp4", "archery/b.mp4")
+    write(tmp_path / "labels.csv", "id,name\n2,Archery\n1,juggling\n0,brush teeth\n")
+    clips = read(tmp_path / "v", labels=str(tmp_path / "labels.csv"))
+    assert clips.names == ("brush teeth", "juggling", "Archery") and clips.labels[2] == "archery"
+    assert clips.label_ids.tolist() == [[2], [0]]
+
+
+def test_folders_without_videos_and_videos_outside_are_told(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/readme.txt", "stray.mp4")
+    message = error_of(tmp_path)
+    assert "class folders without a video: 1" in message and str(tmp_path / "b") in message
+    assert "videos that lie beside the class folders: 1" in message and "stray.mp4" in message
+
+
+def test_linked_folders_and_videos_are_part_of_a_class(tmp_path):
+    disk = touch(tmp_path / "disk", "part/1.mp4", "part/deep/2.mp4", "3.mp4", "run/4.mp4")
+    root = tmp_path / "videos"
+    for place, target in (("walk/linked", disk / "part"), ("walk/3.mp4", disk / "3.mp4"), ("run", disk / "run")):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).symlink_to(target)
+    assert read(root).ids.tolist() == ["run/4.mp4", "walk/3.mp4", "walk/linked/1.mp4", "walk/linked/deep/2.mp4"]
+
+
+def test_links_to_nothing_are_missing_files(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/2.mp4")
+    (tmp_path / "b/3.mp4").symlink_to("gone.mp4")
+    (tmp_path / "b/more").symlink_to("/gone")
+    message = error_of(tmp_path)
+    assert "(skip_missing, --skip-missing, leaves such clips out): 2\n    b/3.mp4 (a link to nothing)" in message
+    assert "b/more (a link to nothing)" in message
+    clips = read(tmp_path, skip_missing=True)
+    assert clips.ids.tolist() == ["a/1.mp4", "b/2.mp4"] and clips.origin["missing"] == 2
+    for name in ("a/1.mp4", "b/2.mp4"):
+        (tmp_path / name).rename(tmp_path / f"{name}.away")
+    (tmp_path / "a/4.mp4").symlink_to("gone.mp4")
+    assert f"files missing below {tmp_path} (all of them): 3" in error_of(tmp_path, skip_missing=True)
+    listed = write(tmp_path / "list.csv", "a/2.mp4,x\nb/3.mp4,x\n")
+    assert "line 2: b/3.mp4 (a link to nothing)" in error_of(listed)
+    (tmp_path / "c").symlink_to("/gone")
+    assert f"links to nothing beside the class folders: 1\n    {tmp_path / 'c'}" in error_of(
+        tmp_path, skip_missing=True
+    )
+
+
+def test_folders_that_cannot_be_read_are_told(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.mp4", "a/locked/2.mp4")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"files that cannot be read: 1\n    {tmp_path / 'a/locked'}: Permission denied" in error_of(tmp_path)
+
+
+def test_file_names_that_are_not_utf_8_are_told_with_everything_else(tmp_path):
+    name = os.fsdecode(b"a/caf\xe9.mp4")
+    touch(tmp_path, name, "b/readme.txt")
+    message = error_of(tmp_path)
+    assert "file names that are not UTF-8 (rename the files): 1" in message and "caf\\udce9.mp4'" in message
+    assert "class folders without a video: 1" in message
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("gone")
+    message = error_of(tmp_path)
+    assert message.encode() and "a/caf\\udce9.mp4 (a link to nothing)" in message

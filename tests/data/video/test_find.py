@@ -9,8 +9,7 @@ import pytest
 import tiny
 import videos
 
-from actionclip_jax import cli, text
-from actionclip_jax.checkpoints import model_directory
+from actionclip_jax import cli
 from actionclip_jax.data import video
 from actionclip_jax.data.video import find
 
@@ -26,12 +25,7 @@ def own_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("find") / "model"
-    model = tiny.model_config()
-    model_directory.save(
-        path, model_directory.Weights(model, tiny.random_params(model), text.default_tokenizer(), {}, {})
-    )
-    return path
+    return tiny.save_model(tmp_path_factory.mktemp("find") / "model", tiny.model_config())
 
 
 def touch(*names):
