@@ -15,7 +15,6 @@ from actionclip_jax.config.data import (
     SourceConfig,
     check_data,
     clip_bytes,
-    data_problems,
 )
 from actionclip_jax.config.evaluation import (
     AVERAGES,
@@ -24,6 +23,7 @@ from actionclip_jax.config.evaluation import (
     SCORING_PROTOCOLS,
     TRAINING_PROTOCOLS,
     EvaluationConfig,
+    TimelineConfig,
     checked_evaluation,
 )
 from actionclip_jax.config.model import (
@@ -48,7 +48,6 @@ from actionclip_jax.config.model import (
 from actionclip_jax.config.run_checks import checked_run, run_problems
 from actionclip_jax.config.settings import draft
 from actionclip_jax.config.sizes import CLIP_SIZES, clip_model, size_name
-from actionclip_jax.config.timeline import TimelineConfig
 from actionclip_jax.config.train import (
     CheckpointConfig,
     DataConfig,
@@ -113,7 +112,6 @@ __all__ = [
     "checked_run",
     "clip_bytes",
     "clip_model",
-    "data_problems",
     "draft",
     "from_dict",
     "model_problems",
