@@ -18,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_any(
-    name: str | os.PathLike,
-    *,
-    activation: str | None = None,
-    frames: int | None = None,
-    image_size: int | None = None,
+    name: str | os.PathLike, *, activation: str | None = None, frames: int | None = None, image_size: int | None = None
 ) -> model_directory.Weights:
     """Weights from a model directory, a checkpoint file or directory, or a hub name.
 

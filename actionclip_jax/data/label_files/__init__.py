@@ -11,9 +11,5 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.data.label_files.reading import read as read
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "columns": ["KNOWN", "count_up"],
-        "reading": ["Classes", "read"],
-    },
+    __name__, submod_attrs={"columns": ["KNOWN", "count_up"], "reading": ["Classes", "read"]}
 )
