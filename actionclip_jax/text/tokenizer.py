@@ -133,15 +133,15 @@ def check_distinct(
 
 
 def token_table(
-    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], templates: Sequence[str], context: int
+    tokenizer: transformers.PreTrainedTokenizerBase, names: Sequence[str], templates: Sequence[str], context: int
 ) -> np.ndarray:
-    """Labels and templates -> int32 token ids [C, P, context].
+    """Class names and templates -> int32 token ids [C, P, context].
 
     Raises:
-        ValueError: labels that are the same text to the model, or prompts that are too long.
+        ValueError: class names that are the same text to the model, or prompts that are too long.
     """
-    check_distinct(tokenizer, labels)
-    return tokenize(tokenizer, prompts.fill(labels, templates), context).reshape(len(labels), len(templates), context)
+    check_distinct(tokenizer, names)
+    return tokenize(tokenizer, prompts.fill(names, templates), context).reshape(len(names), len(templates), context)
 
 
 def cut_padding(tokens: np.ndarray) -> np.ndarray:
