@@ -26,9 +26,9 @@ class Progress:
     def __init__(self, task: str, total: float | None) -> None:
         self.task, self.total, self.done = task, total, 0.0
 
-    def advance(self, count: float = 1, comment: str = "") -> None:
+    def advance(self, count: float = 1) -> None:
         """So much more is done."""
-        self.move_to(self.done + count, comment)
+        self.move_to(self.done + count)
 
     def move_to(self, done: float, comment: str = "") -> None:
         """So much is done."""

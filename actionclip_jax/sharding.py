@@ -71,7 +71,7 @@ def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.nd
     return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
-def count_shares(mesh: Mesh | AbstractMesh) -> int:
+def batch_shards(mesh: Mesh | AbstractMesh) -> int:
     """Into how many parts the clips of a batch are spread."""
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
@@ -108,8 +108,8 @@ def place_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Ar
 
 def check_rows(rows: int, mesh: Mesh) -> None:
     """Raises ValueError unless that many clips can be spread evenly."""
-    if rows % (shares := count_shares(mesh)):
-        raise ValueError(f"{rows} clips cannot be spread over {shares} devices: choose a multiple of {shares}")
+    if rows % (shards := batch_shards(mesh)):
+        raise ValueError(f"{rows} clips cannot be spread over {shards} devices: choose a multiple of {shards}")
 
 
 def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[str, NamedSharding]:
@@ -144,6 +144,6 @@ def spread_rows(x: jax.Array) -> jax.Array:
     where no mesh is set, or the rows cannot be spread evenly (a few label texts).
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % count_shares(mesh):
+    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % batch_shards(mesh):
         return x
     return jax.lax.with_sharding_constraint(x, P(CLIPS))

@@ -1,7 +1,7 @@
 """Clips/s of a training step (exact loss, AdamW, Transf head) against PyTorch, on this machine.
 
-This project's step is the one a run compiles (`training.train_step.trace_step`). PyTorch has transformers' towers with
-sdpa attention, the head from torch.nn, AdamW (fused on a GPU), and autocast in bfloat16. Both sides start from the same
+This project's step is the one a run compiles (`train_step.trace_step`). PyTorch has transformers' towers with sdpa
+attention, the head from torch.nn, AdamW (fused on a GPU), and autocast in bfloat16. Both sides start from the same
 weights, see the same batch (checked by their first losses), and take turns within one run, so that other load hits them
 alike.
 

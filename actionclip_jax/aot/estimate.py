@@ -41,7 +41,7 @@ def report(compiled: compile.Compiled, utilisation: float = UTILISATION) -> dict
         },
         "batch": {
             "clips": plan.batch_size,
-            "clips_per_device": plan.batch_size / sharding.count_shares(mesh),
+            "clips_per_device": plan.batch_size / sharding.batch_shards(mesh),
             "frames": run.data.sample.frames,
         },
         "compute": config.to_dict(run.compute),

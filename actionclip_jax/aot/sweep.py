@@ -43,7 +43,7 @@ def sweep(
     for one in runs:
         sharding.param_shardings(shapes, compile.Plan(one, topology).mesh)
     for one in runs:
-        shares = sharding.count_shares(compile.Plan(one, topology).mesh)
+        shares = sharding.batch_shards(compile.Plan(one, topology).mesh)
         for remat in remats:
             changed = dataclasses.replace(one, compute=dataclasses.replace(run.compute, remat=remat))
 

@@ -10,15 +10,7 @@ import numpy as np
 import transformers
 
 from actionclip_jax import config, paths
-from actionclip_jax.checkpoints import (
-    errors,
-    formats,
-    huggingface,
-    mapping,
-    model_directory,
-    tensor_names,
-    torch_files,
-)
+from actionclip_jax.checkpoints import errors, formats, huggingface, mapping, model_directory, tensor_names, torch_files
 
 
 def export(

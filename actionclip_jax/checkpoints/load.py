@@ -18,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_any(
-    name: str | os.PathLike,
-    *,
-    activation: str | None = None,
-    frames: int | None = None,
-    image_size: int | None = None,
+    name: str | os.PathLike, *, activation: str | None = None, frames: int | None = None, image_size: int | None = None
 ) -> model_directory.Weights:
     """Weights from a model directory, a checkpoint file or directory, or a hub name.
 
@@ -63,8 +59,9 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
     if recognised.unused:
         logger.info(f"kept aside (no computation uses them): {', '.join(sorted(recognised.unused))}")
     dtypes = {name: str(array.dtype) for name, array in (recognised.tensors | recognised.unused).items()}
+    here = paths.expand_home(source.name)
     provenance = {
-        "source": paths.expand_home(source.name).resolve().name if is_here(source.name) else source.name,
+        "source": here.resolve().name if here.exists() else source.name,  # or the name of a hub repository
         "file": source.path.name,
         "sha256": source.sha256(),
         "format": recognised.format,
@@ -90,11 +87,6 @@ def find_tokenizer(source: torch_files.Source) -> pathlib.Path | None:
             "tokenizer is taken"
         )
     return None
-
-
-def is_here(name: str) -> bool:
-    """Whether the name is that of a file or directory, not of a hub repository."""
-    return paths.expand_home(name).exists()
 
 
 def resize_image(weights: model_directory.Weights, size: int) -> model_directory.Weights:

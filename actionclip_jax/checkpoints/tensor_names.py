@@ -23,8 +23,7 @@ def fused_heads(heads: int) -> dict[str, mapping.Layout]:
     """Attention with q, k and v in one tensor, as torch.nn.MultiheadAttention keeps it."""
     return {
         "kernel": mapping.Layout(
-            lambda x: x.T.reshape(x.shape[1], 3, heads, -1),
-            lambda x: (x.reshape(x.shape[0], -1).T,),
+            lambda x: x.T.reshape(x.shape[1], 3, heads, -1), lambda x: (x.reshape(x.shape[0], -1).T,)
         ),
         "bias": mapping.Layout(lambda x: x.reshape(3, heads, -1), lambda x: (x.reshape(-1),)),
     }

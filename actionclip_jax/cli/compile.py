@@ -87,7 +87,7 @@ def execute(options: argparse.Namespace) -> int:
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of)
         return finish_sweep(reports, out)
     if options.clips_per_device:
-        run = sweep.with_batch(run, options.clips_per_device * sharding.count_shares(compile.Plan(run, topology).mesh))
+        run = sweep.with_batch(run, options.clips_per_device * sharding.batch_shards(compile.Plan(run, topology).mesh))
     return finish(report_of(compile.Plan(run, topology)), out)
 
 

@@ -1,125 +1,60 @@
 """Every setting of the program with its only default, and what makes settings impossible, before anything compiles."""
 
-from actionclip_jax.config.checks import ConfigError, from_dict, read_dict, to_dict
-from actionclip_jax.config.data import (
-    CLASSES,
-    NO_AUGMENTATION,
-    SOURCE_PATHS,
-    SOURCES,
-    STORAGES,
-    AugmentConfig,
-    LoaderConfig,
-    RecordConfig,
-    SampleConfig,
-    SampleSetConfig,
-    SourceConfig,
-    check_data,
-    clip_bytes,
-    data_problems,
-)
-from actionclip_jax.config.evaluation import (
-    AVERAGES,
-    PROTOCOLS,
-    SCORES,
-    SCORING_PROTOCOLS,
-    TRAINING_PROTOCOLS,
-    EvaluationConfig,
-    checked_evaluation,
-)
-from actionclip_jax.config.model import (
-    ACTIVATIONS,
-    ATTENTION,
-    ATTENTION_HEADS,
-    CLIP_MEAN,
-    CLIP_STD,
-    DTYPES,
-    HEADS,
-    REMAT,
-    ComputeConfig,
-    Dtype,
-    ImageConfig,
-    ModelConfig,
-    TemporalConfig,
-    TextConfig,
-    checked_model,
-    model_problems,
-    pixel_problems,
-)
-from actionclip_jax.config.run_checks import checked_run, run_problems
-from actionclip_jax.config.settings import draft
-from actionclip_jax.config.sizes import CLIP_SIZES, clip_model, size_name
-from actionclip_jax.config.timeline import TimelineConfig
-from actionclip_jax.config.train import (
-    CheckpointConfig,
-    DataConfig,
-    ExpectConfig,
-    InterpolationConfig,
-    ObjectiveConfig,
-    OptimConfig,
-    PretrainConfig,
-    Rules,
-    ShardingConfig,
-    TrainConfig,
-)
-
-__all__ = [
-    "ACTIVATIONS",
-    "ATTENTION",
-    "ATTENTION_HEADS",
-    "AVERAGES",
-    "CLASSES",
-    "CLIP_MEAN",
-    "CLIP_SIZES",
-    "CLIP_STD",
-    "DTYPES",
-    "HEADS",
-    "NO_AUGMENTATION",
-    "PROTOCOLS",
-    "REMAT",
-    "SCORES",
-    "SCORING_PROTOCOLS",
-    "SOURCES",
-    "SOURCE_PATHS",
-    "STORAGES",
-    "TRAINING_PROTOCOLS",
-    "AugmentConfig",
-    "CheckpointConfig",
-    "ComputeConfig",
-    "ConfigError",
-    "DataConfig",
-    "Dtype",
-    "EvaluationConfig",
-    "ExpectConfig",
-    "ImageConfig",
-    "InterpolationConfig",
-    "LoaderConfig",
-    "ModelConfig",
-    "ObjectiveConfig",
-    "OptimConfig",
-    "PretrainConfig",
-    "RecordConfig",
-    "Rules",
-    "SampleConfig",
-    "SampleSetConfig",
-    "ShardingConfig",
-    "SourceConfig",
-    "TemporalConfig",
-    "TextConfig",
-    "TimelineConfig",
-    "TrainConfig",
-    "check_data",
-    "checked_evaluation",
-    "checked_model",
-    "checked_run",
-    "clip_bytes",
-    "clip_model",
-    "data_problems",
-    "draft",
-    "from_dict",
-    "model_problems",
-    "pixel_problems",
-    "read_dict",
-    "run_problems",
-    "size_name",
-    "to_dict",
-]
+from actionclip_jax.config.checks import ConfigError as ConfigError
+from actionclip_jax.config.checks import from_dict as from_dict
+from actionclip_jax.config.checks import read_dict as read_dict
+from actionclip_jax.config.checks import to_dict as to_dict
+from actionclip_jax.config.data import CLASSES as CLASSES
+from actionclip_jax.config.data import NO_AUGMENTATION as NO_AUGMENTATION
+from actionclip_jax.config.data import SOURCE_PATHS as SOURCE_PATHS
+from actionclip_jax.config.data import SOURCES as SOURCES
+from actionclip_jax.config.data import STORAGES as STORAGES
+from actionclip_jax.config.data import AugmentConfig as AugmentConfig
+from actionclip_jax.config.data import LoaderConfig as LoaderConfig
+from actionclip_jax.config.data import RecordConfig as RecordConfig
+from actionclip_jax.config.data import SampleConfig as SampleConfig
+from actionclip_jax.config.data import SampleSetConfig as SampleSetConfig
+from actionclip_jax.config.data import SourceConfig as SourceConfig
+from actionclip_jax.config.data import check_data as check_data
+from actionclip_jax.config.data import clip_bytes as clip_bytes
+from actionclip_jax.config.evaluation import AVERAGES as AVERAGES
+from actionclip_jax.config.evaluation import PROTOCOLS as PROTOCOLS
+from actionclip_jax.config.evaluation import SCORES as SCORES
+from actionclip_jax.config.evaluation import SCORING_PROTOCOLS as SCORING_PROTOCOLS
+from actionclip_jax.config.evaluation import TRAINING_PROTOCOLS as TRAINING_PROTOCOLS
+from actionclip_jax.config.evaluation import EvaluationConfig as EvaluationConfig
+from actionclip_jax.config.evaluation import TimelineConfig as TimelineConfig
+from actionclip_jax.config.evaluation import checked_evaluation as checked_evaluation
+from actionclip_jax.config.model import ACTIVATIONS as ACTIVATIONS
+from actionclip_jax.config.model import ATTENTION as ATTENTION
+from actionclip_jax.config.model import ATTENTION_HEADS as ATTENTION_HEADS
+from actionclip_jax.config.model import CLIP_MEAN as CLIP_MEAN
+from actionclip_jax.config.model import CLIP_STD as CLIP_STD
+from actionclip_jax.config.model import DTYPES as DTYPES
+from actionclip_jax.config.model import HEADS as HEADS
+from actionclip_jax.config.model import REMAT as REMAT
+from actionclip_jax.config.model import ComputeConfig as ComputeConfig
+from actionclip_jax.config.model import Dtype as Dtype
+from actionclip_jax.config.model import ImageConfig as ImageConfig
+from actionclip_jax.config.model import ModelConfig as ModelConfig
+from actionclip_jax.config.model import TemporalConfig as TemporalConfig
+from actionclip_jax.config.model import TextConfig as TextConfig
+from actionclip_jax.config.model import checked_model as checked_model
+from actionclip_jax.config.model import model_problems as model_problems
+from actionclip_jax.config.model import pixel_problems as pixel_problems
+from actionclip_jax.config.run_checks import checked_run as checked_run
+from actionclip_jax.config.run_checks import run_problems as run_problems
+from actionclip_jax.config.settings import draft as draft
+from actionclip_jax.config.sizes import CLIP_SIZES as CLIP_SIZES
+from actionclip_jax.config.sizes import clip_model as clip_model
+from actionclip_jax.config.sizes import size_name as size_name
+from actionclip_jax.config.train import CheckpointConfig as CheckpointConfig
+from actionclip_jax.config.train import DataConfig as DataConfig
+from actionclip_jax.config.train import ExpectConfig as ExpectConfig
+from actionclip_jax.config.train import InterpolationConfig as InterpolationConfig
+from actionclip_jax.config.train import ObjectiveConfig as ObjectiveConfig
+from actionclip_jax.config.train import OptimConfig as OptimConfig
+from actionclip_jax.config.train import PretrainConfig as PretrainConfig
+from actionclip_jax.config.train import Rules as Rules
+from actionclip_jax.config.train import ShardingConfig as ShardingConfig
+from actionclip_jax.config.train import TrainConfig as TrainConfig

@@ -122,9 +122,9 @@ DATA_LIMITS = {
 }
 
 
-def check_data(*settings: Any) -> None:
+def check_data(*parts: Any) -> None:
     """Raises a checks.ConfigError that lists all impossible values of data settings."""
-    if problems := [problem for part in settings for problem in data_problems(part)]:
+    if problems := [problem for part in parts for problem in data_problems(part)]:
         raise checks.ConfigError(problems)
 
 

@@ -1,10 +1,10 @@
-"""How a trained model is measured."""
+"""How a trained model is measured, and how it is asked."""
 
 import dataclasses
 import pathlib
 
 from actionclip_jax import paths
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, settings
 from actionclip_jax.config import data as data_config
 from actionclip_jax.config import model as model_config
 from actionclip_jax.config.data import LoaderConfig
@@ -27,7 +27,7 @@ class EvaluationConfig:
     frames: int = 0  # 0: the model's own number
     views: tuple[int, int] = (1, 1)  # clips over time, crops
     templates: str = "actionclip"
-    average: str = "templates"  # or embeddings: see class_scores.class_scores
+    average: str = "templates"  # or embeddings: see `inference.class_scores`
     scores: str = "softmax"  # or sigmoid
     seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
     threshold: float | None = None  # below it the answer is "none of these"
@@ -36,6 +36,15 @@ class EvaluationConfig:
     loader: LoaderConfig = LoaderConfig(batch_size=8)
     compute: ComputeConfig = ComputeConfig()
     activation: str | None = None
+
+
+@settings.dataclass
+class TimelineConfig:
+    """How windows slide over a long video, and what makes a segment of it."""
+
+    window: float = 10.0  # seconds: the length of Kinetics' clips
+    hop: float | None = None  # seconds from window to window; by default a quarter of the window
+    threshold: float = 0.5  # probability that the best label needs
 
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:

@@ -33,10 +33,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {  # least and greatest val
         "eps": (1e-30, math.inf),
     },
     InterpolationConfig: {"export": (0, 1), "loss_weight": ABOVE_ZERO, "max_initial_fraction": (0, 0.99)},
-    PretrainConfig: {
-        **dict.fromkeys(("epochs", "warmup_epochs", "lr"), ABOVE_ZERO),
-        "batch_size": (1, 1 << 20),
-    },
+    PretrainConfig: {**dict.fromkeys(("epochs", "warmup_epochs", "lr"), ABOVE_ZERO), "batch_size": (1, 1 << 20)},
     ShardingConfig: {"fsdp": (1, math.inf), "model": (1, math.inf)},
     CheckpointConfig: {"every_epochs": ABOVE_ZERO, "keep_last": (1, math.inf), "keep_best": ABOVE_ZERO},
     TrainConfig: {

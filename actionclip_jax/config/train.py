@@ -39,7 +39,7 @@ class DataConfig:
 
 @settings.dataclass
 class ObjectiveConfig:
-    """What is minimised. `losses.py` has the formulas."""
+    """What is minimised. `training/losses.py` has the formulas."""
 
     loss: Loss = "exact"
     computation: Computation = "plain"  # or blockwise: never more than a [B / devices, block] tile of the similarities

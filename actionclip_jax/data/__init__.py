@@ -1,1 +1,1 @@
-"""From video files to batches of uint8 frames; nothing here imports jax."""
+"""From video files to batches of uint8 frames; nothing here computes with jax."""

@@ -1,4 +1,4 @@
-"""Training augmentation on the host: RandAugment, multi-scale crop, flip. Colours change on the device, in color.py."""
+"""Training augmentation on the host: RandAugment, multi-scale crop, flip. On the device: training/color.py, colours."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -9,12 +9,7 @@ import numpy as np
 
 # Before a capital that begins a word: after a small letter, a digit (Salsa2Step, but not 3DPrinting) or an acronym.
 WORD_START = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])|(?<=[A-Z\d])(?=[A-Z][a-z])")
-MIRRORED = {
-    "left": "right",
-    "right": "left",
-    "clockwise": "counterclockwise",
-    "counterclockwise": "clockwise",
-}
+MIRRORED = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
 DIRECTION = re.compile(rf"\b({'|'.join(MIRRORED)})\b")
 
 
@@ -77,22 +72,22 @@ def describe_splitting(names: Sequence[str]) -> str | None:
     return f"reads {changed[0]!r} as {split_name(changed[0])!r}{more} (--no-split-names leaves names as they are)"
 
 
-def mirror_labels(labels: Sequence[str]) -> np.ndarray:
+def mirror_labels(names: Sequence[str]) -> np.ndarray:
     """The label [C] int32 a clip has after a horizontal flip: its own, its partner's, or -1 if that is not there.
 
     Any `left` and `right` counts, so that "pulling it right out" is rather not flipped than flipped wrongly.
     """
     turn = r"\b(?:anti|counter)[- ]?clockwise\b"
-    spelt = [re.sub(turn, "counterclockwise", split_name(label).lower()) for label in labels]
-    mirrored = [DIRECTION.sub(lambda word: MIRRORED[word[0]], label) for label in spelt]
-    index = {label: number for number, label in enumerate(spelt)}
+    spelt = [re.sub(turn, "counterclockwise", split_name(name).lower()) for name in names]
+    mirrored = [DIRECTION.sub(lambda word: MIRRORED[word[0]], name) for name in spelt]
+    index = {name: label for label, name in enumerate(spelt)}
     partners = [index.get(mirror, -1) for mirror in mirrored]
-    for number, (label, mirror) in enumerate(zip(spelt, mirrored, strict=True)):
-        if label == mirror:
-            partners[number] = number  # also where two labels read the same
+    for label, (name, mirror) in enumerate(zip(spelt, mirrored, strict=True)):
+        if name == mirror:
+            partners[label] = label  # also where two names read the same
     return np.array(partners, np.int32)
 
 
-def is_direction_sensitive(labels: Sequence[str]) -> bool:
-    """Whether a horizontal flip changes what any of the labels says."""
-    return bool((mirror_labels(labels) != np.arange(len(labels))).any())
+def is_direction_sensitive(names: Sequence[str]) -> bool:
+    """Whether a horizontal flip changes what any of the names says."""
+    return bool((mirror_labels(names) != np.arange(len(names))).any())

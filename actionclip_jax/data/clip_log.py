@@ -42,8 +42,8 @@ def notes_file(bad_clips: pathlib.Path) -> pathlib.Path:
 
 def read_notes(directory: pathlib.Path, part: str) -> dict[str, str]:
     """What is wrong with videos of a part of the data that were used nevertheless, by clip, as all hosts wrote it."""
-    files = sorted([*directory.glob(f"notes_{part}.jsonl"), *directory.glob(f"notes_{part}-*.jsonl")])
-    return {name: entry["note"] for file in files for name, entry in read(file).items()}
+    logs = sorted([*directory.glob(f"notes_{part}.jsonl"), *directory.glob(f"notes_{part}-*.jsonl")])
+    return {name: entry["note"] for file in logs for name, entry in read(file).items()}
 
 
 def describe_notes(notes: dict[str, str], total: int, where: str) -> str:

@@ -32,7 +32,7 @@ def this_host() -> Host:
     return Host(jax.process_index(), jax.process_count())
 
 
-class Share:
+class HostExamples:
     """The examples of one host, in order: a Grain data source."""
 
     def __init__(self, rows: int, batch_size: int, host: Host) -> None:

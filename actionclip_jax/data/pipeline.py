@@ -195,14 +195,14 @@ def build(load: Load, rows: int, loader: config.LoaderConfig, host: order.Host, 
     chunk = max(size for size in range(1, min(rows, CHUNK_CLIPS) + 1) if rows % size == 0)
     chunks = rows // chunk
     processes = workers.count_cores() if loader.workers < 0 else loader.workers
-    sequence = grain.MapDataset.source(order.Share(rows, loader.batch_size, host)).map(load)
+    sequence = grain.MapDataset.source(order.HostExamples(rows, loader.batch_size, host)).map(load)
     pieces = sequence.batch(chunk, batch_fn=functools.partial(join, np.stack))[position * chunks :]
     ahead = max(1, loader.read_ahead * chunks)
     if processes:
         # Grain keeps this many in each worker and as many again for it here, besides one in work and one in between
-        share = -(-ahead // (2 * processes))
-        check_shared_memory(processes * (2 * share + 2) * chunk * load.clip_bytes)
-        options = grain.multiprocessing.MultiprocessingOptions(processes, per_worker_buffer_size=share)
+        buffered = -(-ahead // (2 * processes))
+        check_shared_memory(processes * (2 * buffered + 2) * chunk * load.clip_bytes)
+        options = grain.multiprocessing.MultiprocessingOptions(processes, per_worker_buffer_size=buffered)
         stream = pieces.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
         if not flags.FLAGS.is_parsed():  # Grain asks for absl's flags, which only absl's own main() would parse
             flags.FLAGS.mark_as_parsed()

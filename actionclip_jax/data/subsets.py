@@ -56,7 +56,7 @@ def draw_half(count: int, seed: int) -> np.ndarray:
 
 def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a text file or CSV names as the source or as the prompts spell them."""
-    wanted = label_files.read_names(file)
+    wanted = label_files.read(file).names
     indices = find_classes(clips, wanted)
     if unknown := [name for name, index in zip(wanted, indices, strict=True) if index is None]:
         raise ValueError(
@@ -68,7 +68,7 @@ def named_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
 
 def known_classes(clips: table.ClipTable, file: pathlib.Path) -> np.ndarray:
     """The classes, sorted, that a file names, which may name others as well."""
-    indices = find_classes(clips, label_files.read_names(file))
+    indices = find_classes(clips, label_files.read(file).names)
     return np.unique(np.array([index for index in indices if index is not None], np.int64))
 
 

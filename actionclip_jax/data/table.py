@@ -68,7 +68,7 @@ class ClipTable:
         )
 
     @property
-    def label_share(self) -> float:
+    def label_frequency(self) -> float:
         """Of all (clip, class) pairs, how many belong together."""
         return float((self.label_ids >= 0).sum()) / (len(self) * len(self.labels))
 

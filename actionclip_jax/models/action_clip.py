@@ -25,11 +25,7 @@ class ActionClip(nnx.Module):
     """Two CLIP towers and a temporal head. Dropout and stochastic depth act only where a key is given."""
 
     def __init__(
-        self,
-        model: config.ModelConfig,
-        compute: config.ComputeConfig = config.ComputeConfig(),
-        *,
-        rngs: nnx.Rngs,
+        self, model: config.ModelConfig, compute: config.ComputeConfig = config.ComputeConfig(), *, rngs: nnx.Rngs
     ) -> None:
         config.checked_model(model, compute)
         self.compute = compute

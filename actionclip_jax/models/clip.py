@@ -35,12 +35,12 @@ def shift_over_time(x: jax.Array, frames: int) -> jax.Array:
     return jnp.concatenate([x[:, :1], shifted.reshape(x[:, 1:].shape)], axis=1)
 
 
-def draw_patches(key: jax.Array, clips: int, patches: int, kept: int) -> jax.Array:
+def draw_patches(key: jax.Array, batch: int, patches: int, kept: int) -> jax.Array:
     """Which patches of each clip's frames are kept: int32 [B, K], ascending and without repeats.
 
     They are the same in all frames of a clip, so that what is shifted over time or joined stays in its place.
     """
-    order = jax.random.uniform(key, (clips, patches)).argsort(axis=1)
+    order = jax.random.uniform(key, (batch, patches)).argsort(axis=1)
     return jnp.sort(order[:, :kept], axis=1)
 
 
@@ -64,13 +64,7 @@ class ImageTower(nnx.Module):
         image, normal = model.image, nnx.initializers.normal(model.image.width**-0.5)
         self.model, self.interpolate = model, compute.interpolate_positions
         self.spec = layers.TransformerSpec(
-            image.width,
-            image.depth,
-            image.heads,
-            model.activation,
-            model.norm_eps,
-            compute,
-            drop_path=model.drop_path,
+            image.width, image.depth, image.heads, model.activation, model.norm_eps, compute, drop_path=model.drop_path
         )
         linear = functools.partial(
             nnx.Linear,

@@ -92,7 +92,7 @@ def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
 
 
 def drop_path(x: jax.Array, rate: jax.Array, key: jax.Array | None) -> jax.Array:
-    """Stochastic depth (arXiv 1603.09382): zeroes the whole residual branch of a sample of x [B, ...]."""
+    """Stochastic depth (arXiv 1603.09382): zeroes the whole residual branch of an example of x [B, ...]."""
     if key is None:
         return x
     kept = jax.random.bernoulli(key, 1 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))

@@ -6,13 +6,11 @@ import lazy_loader
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.text.cache import TextCache as TextCache
-    from actionclip_jax.text.cache import load_or_make as load_or_make
     from actionclip_jax.text.prompts import ACTIONCLIP_TEMPLATES as ACTIONCLIP_TEMPLATES
     from actionclip_jax.text.prompts import TEMPLATES as TEMPLATES
     from actionclip_jax.text.prompts import checked_templates as checked_templates
     from actionclip_jax.text.prompts import fill as fill
     from actionclip_jax.text.prompts import load_templates as load_templates
-    from actionclip_jax.text.tokenizer import BPE_SHA256 as BPE_SHA256
     from actionclip_jax.text.tokenizer import TOKENIZER_FILES as TOKENIZER_FILES
     from actionclip_jax.text.tokenizer import check_distinct as check_distinct
     from actionclip_jax.text.tokenizer import clean as clean
@@ -20,17 +18,15 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.text.tokenizer import default_tokenizer as default_tokenizer
     from actionclip_jax.text.tokenizer import has_tokenizer as has_tokenizer
     from actionclip_jax.text.tokenizer import load_tokenizer as load_tokenizer
-    from actionclip_jax.text.tokenizer import merge_table as merge_table
     from actionclip_jax.text.tokenizer import token_table as token_table
     from actionclip_jax.text.tokenizer import tokenize as tokenize
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "cache": ["TextCache", "load_or_make"],
+        "cache": ["TextCache"],
         "prompts": ["ACTIONCLIP_TEMPLATES", "TEMPLATES", "checked_templates", "fill", "load_templates"],
         "tokenizer": [
-            "BPE_SHA256",
             "TOKENIZER_FILES",
             "check_distinct",
             "clean",
@@ -38,7 +34,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "default_tokenizer",
             "has_tokenizer",
             "load_tokenizer",
-            "merge_table",
             "token_table",
             "tokenize",
         ],

@@ -1,4 +1,4 @@
-"""Prompt templates: where they come from, and labels put into them."""
+"""Prompt templates: where they come from, and class names put into them."""
 
 import os
 import pathlib
@@ -49,6 +49,6 @@ def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, .
     return tuple(templates)
 
 
-def fill(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """C labels in P templates -> C * P prompts, the templates of a label side by side."""
-    return [template.replace("{}", label) for label in labels for template in templates]
+def fill(class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """C class names in P templates -> C * P prompts, the templates of a class side by side."""
+    return [template.replace("{}", name) for name in class_names for template in templates]

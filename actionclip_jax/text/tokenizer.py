@@ -15,20 +15,14 @@ from actionclip_jax import files
 from actionclip_jax.text import prompts
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
-BPE_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
-
-
-def merge_table() -> bytes:
-    """CLIP's byte-pair merges (OpenAI, MIT licence): one merge a line after a header line."""
-    return gzip.decompress(
-        resources.files("actionclip_jax").joinpath("assets/bpe_simple_vocab_16e6.txt.gz").read_bytes()
-    )
 
 
 def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
     """CLIP's tokenizer, built from the merge table in this package: needs no network."""
-    # the file holds more merges than the vocabulary has room for: 49152 tokens less 512 single bytes, less 2 markers
-    merges = merge_table().decode("utf-8").split("\n")[1 : 49152 - 256 - 2 + 1]
+    file = resources.files("actionclip_jax").joinpath("assets/bpe_simple_vocab_16e6.txt.gz")  # OpenAI's, MIT licence
+    # A merge a line behind a header line, more of them than the vocabulary has room for: 49152 tokens less 512 single
+    # bytes, less 2 markers.
+    merges = gzip.decompress(file.read_bytes()).decode("utf-8").split("\n")[1 : 49152 - 256 - 2 + 1]
     pairs = [tuple(merge.split()) for merge in merges]
     # GPT-2's alphabet for the 256 bytes: the printable ones as they are, then stand-ins from U+0100 on for the rest
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -139,15 +133,15 @@ def check_distinct(
 
 
 def token_table(
-    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], templates: Sequence[str], context: int
+    tokenizer: transformers.PreTrainedTokenizerBase, names: Sequence[str], templates: Sequence[str], context: int
 ) -> np.ndarray:
-    """Labels and templates -> int32 token ids [C, P, context].
+    """Class names and templates -> int32 token ids [C, P, context].
 
     Raises:
-        ValueError: labels that are the same text to the model, or prompts that are too long.
+        ValueError: class names that are the same text to the model, or prompts that are too long.
     """
-    check_distinct(tokenizer, labels)
-    return tokenize(tokenizer, prompts.fill(labels, templates), context).reshape(len(labels), len(templates), context)
+    check_distinct(tokenizer, names)
+    return tokenize(tokenizer, prompts.fill(names, templates), context).reshape(len(names), len(templates), context)
 
 
 def cut_padding(tokens: np.ndarray) -> np.ndarray:

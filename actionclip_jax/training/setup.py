@@ -68,7 +68,7 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
     tables = open_tables(run)
     clips = tables["train"]
-    spec = step_spec(run, len(clips), clips.label_share)
+    spec = step_spec(run, len(clips), clips.label_frequency)
     batches = train_batches(run, clips, workdir)
     start = initial.initial_weights(run.model, run.init_from, run.seed, places)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)

@@ -240,7 +240,7 @@ def encode_distinct(
     Shapes must not depend on the batch, so room is made for as many texts as there can be: B, or all C * P of them.
     """
     classes, templates, length = texts.shape
-    unit = sharding.count_shares(mesh) * spec.optim.accumulate
+    unit = sharding.batch_shards(mesh) * spec.optim.accumulate
     room = -(-min(wanted.shape[0], classes * templates) // unit) * unit
     distinct, places = jnp.unique(wanted, size=room, fill_value=0, return_inverse=True)
     return encode_texts(spec, model, texts.reshape(-1, length)[distinct], key)[places]

@@ -233,7 +233,7 @@ def test_whether_a_run_stops_does_not_depend_on_the_number_of_hosts(hosts):
             stopped = 0
             for index in range(hosts):
                 report = bad_clips.Report(None, bad_clips.allowance(0.01 * 2000, hosts))
-                share = order.Share(16, 16 * hosts, order.Host(index, hosts))
+                share = order.HostExamples(16, 16 * hosts, order.Host(index, hosts))
                 rows = [epochs.row(share[number]) for number in range(2000 // hosts)]
                 try:
                     report.add([(0, str(row), "", "broken") for row in rows if row in broken])
@@ -578,7 +578,7 @@ def any_alive(workers):
 def test_every_epoch_is_partitioned_among_the_hosts(clips, rows, hosts, seed):
     epochs = order.Epochs(clips, seed)
     size = rows * hosts
-    shares = [order.Share(rows, size, order.Host(index, hosts)) for index in range(hosts)]
+    shares = [order.HostExamples(rows, size, order.Host(index, hosts)) for index in range(hosts)]
     batches = -(-2 * clips // size)
     numbers = [share[number] for number in range(batches * rows) for share in shares]
     assert sorted(numbers) == list(range(batches * size)), "disjoint, and nothing left out"

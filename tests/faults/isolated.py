@@ -12,7 +12,7 @@ MARKER = "code-ran"  # the file that hostile code would make in the folder of th
 LIBRARIES = [
     "actionclip_jax.inference.predict",
     "actionclip_jax.evaluation.features",
-    "actionclip_jax.data.sources",
+    "actionclip_jax.data.sources.opening",
     "actionclip_jax.config.config_file",
     "torch",
 ]

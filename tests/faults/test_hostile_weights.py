@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import small_model
 
-from actionclip_jax import checkpoints, text
+from actionclip_jax import checkpoints
 from actionclip_jax.checkpoints import export, formats, mapping, model_directory, torch_files
 from actionclip_jax.evaluation import features
 from actionclip_jax.models import action_clip
+from actionclip_jax.text import cache
 
 ZEROS = 3 << 30  # of a bomb: more than isolated.MEGABYTES
 LIST = "features.json"
@@ -48,7 +49,7 @@ def load_features(path):
 
 def load_cache(directory):
     """Reads a cached text embedding, which is computed again where it is damaged."""
-    return f"{text.load_or_make(directory / 'a.npy', lambda: np.ones(3), (3,))}"
+    return f"{cache.load_or_make(directory / 'a.npy', lambda: np.ones(3), (3,))}"
 
 
 def good(name):

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from actionclip_jax import config
-from actionclip_jax.data import examples, pipeline, readers, records, table
-from actionclip_jax.data.records import layout, writer
+from actionclip_jax.data import examples, pipeline, readers, table
+from actionclip_jax.data.records import layout, reader, writer
 from actionclip_jax.data.shapes import drawing
 from actionclip_jax.data.video import pictures
 
@@ -158,7 +158,7 @@ def prepare_records(clips, directory, settings):
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 255
     file.write_bytes(data)
-    return records.open_records(directory)
+    return reader.open_records(directory)
 
 
 @pytest.fixture

@@ -323,7 +323,7 @@ def test_texts_of_a_label_file_are_read_as_they_are(directory, clip_file, tmp_pa
 def test_labels_come_from_text_and_csv_files(tmp_path):
     def read(name, content):
         (tmp_path / name).write_bytes(content.encode())
-        return label_files.read_names(tmp_path / name)
+        return [*label_files.read(tmp_path / name).names]
 
     assert read("a.txt", "archery, with bow\r\n\r\nsurfing\n") == ["archery, with bow", "surfing"]
     assert read("b.csv", '\ufeffid,name\n0,"archery, with bow"\n1,surfing\n') == ["archery, with bow", "surfing"]
@@ -335,7 +335,7 @@ def test_labels_come_from_text_and_csv_files(tmp_path):
         read("e.csv", "0,archery\nsurfing\n")
     (tmp_path / "f.txt").write_bytes("fine\ncafé\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"f\.txt, line 2: not UTF-8"):
-        label_files.read_names(tmp_path / "f.txt")
+        label_files.read(tmp_path / "f.txt")
 
 
 def test_convert_verifies_overwrites_and_writes_back(source, tmp_path, capsys):

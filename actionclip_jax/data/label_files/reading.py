@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from actionclip_jax.data.label_files import columns, json_form, line_form, table_form
 
-KNOWN = columns.KNOWN
-
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
@@ -49,8 +47,3 @@ def read(path: pathlib.Path) -> Classes:
 
 def _read_text(path: pathlib.Path) -> columns.Columns:
     return table_form.read(path) if line_form.holds_table(path) else line_form.read(path)
-
-
-def read_names(path: pathlib.Path) -> list[str]:
-    """The names of a label file."""
-    return list(read(path).names)

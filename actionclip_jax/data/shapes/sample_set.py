@@ -22,12 +22,7 @@ FILES_A_TASK = 32
 LEAST = {"size": 32, "seed": 0}  # other settings: 1
 
 
-def make_sample_set(
-    directory: str | os.PathLike,
-    settings: config.SampleSetConfig,
-    *,
-    processes: int,
-) -> None:
+def make_sample_set(directory: str | os.PathLike, settings: config.SampleSetConfig, *, processes: int) -> None:
     """Writes the videos, a list of each split (train.csv ...) and at last sample.json; files there already are kept.
 
     So it goes on where it was interrupted, and the files are the same, byte for byte, whatever the number of processes.
@@ -88,10 +83,7 @@ def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, plann
 
 
 def _write_all(
-    directory: pathlib.Path,
-    settings: config.SampleSetConfig,
-    planned: Sequence[inventory.File],
-    processes: int,
+    directory: pathlib.Path, settings: config.SampleSetConfig, planned: Sequence[inventory.File], processes: int
 ) -> None:
     done = progress.Progress("drawing sample videos", len(planned))
     tasks = [planned[start : start + FILES_A_TASK] for start in range(0, len(planned), FILES_A_TASK)]

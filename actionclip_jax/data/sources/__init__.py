@@ -11,9 +11,5 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.data.sources.problems import SourceError as SourceError
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "opening": ["KINDS", "USED_BY", "open_source"],
-        "problems": ["SourceError"],
-    },
+    __name__, submod_attrs={"opening": ["KINDS", "USED_BY", "open_source"], "problems": ["SourceError"]}
 )

@@ -55,8 +55,8 @@ def _of_directory(path: pathlib.Path, depth: int, errors: problems.Problems) -> 
         return "tfds"
     # below a folder of classes, or of splits; a look is enough, there may be millions of frames
     patterns = ("*/" * level + "*" for level in range(1, depth + 2))
-    files = itertools.chain.from_iterable(itertools.islice(path.glob(deep), 10_000) for deep in patterns)
-    return "folders" if any(file.suffix.lower() in video.SUFFIXES for file in files) else None
+    some = itertools.chain.from_iterable(itertools.islice(path.glob(deep), 10_000) for deep in patterns)
+    return "folders" if any(file.suffix.lower() in video.SUFFIXES for file in some) else None
 
 
 def _of_file(path: pathlib.Path, errors: problems.Problems) -> str | None:

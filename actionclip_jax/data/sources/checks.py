@@ -42,12 +42,7 @@ def check_repetition(present: Present, ids: list[str], repeats: bool, errors: pr
         seen[clip] = seen[name] = entry.where
 
 
-def check_frames(
-    present: Present,
-    reader: readers.FrameFolders,
-    errors: problems.Problems,
-    check_files: bool,
-) -> None:
+def check_frames(present: Present, reader: readers.FrameFolders, errors: problems.Problems, check_files: bool) -> None:
     """Adds folders with no frame, too many or fewer than the list says."""
     for entry, path in present:
         frames = entry.frames or 0

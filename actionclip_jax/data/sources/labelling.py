@@ -52,9 +52,7 @@ def _describe_unknown(label: listing.Label, known: label_files.Classes) -> str:
 
 
 def _describe_pairs(
-    indices: Mapping[listing.Label, int],
-    matches: Mapping[listing.Label, matching.Match],
-    texts: Sequence[str],
+    indices: Mapping[listing.Label, int], matches: Mapping[listing.Label, matching.Match], texts: Sequence[str]
 ) -> dict[str, Any]:
     """Which text a label of the source became: the first pairs by the number of the class, and all doubtful ones."""
     pairs = {str(label): texts[index] for label, index in sorted(indices.items(), key=lambda pair: pair[1])}

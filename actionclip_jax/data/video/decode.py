@@ -81,11 +81,7 @@ class _Wanted(Generic[Image]):
     """Collects the transformed frames that are wanted; the full-size frame is dropped at once."""
 
     def __init__(
-        self,
-        source: parts.Source,
-        seconds: np.ndarray | None,
-        choose: Choose,
-        transform: Transform[Image],
+        self, source: parts.Source, seconds: np.ndarray | None, choose: Choose, transform: Transform[Image]
     ) -> None:
         self.path, self.transform, self.short_side = source.path, transform, source.short_side
         self.window, self.indices = (0, 0), np.empty(0, np.int64)
