@@ -125,9 +125,10 @@ def test_a_process_whose_others_never_come_says_whom_it_awaits_and_ends_with_a_l
 
 
 RESTORE = """
-import pathlib, sys
+import logging, pathlib, sys
 number, port, what, *workdirs = sys.argv[1:]
 import jax, numpy as np
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(number), initialization_timeout=100)
 from actionclip_jax import sharding
 from actionclip_jax import config
