@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         "demo",
         help="train, evaluate and predict on sample videos made on the spot",
         description="Makes some thousand short videos of moving shapes, trains a small ActionCLIP on some combinations "
-        "of their words, and tests it on others. Needs no download and four to six minutes on two cores.",
+        "of their words, and tests it on others. Needs no download and three to six minutes on two cores.",
         epilog=f"Exit code: 0 done; 1 some video could not be read; 2 nothing done; {train.EXIT_CODES}",
     )
     parser.set_defaults(execute=execute)
