@@ -187,7 +187,7 @@ def test_a_full_disk_stops_the_run_and_leaves_old_checkpoints_whole(new_run, und
 
 @pytest.mark.slow  # the seconds that Python takes to start count against it: for a machine that does nothing else
 def test_the_time_of_a_kill_a_pause_and_a_restart_is_accounted_for(new_run, happened):
-    run = new_run(optim__steps=120)
+    run = new_run(optim__steps=600)  # long enough for 3% of it to hold what nobody counts of two processes
     first = time.time()
     (process,) = started = run.start()
     with command.no_leftovers(started):
