@@ -21,28 +21,32 @@ class Attention(nnx.Module):
         self.qkv = linear(spec.width, (3, *heads), kernel_init=spec.initializer("qkv"))
         self.out = linear(heads, spec.width, axis=(-2, -1), kernel_init=spec.initializer("out"))
 
-    def project(self, x: jax.Array) -> list[jax.Array]:
-        """[B, L, D] -> queries, keys and values [B, L, H, K].
-
-        By a product each: the gradients of a single product for all would have to be copied into one array first.
-        """
-        kernel, bias = (param[...].astype(x.dtype) for param in (self.qkv.kernel, self.qkv.bias))
-        contracted = (((2,), (0,)), ((), ()))
-        return [
-            checkpoint_name(layers.dot_general(x, kernel[:, part], contracted) + bias[part], "qkv")
-            for part in range(kernel.shape[1])
-        ]
-
     @jax.named_scope("attn")
-    def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities."""
-        q, k, v = self.project(x)
+    def __call__(self, x: jax.Array, key: jax.Array | None = None, read: int | jax.Array | None = None) -> jax.Array:
+        """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities.
+
+        With `read`, what one token of each row sees, [B, 1, D]: see `layers.pick_token`. There is no dropout then.
+        """
+        if read is not None:
+            q = self.project(layers.pick_token(x, read), 0)
+            attended = attend_one(q, self.project(x, 1), self.project(x, 2), read if self.causal else None)
+            return self.out(attended)
+        q, k, v = (self.project(x, part) for part in range(3))
         drops = key is not None and self.dropout > 0  # which cuDNN's has not
         if not drops and use_cudnn(q, self.causal, self.implementation):
             attended = attend_cudnn(q, k, v, causal=self.causal)
         else:
             attended = attend_xla(q, k, v, causal=self.causal, dropout_rate=self.dropout, key=key)
         return checkpoint_name(self.out(attended), "out")
+
+    def project(self, x: jax.Array, part: int) -> jax.Array:
+        """[B, L, D] -> queries (part 0), keys (1) or values (2), [B, L, H, K].
+
+        By a product each: the gradients of a single product for all would have to be copied into one array first.
+        """
+        kernel, bias = (param[...].astype(x.dtype) for param in (self.qkv.kernel, self.qkv.bias))
+        product = layers.dot_general(x, kernel[:, part], (((2,), (0,)), ((), ())))
+        return checkpoint_name(product + bias[part], "qkv")
 
 
 def use_cudnn(q: jax.Array, causal: bool, implementation: str) -> bool:
@@ -85,6 +89,18 @@ def attend_xla(
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     attended = multiply("bhlm,bhmk->bhlk", layers.dropout(weights, dropout_rate, key), v)
     return (attended / weights.sum(axis=-1, keepdims=True)).astype(v.dtype).swapaxes(1, 2)
+
+
+def attend_one(q: jax.Array, k: jax.Array, v: jax.Array, last: int | jax.Array | None) -> jax.Array:
+    """The same for one query a row: [B, 1, H, K] and two [B, L, H, K] -> [B, 1, H, K].
+
+    `last` is the last token that the query sees, in all rows or of each [B]; None: it sees all.
+    """
+    scores = multiply("bqhk,bmhk->bhqm", q * q.shape[-1] ** -0.5, k)
+    if last is not None:
+        seen = jnp.arange(k.shape[1]) <= jnp.reshape(last, (-1, 1))
+        scores = jnp.where(seen[:, None, None], scores, -jnp.inf)
+    return multiply("bhqm,bmhk->bqhk", jax.nn.softmax(scores), v).astype(v.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -55,18 +55,6 @@ def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> j
     return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
 
 
-class LayerNorm(nnx.LayerNorm):
-    """Layer normalisation over the last axis, computed in float32 and returned in the dtype of its input."""
-
-    def __init__(self, width: int, eps: float, *, rngs: nnx.Rngs) -> None:
-        # the two-pass variance: E[x^2] - E[x]^2 loses too many digits for parity at 1e-5
-        super().__init__(width, epsilon=eps, dtype=jnp.float32, use_fast_variance=False, rngs=rngs)
-
-    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """[..., D] -> [..., D]."""
-        return super().__call__(x, mask=mask).astype(x.dtype)
-
-
 class Mlp(nnx.Module):
     """Two linear layers with an activation between."""
 
@@ -82,6 +70,13 @@ class Mlp(nnx.Module):
         """[..., D] -> [..., D]; a key turns on dropout between the layers."""
         hidden = ACTIVATIONS[self.activation](checkpoint_name(self.fc(x), "mlp"))
         return self.proj(dropout(hidden, dropout_rate, key))
+
+
+def pick_token(x: jax.Array, place: int | jax.Array) -> jax.Array:
+    """One token of each row, [B, L, D] -> [B, 1, D], at a place that is the same for all rows or int32 [B]."""
+    if isinstance(place, int):
+        return x[:, place : place + 1]
+    return jnp.take_along_axis(x, place[:, None, None], axis=1)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:

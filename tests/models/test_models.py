@@ -210,6 +210,30 @@ def test_patches_left_out_cost_nothing():
     assert flops.image_tower(model, 8, model.kept_patches) < 0.51 * flops.image_tower(model, 8)
 
 
+@pytest.mark.parametrize("arrangement", ["scan", "unroll"])
+@pytest.mark.parametrize(("causal", "read"), [(False, 0), (True, [2, 5, 0, 4])])
+@pytest.mark.parametrize("remat", ["everything", "dots"])
+def test_a_token_read_alone_is_that_of_the_whole_sequence(arrangement, causal, read, remat):
+    compute = config.ComputeConfig(layers=arrangement, remat=remat)
+    spec = layers.TransformerSpec(32, 3, 2, "quick_gelu", 1e-5, compute, causal=causal, drop_path=0.4)
+    graph, state = nnx.split(blocks.stack_blocks(lambda r: blocks.Block(spec, rngs=r), 3, nnx.Rngs(0)))
+    x = jax.random.normal(jax.random.key(1), (4, 6, 32))
+    place = jnp.array(read) if isinstance(read, list) else read
+    drop = {"key": jax.random.key(2), "before": lambda x: x + x[:, ::-1] / 2}
+
+    def alone(state, x):
+        return blocks.run_blocks(nnx.merge(graph, state), x, spec, read=place, **drop)
+
+    def of_all(state, x):
+        tokens = blocks.run_blocks(nnx.merge(graph, state), x, spec, **drop)
+        return layers.pick_token(tokens, place)[:, 0]
+
+    loss = [jax.value_and_grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), (0, 1)) for f in (alone, of_all)]
+    ours, expected = (jax.tree.leaves(jax.jit(one)(state, x)) for one in loss)
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_stochastic_depth_grows_linearly_from_the_first_block():
     spec = layers.TransformerSpec(8, 5, 1, "relu", 1e-5, config.ComputeConfig(), drop_path=0.4)
 
