@@ -11,8 +11,9 @@ class LayerNorm(nnx.Module):
     """Layer normalisation over the last axis, computed in float32 and returned in the dtype of its input."""
 
     def __init__(self, width: int, eps: float, *, rngs: nnx.Rngs) -> None:
-        made = nnx.LayerNorm(width, rngs=rngs)
-        self.scale, self.bias, self.eps = made.scale, made.bias, eps
+        self.scale = nnx.Param(nnx.initializers.ones(rngs.params(), (width,)))
+        self.bias = nnx.Param(nnx.initializers.zeros(rngs.params(), (width,)))
+        self.eps = eps
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] -> [..., D]."""
