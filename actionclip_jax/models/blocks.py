@@ -25,8 +25,8 @@ def keep(*names: str) -> Callable[..., bool]:
 # What a block saves for the backward pass, but for `everything`: without a policy. The rest is computed again.
 # Memory falls and time grows down the list.
 REMAT_POLICIES = {
-    "dots": keep("qkv", "attended", "out", "mlp"),
-    "qkv_and_mlp": keep("qkv", "attended", "mlp"),
+    "dots": keep("qkv", "attended", "out", "mlp", "statistics"),
+    "qkv_and_mlp": keep("qkv", "attended", "mlp", "statistics"),
     "attention_output": keep("attended"),
     "nothing": jax.checkpoint_policies.nothing_saveable,
 }
