@@ -103,12 +103,25 @@ def run_blocks(
         return x
 
     keys = None if key is None else jax.random.split(key, spec.depth)
+    blocks = cast_products(blocks, spec.dtype)
     stack = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
     if read is None:
         return run(x, stack)[:, :length]
     first, last = split(stack, [spec.depth - 1])
     layer = jax.tree.map(lambda leaf: leaf[0], last)
     return saving(functools.partial(run_block, read=read))(run(x, first), layer)[0][:, 0]
+
+
+def cast_products(blocks: Stack, dtype: jnp.dtype) -> Stack:
+    """The blocks with all parameters but those of norms in that dtype.
+
+    A product would convert its weights anyway. Done once for all layers, their gradients are stacked in that dtype.
+    """
+
+    def cast(path: tuple, leaf: jax.Array) -> jax.Array:
+        return leaf if any("ln_" in str(key) for key in path) else leaf.astype(dtype)
+
+    return jax.tree_util.tree_map_with_path(cast, blocks)
 
 
 def pad_tokens(x: jax.Array, count: int) -> jax.Array:
