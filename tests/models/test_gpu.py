@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 # 14 x 14 patches and the class token: the 197 tokens of ViT-B/16, an odd number, in a model that is small otherwise
-MODEL = tiny.model_config("Transf", image=config.ImageConfig(size=112, patch=8, width=128, depth=3, heads=2))
+MODEL = tiny.model_config(image=config.ImageConfig(size=112, patch=8, width=128, depth=2, heads=2))
 
 
 def relative_error(one, exact):
@@ -72,9 +72,8 @@ def by_xla(exact):
     return loss_and_gradients(dtype="bfloat16", attention="xla")
 
 
-@pytest.mark.parametrize("arrangement", ["scan", "unroll"])
-@pytest.mark.parametrize("remat", config.REMAT)
-def test_training_with_cudnn_attention_is_as_exact_as_with_xlas(exact, by_xla, remat, arrangement):
+@pytest.mark.parametrize(("arrangement", "remat"), [*(("unroll", remat) for remat in config.REMAT), ("scan", "dots")])
+def test_training_with_cudnn_attention_is_as_exact_as_with_xlas(exact, by_xla, arrangement, remat):
     ours = loss_and_gradients(dtype="bfloat16", attention="cudnn", remat=remat, layers=arrangement)
     for one, other, expected in zip(ours, by_xla, exact, strict=True):
         assert relative_error(one, expected) < 2 * relative_error(other, expected) + 1e-3
