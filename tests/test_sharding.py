@@ -1,5 +1,6 @@
 import clip_sets
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -30,3 +31,15 @@ def test_rows_that_cannot_be_spread_are_refused():
 def test_fewer_devices_can_be_chosen():
     placed = sharding.place_batch({"clip": np.arange(12)}, sharding.make_mesh(jax.devices()[:4]))
     assert placed["clip"].sharding.num_devices == 4
+
+
+def test_rows_are_laid_out_on_each_device_without_gathering_those_of_others():
+    mesh = sharding.make_mesh(fsdp=2)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sin(sharding.rows_outermost(x)).sum()))
+    x = np.random.default_rng(0).normal(size=(8, 3, 4)).astype(np.float32)
+    with jax.set_mesh(mesh):
+        spread = jax.device_put(x, sharding.by_row(mesh))
+        np.testing.assert_allclose(gradient(spread), np.cos(x), rtol=1e-5)
+        np.testing.assert_allclose(gradient(x[:3]), np.cos(x[:3]), rtol=1e-5)  # which cannot be spread
+        assert "all-gather" not in gradient.lower(spread).compile().as_text()
+    np.testing.assert_allclose(gradient(x), np.cos(x), rtol=1e-5)

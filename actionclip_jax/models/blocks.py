@@ -83,6 +83,10 @@ def run_blocks(
     """
     length = x.shape[1]
     x = sharding.spread_rows(pad_tokens(x, attention.padding(spec, length, dropping=key is not None)))
+    if xla.platform() == "gpu":
+        # the gradient of the positions is a sum over rows, for which XLA would have all activations' rows innermost: a
+        # transposition around each product, and norms that read in strides
+        x = sharding.rows_outermost(x)
     scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
 
     def run_block(x: jax.Array, layer: tuple, **options: int | jax.Array) -> tuple[jax.Array, None]:
