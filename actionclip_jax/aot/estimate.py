@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actionclip_jax import config, sharding
-from actionclip_jax.aot import accelerators, compile, hlo
+from actionclip_jax.aot import accelerators, breakdown, compile, hlo
 from actionclip_jax.models import flops
 from actionclip_jax.training import optim, setup
 
@@ -89,6 +89,9 @@ def estimate(
     seconds["collectives"] = sum(one["seconds"] for one in collectives)
     seconds["step"] = seconds.get("compiler", seconds["assumed"]) + seconds["collectives"]
     known = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
+    if "compiler" in seconds:
+        known["breakdown"] = breakdown.rows(program, accelerator)
+        known["uncounted_kernels"] = program.uncounted
     if not seconds["step"]:  # nothing is known of the device
         return known
     rate = plan.batch_size / seconds["step"]

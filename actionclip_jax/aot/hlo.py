@@ -113,7 +113,7 @@ class Program:
                 yield from self.walk(called, times * repeated, fused or instruction.operation == "fusion")
 
     def trips(self, loop: Instruction) -> int:
-        """How often a loop runs: as XLA notes it or, where it does not, from its start to the bound it compares with."""
+        """How often a loop runs: as XLA notes it or, where it does not, from its start to its condition's bound."""
         if known := TRIPS.search(loop.line):
             return int(known[1])
         condition = re.search(r"condition=%?([\w.-]+)", loop.line)

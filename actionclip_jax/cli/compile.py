@@ -8,7 +8,7 @@ from typing import Any
 import rich.table
 
 from actionclip_jax import files, paths
-from actionclip_jax.cli import arguments, terminal
+from actionclip_jax.cli import arguments, breakdown, terminal
 
 GIB = 2**30
 
@@ -44,6 +44,11 @@ def add(commands: Any) -> None:
         default=None,
         metavar="SHARE",
         help="of the peak that is reached where the compiler estimates no time (default 0.4)",
+    )
+    parser.add_argument(
+        "--breakdown",
+        action="store_true",
+        help="show where the step's time goes, and draw it (TPUs: of others unknown)",
     )
     sweep = parser.add_argument_group("sweep")
     sweep.add_argument("--sweep", action="store_true", help="find the largest batch that fits, and draw what it costs")
@@ -85,10 +90,10 @@ def execute(options: argparse.Namespace) -> int:
         fsdps, models = options.fsdp or [run.sharding.fsdp], options.model or [run.sharding.model]
         meshes = [(fsdp, model) for fsdp in fsdps for model in models]
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of)
-        return finish_sweep(reports, out)
+        return finish_sweep(reports, out, options.breakdown)
     if options.clips_per_device:
         run = sweep.with_batch(run, options.clips_per_device * sharding.batch_shards(compile.Plan(run, topology).mesh))
-    return finish(report_of(compile.Plan(run, topology)), out)
+    return finish(report_of(compile.Plan(run, topology)), out, options.breakdown)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -103,7 +108,7 @@ def check_options(options: argparse.Namespace) -> None:
         )
 
 
-def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
+def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path, broken_down: bool) -> int:
     """Prints, draws and writes all reports, and the best one like a single one."""
     from actionclip_jax.aot import sweep
     from actionclip_jax.plots import charts
@@ -116,12 +121,14 @@ def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
     if best is None:
         raise ValueError("not one clip a device fits: choose larger devices, or --fsdp and --model above 1")
     terminal.say("\nthe fastest that fits:")
-    return finish(best, out)
+    return finish(best, out, broken_down)
 
 
-def finish(report: dict[str, Any], out: pathlib.Path) -> int:
-    """Prints and writes one report."""
+def finish(report: dict[str, Any], out: pathlib.Path, broken_down: bool) -> int:
+    """Prints and writes one report and, if wanted, where the step's time goes."""
     terminal.CONSOLE.print(report_table(report))
+    if broken_down:
+        breakdown.show(report, out / "breakdown.png")
     files.write_json(out / "report.json", report)
     terminal.say(f"wrote {out / 'report.json'}")
     return 0 if report["fits"] else terminal.EXIT_FAILED
@@ -163,7 +170,9 @@ def add_estimates(table: rich.table.Table, report: dict[str, Any]) -> None:
     row("floor", f"{milliseconds(seconds['floor'])} a step at 100% of the peak")
     row(f"at {report['assumed_utilisation']:.0%} of it", milliseconds(seconds["assumed"]))
     if "compiler" in seconds:
-        row("the compiler's estimate", milliseconds(seconds["compiler"]))
+        kernels = report["uncounted_kernels"]
+        without = f", without its {kernels} runs of kernels, whose time is not known" if kernels else ""
+        row("the compiler's estimate", milliseconds(seconds["compiler"]) + without)
     for one in report["collectives"]:
         if one["seconds"] >= 1e-5:
             size = f"{one['sent_bytes'] / 1e6:,.1f} MB sent by each"
