@@ -1,5 +1,6 @@
 """Transformer blocks shared by all towers, and running a stack of them: what is saved for the backward pass."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import sharding, xla
-from actionclip_jax.models import attention, layers
+from actionclip_jax.models import attention, layers, norm
 
 Stack = TypeVar("Stack", bound=nnx.Module)
 
@@ -24,8 +25,8 @@ def keep(*names: str) -> Callable[..., bool]:
 # What a block saves for the backward pass, but for `everything`: without a policy. The rest is computed again.
 # Memory falls and time grows down the list.
 REMAT_POLICIES = {
-    "dots": keep("qkv", "attended", "out", "mlp"),
-    "qkv_and_mlp": keep("qkv", "attended", "mlp"),
+    "dots": keep("qkv", "attended", "out", "mlp", "statistics"),
+    "qkv_and_mlp": keep("qkv", "attended", "mlp", "statistics"),
     "attention_output": keep("attended"),
     "nothing": jax.checkpoint_policies.nothing_saveable,
 }
@@ -35,16 +36,29 @@ class Block(nnx.Module):
     """A pre-norm transformer block with stochastic depth."""
 
     def __init__(self, spec: layers.TransformerSpec, *, rngs: nnx.Rngs) -> None:
-        self.ln_1 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
+        self.ln_1 = norm.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.attn = attention.Attention(spec, rngs=rngs)
-        self.ln_2 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
+        self.ln_2 = norm.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.mlp = layers.Mlp(spec, rngs=rngs)
 
     @jax.named_scope("block")
-    def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
-        """[B, L, D] -> [B, L, D]; no key, nothing is dropped."""
+    def __call__(
+        self,
+        x: jax.Array,
+        drop_path_rate: jax.Array,
+        key: jax.Array | None,
+        *,
+        length: int | None = None,
+        read: int | jax.Array | None = None,
+    ) -> jax.Array:
+        """[B, L, D] -> [B, L, D], or with `read` one token of each row, [B, 1, D]; no key, nothing is dropped.
+
+        Tokens from `length` on are padding.
+        """
         keys = (None, None) if key is None else jax.random.split(key)
-        x = x + layers.drop_path(self.attn(self.ln_1(x)), drop_path_rate, keys[0])
+        attended = self.attn(self.ln_1(x), length=length, read=read)
+        x = x if read is None else layers.pick_token(x, read)
+        x = x + layers.drop_path(attended, drop_path_rate, keys[0])
         return x + layers.drop_path(self.mlp(self.ln_2(x)), drop_path_rate, keys[1])
 
 
@@ -60,24 +74,54 @@ def run_blocks(
     *,
     key: jax.Array | None = None,
     before: Callable[[jax.Array], jax.Array] = lambda x: x,
+    read: int | jax.Array | None = None,
 ) -> jax.Array:
-    """Runs stacked blocks one after the other: [B, L, D] -> [B, L, D]; `before` changes the input of each."""
-    x = sharding.spread_rows(x)
+    """Runs stacked blocks one after the other: [B, L, D] -> [B, L, D]; `before` changes the input of each.
 
-    def run_block(x: jax.Array, layer: tuple) -> tuple[jax.Array, None]:
-        block, rate, key = layer
-        return sharding.spread_rows(block(before(x), rate, key)), None
-
+    With `read` only that token of each row comes out, [B, D] (see `layers.pick_token`): the last block computes keys
+    and values of all tokens, and everything else of this one alone.
+    """
+    length = x.shape[1]
+    x = sharding.spread_rows(pad_tokens(x, attention.padding(spec, length, dropping=key is not None)))
     scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
-    step = run_block
-    if spec.compute.remat != "everything":
-        step = jax.checkpoint(run_block, policy=REMAT_POLICIES[spec.compute.remat], prevent_cse=not scanned)
+
+    def run_block(x: jax.Array, layer: tuple, **options: int | jax.Array) -> tuple[jax.Array, None]:
+        block, rate, key = layer
+        return sharding.spread_rows(block(before(x), rate, key, length=length, **options)), None
+
+    def saving(step: Callable) -> Callable:
+        if spec.compute.remat == "everything":
+            return step
+        return jax.checkpoint(step, policy=REMAT_POLICIES[spec.compute.remat], prevent_cse=not scanned)
+
+    def run(x: jax.Array, stack: tuple) -> jax.Array:
+        step = saving(run_block)
+        if scanned:
+            return jax.lax.scan(step, x, stack)[0]
+        for layer in split(stack, jax.tree.leaves(stack)[0].shape[0]):
+            x, _ = step(x, jax.tree.map(lambda leaf: leaf[0], layer))
+        return x
+
     keys = None if key is None else jax.random.split(key, spec.depth)
-    stacked = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
-    if scanned:
-        return jax.lax.scan(step, x, stacked)[0]
-    leaves, structure = jax.tree.flatten(stacked)
-    # split rather than indexed: the gradient of a split is one concatenation, that of indexing a sum of padded stacks
-    for layer in zip(*(jnp.split(leaf, spec.depth) for leaf in leaves), strict=True):
-        x, _ = step(x, structure.unflatten(leaf[0] for leaf in layer))
-    return x
+    stack = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
+    if read is None:
+        return run(x, stack)[:, :length]
+    first, last = split(stack, [spec.depth - 1])
+    layer = jax.tree.map(lambda leaf: leaf[0], last)
+    return saving(functools.partial(run_block, read=read))(run(x, first), layer)[0][:, 0]
+
+
+def pad_tokens(x: jax.Array, count: int) -> jax.Array:
+    """[B, L, D] -> [B, L + count, D] with zeros at the end."""
+    if not count:
+        return x
+    return jnp.pad(x, ((0, 0), (0, count), (0, 0)))
+
+
+def split(stack: tuple, where: int | list[int]) -> list[tuple]:
+    """A stack of layers in so many parts, or cut at these places.
+
+    Split rather than indexed: the gradient of a split is one concatenation, that of indexing a sum of padded stacks.
+    """
+    leaves, structure = jax.tree.flatten(stack)
+    return [structure.unflatten(part) for part in zip(*(jnp.split(leaf, where) for leaf in leaves), strict=True)]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import blocks, layers
+from actionclip_jax.models import blocks, layers, norm
 
 
 def normalize(frames: jax.Array, image: config.ImageConfig) -> jax.Array:
@@ -79,9 +79,9 @@ class ImageTower(nnx.Module):
         self.position = nnx.Param(normal(rngs.params(), (image.tokens, image.width)))
         if model.joint:
             self.time = nnx.Param(normal(rngs.params(), (model.frames, image.width)))
-        self.ln_pre = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
+        self.ln_pre = norm.LayerNorm(image.width, model.norm_eps, rngs=rngs)
         self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), image.depth, rngs)
-        self.ln_post = layers.LayerNorm(image.width, model.norm_eps, rngs=rngs)
+        self.ln_post = norm.LayerNorm(image.width, model.norm_eps, rngs=rngs)
         self.projection = linear(image.width, model.embed_width)
 
     @jax.named_scope("image")
@@ -100,8 +100,9 @@ class ImageTower(nnx.Module):
             self.spec,
             key=blocks_key if self.spec.drop_path else None,
             before=functools.partial(shift_over_time, frames=count) if self.model.shift else lambda x: x,
+            read=0,
         )
-        return self.projection(self.ln_post(x[:, 0])).reshape(batch, -1, self.model.embed_width)
+        return self.projection(self.ln_post(x)).reshape(batch, -1, self.model.embed_width)
 
     def embed(self, images: jax.Array, count: int, key: jax.Array | None = None) -> jax.Array:
         """[B*T, S, S, 3] -> tokens [B*T, 1+N, D], or [B, 1+T*N, D] with joint attention over `count` frames.
@@ -142,7 +143,7 @@ class TextTower(nnx.Module):
         self.token = nnx.Embed(text.vocabulary, text.width, embedding_init=normal(0.02), dtype=dtype, rngs=rngs)
         self.position = nnx.Param(normal(0.01)(rngs.params(), (text.context, text.width)))
         self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), text.depth, rngs)
-        self.ln_final = layers.LayerNorm(text.width, model.norm_eps, rngs=rngs)
+        self.ln_final = norm.LayerNorm(text.width, model.norm_eps, rngs=rngs)
         self.projection = nnx.Linear(
             text.width, model.embed_width, use_bias=False, kernel_init=normal(text.width**-0.5), dtype=dtype, rngs=rngs
         )
@@ -156,7 +157,6 @@ class TextTower(nnx.Module):
         embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
         x = self.token(tokens) + self.position[:length].astype(self.spec.dtype)
         x = layers.dropout(x, self.embedding_dropout, embed_key)
-        x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None)
         end = tokens.argmax(axis=1)  # the end-of-text token has the largest id
-        # the norm acts on each position alone, so only the position that is read needs it
-        return self.projection(self.ln_final(x[jnp.arange(x.shape[0]), end]))
+        x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None, read=end)
+        return self.projection(self.ln_final(x))

@@ -16,6 +16,11 @@ def blocks(tokens: int, width: int, depth: int) -> int:
     return depth * (2 * tokens * 12 * width**2 + 2 * 2 * tokens**2 * width)
 
 
+def blocks_to_one(tokens: int, width: int, depth: int) -> int:
+    """The same where one token is read: the last block has keys and values of all, and everything else of this one."""
+    return blocks(tokens, width, depth - 1) + 2 * (2 * tokens + 10) * width**2 + 2 * 2 * tokens * width
+
+
 def image_tower(model: config.ModelConfig, frames: int = 1, patches: int = 0) -> int:
     """So many frames of a clip, with so many of their patches (0: all): patches, blocks, projection of the class token.
 
@@ -24,14 +29,14 @@ def image_tower(model: config.ModelConfig, frames: int = 1, patches: int = 0) ->
     image, patches = model.image, patches or model.image.tokens - 1
     embedding = 2 * frames * patches * image.patch**2 * 3 * image.width
     sequences, tokens = (1, frames * patches + 1) if model.joint else (frames, patches + 1)
-    encoding = blocks(tokens, image.width, image.depth) + 2 * image.width * model.embed_width
+    encoding = blocks_to_one(tokens, image.width, image.depth) + 2 * image.width * model.embed_width
     return embedding + sequences * encoding
 
 
 def text_tower(model: config.ModelConfig, tokens: int = 0) -> int:
     """One text of so many tokens (0: the whole context): blocks, and projection of the last token."""
     text = model.text
-    return blocks(tokens or text.context, text.width, text.depth) + 2 * text.width * model.embed_width
+    return blocks_to_one(tokens or text.context, text.width, text.depth) + 2 * text.width * model.embed_width
 
 
 def temporal_head(model: config.ModelConfig, frames: int) -> int:

@@ -35,6 +35,11 @@ class TransformerSpec:
     plain_init: bool = False  # of a new temporal head: N(0, 0.02), Xavier for qkv; else CLIP's depth-scaled normals
 
     @property
+    def head_width(self) -> int:
+        """Features of a head."""
+        return self.width // self.heads
+
+    @property
     def dtype(self) -> jnp.dtype:
         """The dtype of activations and matrix products."""
         return jnp.dtype(self.compute.dtype)
@@ -55,16 +60,13 @@ def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> j
     return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
 
 
-class LayerNorm(nnx.LayerNorm):
-    """Layer normalisation over the last axis, computed in float32 and returned in the dtype of its input."""
+def project(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """[..., D], [D, F] and [F] -> [..., F] in the dtype of x.
 
-    def __init__(self, width: int, eps: float, *, rngs: nnx.Rngs) -> None:
-        # the two-pass variance: E[x^2] - E[x]^2 loses too many digits for parity at 1e-5
-        super().__init__(width, epsilon=eps, dtype=jnp.float32, use_fast_variance=False, rngs=rngs)
-
-    def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        """[..., D] -> [..., D]."""
-        return super().__call__(x, mask=mask).astype(x.dtype)
+    With heads side by side in F: a GPU's products add such a bias themselves, and a TPU's lanes are full of features.
+    """
+    contracted = (((x.ndim - 1,), (0,)), ((), ()))
+    return dot_general(x, kernel.astype(x.dtype), contracted) + bias.astype(x.dtype)
 
 
 class Mlp(nnx.Module):
@@ -82,6 +84,13 @@ class Mlp(nnx.Module):
         """[..., D] -> [..., D]; a key turns on dropout between the layers."""
         hidden = ACTIVATIONS[self.activation](checkpoint_name(self.fc(x), "mlp"))
         return self.proj(dropout(hidden, dropout_rate, key))
+
+
+def pick_token(x: jax.Array, place: int | jax.Array) -> jax.Array:
+    """One token of each row, [B, L, D] -> [B, 1, D], at a place that is the same for all rows or int32 [B]."""
+    if isinstance(place, int):
+        return x[:, place : place + 1]
+    return jnp.take_along_axis(x, place[:, None, None], axis=1)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import attention, blocks, clip, layers
+from actionclip_jax.models import attention, blocks, clip, layers, norm
 
 
 class MeanP(nnx.Module):
@@ -92,15 +92,20 @@ class PostNormBlock(nnx.Module):
     def __init__(self, spec: layers.TransformerSpec, *, rngs: nnx.Rngs) -> None:
         self.dropout = spec.dropout
         self.attn = attention.Attention(spec, rngs=rngs)
-        self.ln_1 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
+        self.ln_1 = norm.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
         self.mlp = layers.Mlp(spec, rngs=rngs)
-        self.ln_2 = layers.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
+        self.ln_2 = norm.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
 
     @jax.named_scope("block")
-    def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
-        """[B, L, D] -> [B, L, D]; no key, nothing is dropped. `drop_path_rate` is 0 in this head."""
+    def __call__(
+        self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None, *, length: int | None = None
+    ) -> jax.Array:
+        """[B, L, D] -> [B, L, D]; no key, nothing is dropped. `drop_path_rate` is 0 in this head.
+
+        Tokens from `length` on are padding.
+        """
         keys = [None] * 4 if key is None else list(jax.random.split(key, 4))
-        x = self.ln_1(x + layers.dropout(self.attn(x, keys[0]), self.dropout, keys[1]))
+        x = self.ln_1(x + layers.dropout(self.attn(x, keys[0], length=length), self.dropout, keys[1]))
         return self.ln_2(x + layers.dropout(self.mlp(x, self.dropout, keys[2]), self.dropout, keys[3]))
 
 
@@ -124,7 +129,7 @@ class TransfCls(nnx.Module):
         self.class_token = nnx.Param(normal(rngs.params(), (width,)))
         self.position = nnx.Param(normal(rngs.params(), (1 + temporal.positions, width)))
         self.blocks = blocks.stack_blocks(lambda r: PostNormBlock(self.spec, rngs=r), temporal.depth, rngs)
-        self.ln_final = layers.LayerNorm(width, 1e-5, rngs=rngs)
+        self.ln_final = norm.LayerNorm(width, 1e-5, rngs=rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """[B, T, E] -> [B, E]; a key turns on dropout."""
