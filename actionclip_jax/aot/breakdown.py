@@ -39,11 +39,14 @@ class Operation:
     work: Work  # the heaviest in it
     fused: tuple[str, ...]  # kinds of other work in it
     cycles: int
+    bundles: int
     flops: int
 
 
 def rows(program: hlo.Program, accelerator: accelerators.Accelerator) -> list[dict[str, Any]]:
     """The cycles of a step by part, kind and pass, the most first, ready for JSON; they sum to `program.cycles`.
+
+    `scheduled` are the seconds of the instructions that were scheduled, where that is known.
 
     `of_peak` is the share of the device's peak in bfloat16 that products reach in that time, whatever is fused in them.
     """
@@ -52,13 +55,16 @@ def rows(program: hlo.Program, accelerator: accelerators.Accelerator) -> list[di
         grouped.setdefault(operation.work, []).append(operation)
     found = []
     for work, group in grouped.items():
-        cycles, flops = (sum(getattr(one, name) for one in group) for name in ("cycles", "flops"))
+        cycles, bundles, flops = (sum(getattr(one, name) for one in group) for name in ("cycles", "bundles", "flops"))
         seconds = cycles / accelerator.clock
+        of_peak = flops / seconds / accelerator.peak if seconds else 0.0
         fused: collections.Counter[str] = collections.Counter()
         for one in group:
             fused.update(dict.fromkeys(one.fused, one.cycles))
         names = {"part": work.part, "kind": work.kind, "pass": work.direction}
-        amounts = {"cycles": cycles, "seconds": seconds, "flops": flops, "of_peak": flops / seconds / accelerator.peak}
+        amounts = {"cycles": cycles, "seconds": seconds, "flops": flops, "of_peak": of_peak}
+        if program.bundles:
+            amounts["scheduled"] = bundles / accelerator.clock
         found.append(names | amounts | {"fused": [kind for kind, _ in fused.most_common()]})
     return sorted(found, key=lambda row: -row["cycles"])
 
@@ -68,7 +74,7 @@ def operations(program: hlo.Program) -> list[Operation]:
     return [
         describe(program, instruction, times)
         for instruction, times, fused in program.walk(program.entry)
-        if instruction.cycles and not fused
+        if not fused and (instruction.cycles or instruction.name in program.bundles)
     ]
 
 
@@ -87,7 +93,8 @@ def describe(program: hlo.Program, instruction: hlo.Instruction, times: int) -> 
     heaviest = max(weights, key=weights.__getitem__)
     listed = LISTED * sum(kinds.values())
     fused = tuple(kind for kind, weight in kinds.items() if kind != heaviest.kind and weight > listed)
-    return Operation(instruction.name, heaviest, fused, times * instruction.cycles, times * flops)
+    amounts = program.cycles_of(instruction), program.bundles.get(instruction.name, 0), flops
+    return Operation(instruction.name, heaviest, fused, *(times * amount for amount in amounts))
 
 
 def members(program: hlo.Program, instruction: hlo.Instruction) -> Iterator[hlo.Instruction]:

@@ -75,8 +75,9 @@ def estimate(
 ) -> dict[str, Any]:
     """How long a step would take, and what follows from that. `model_flops` are those of one device.
 
-    The time to compute is that of TPU's compiler, which counts the cycles of each operation; for other devices what
-    `utilisation` of the peak gives. Collectives are added, as if none of them were hidden behind computation.
+    The time to compute is that of TPU's compiler, which estimates the cycles of each operation but kernels, of which
+    those count that were scheduled; for other devices what `utilisation` of the peak gives. Collectives are added, as
+    if none of them were hidden behind computation.
     """
     plan = compiled.plan
     accelerator, mesh = plan.topology.accelerator, plan.mesh
@@ -90,8 +91,10 @@ def estimate(
     seconds["step"] = seconds.get("compiler", seconds["assumed"]) + seconds["collectives"]
     known = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
     if "compiler" in seconds:
-        known["breakdown"] = breakdown.rows(program, accelerator)
+        known["breakdown"] = rows = breakdown.rows(program, accelerator)
         known["uncounted_kernels"] = program.uncounted
+        if program.bundles:
+            seconds["scheduled"] = sum(row["scheduled"] for row in rows)
     if not seconds["step"]:  # nothing is known of the device
         return known
     rate = plan.batch_size / seconds["step"]

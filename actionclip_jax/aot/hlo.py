@@ -94,6 +94,7 @@ class Program:
     """The computations of a compiled step."""
 
     def __init__(self, text: str) -> None:
+        self.bundles: dict[str, int] = {}  # by instruction, where its compiler's schedule is known: `schedule`
         self.computations: dict[str, list[Instruction]] = {}
         self.devices = max(int(number) for number in re.findall(r"num_partitions=(\d+)", text) or ["1"])
         for line in text.splitlines():
@@ -154,16 +155,19 @@ class Program:
     @functools.cached_property
     def cycles(self) -> int:
         """The cycles of a step as TPU's compiler estimates them, one operation after the other; 0 where it does not."""
-        return sum(times * instruction.cycles for instruction, times, fused in self.walk(self.entry) if not fused)
+        return sum(times * self.cycles_of(one) for one, times, fused in self.walk(self.entry) if not fused)
 
-    @functools.cached_property
+    def cycles_of(self, instruction: Instruction) -> int:
+        """The compiler's estimate or, of a kernel (Pallas), for which it makes none, the bundles it scheduled."""
+        if KERNEL in instruction.line and not instruction.cycles:
+            return self.bundles.get(instruction.name, 0)
+        return instruction.cycles
+
+    @property
     def uncounted(self) -> int:
-        """How many kernels (Pallas) a step runs, whose cycles TPU's compiler does not estimate."""
-        return sum(
-            times
-            for instruction, times, _ in self.walk(self.entry)
-            if KERNEL in instruction.line and not instruction.cycles
-        )
+        """How many kernels a step runs of which neither is known."""
+        walked = self.walk(self.entry)
+        return sum(times for one, times, _ in walked if KERNEL in one.line and not self.cycles_of(one))
 
     @functools.cached_property
     def instructions(self) -> dict[str, Instruction]:

@@ -29,22 +29,33 @@ def table(rows: Sequence[Row]) -> rich.table.Table:
     from actionclip_jax.aot import breakdown
 
     made = rich.table.Table("part", "kind", title="where the compiler's estimate goes, in milliseconds")
-    for name in (*breakdown.PASSES, "in all", "of peak"):
+    for name in (*breakdown.PASSES, "in all", "of peak", "scheduled"):
         made.add_column(name, justify="right")
     made.add_column("fused with it")
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["part"], row["kind"]), []).append(row)
-    least = LEAST * total(rows)
-    shown = {names: group for names, group in groups.items() if total(group) >= least}
+    shown = {names: group for names, group in groups.items() if total(group) >= LEAST * total(rows)}
     for names, group in sorted(shown.items(), key=lambda item: -total(item[1])):
-        of_peak = sum(row["of_peak"] * row["seconds"] for row in group) / total(group)
+        share = of_peak(group) if "product" in names else ""
         fused = dict.fromkeys(name for row in group for name in row["fused"])
-        made.add_row(*names, *times(group), f"{of_peak:.0%}" if "product" in names else "", ", ".join(fused))
-    made.add_row("less than that", "", *times([row for row in rows if (row["part"], row["kind"]) not in shown]))
+        made.add_row(*names, *times(group), share, scheduled(group), ", ".join(fused))
+    small = [row for row in rows if (row["part"], row["kind"]) not in shown]
+    made.add_row("less than that", "", *times(small), "", scheduled(small))
     made.add_section()
-    made.add_row("all", "", *times(rows))
+    made.add_row("all", "", *times(rows), "", scheduled(rows))
     return made
+
+
+def of_peak(rows: Sequence[Row]) -> str:
+    """The share of the device's peak in the seconds of these rows."""
+    return f"{sum(row['of_peak'] * row['seconds'] for row in rows) / total(rows):.0%}"
+
+
+def scheduled(rows: Sequence[Row]) -> str:
+    """Milliseconds of instructions, where they are known."""
+    known = [row["scheduled"] for row in rows if "scheduled" in row]
+    return f"{1000 * sum(known):.2f}" if known else ""
 
 
 def times(rows: Sequence[Row]) -> list[str]:

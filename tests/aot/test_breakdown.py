@@ -81,7 +81,19 @@ def test_every_instruction_counts_once_as_often_as_it_runs():
         ("optimizer", "optimizer", "outside"): CYCLES["update"],
     }
     assert sum(found.values()) == program.cycles
+
+
+def test_kernels_count_by_what_was_scheduled():
+    program = hlo.Program(STEP)
     assert program.uncounted == LAYERS
+    program.bundles = {"kernel": 300, "update": 10}
+    found = {(row["part"], row["kind"]): row for row in breakdown.rows(program, V5E)}
+    assert program.uncounted == 0
+    assert program.cycles == sum(row["cycles"] for row in found.values())
+    assert found["image", "attention"]["cycles"] == LAYERS * 300
+    assert found["image", "attention"]["scheduled"] == found["image", "attention"]["seconds"]
+    assert found["optimizer", "optimizer"]["cycles"] == CYCLES["update"]
+    assert found["optimizer", "optimizer"]["scheduled"] == 10 / V5E.clock
 
 
 def test_products_say_their_share_of_the_peak_and_what_is_fused_with_them():

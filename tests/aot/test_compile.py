@@ -168,7 +168,7 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
     topology = topologies.Topology("here", device, jax.devices(), 1)
     compiled = []
 
-    def compile_plan(plan):  # saving nothing needs half the memory
+    def compile_plan(plan, schedules):  # saving nothing needs half the memory
         compiled.append(plan)
         each = 20 if plan.run.compute.remat == "nothing" else 40
         memory = {"arguments": 100, "results": 0, "temporaries": each * plan.batch_size // 8, "code": 0}
@@ -266,6 +266,7 @@ def test_a_step_compiles_for_tpus_that_are_not_here(config_path, tmp_path):
     assert report["device_hours"] == pytest.approx(4 * 50 * report["epoch_seconds"] / 3600)
     parts = report["breakdown"]
     assert sum(row["seconds"] for row in parts) == pytest.approx(report["seconds"]["compiler"], rel=1e-12)
+    assert 0 < report["seconds"]["scheduled"] < report["seconds"]["compiler"]
     # the products of the compiled program are those that were traced
     assert sum(row["flops"] for row in parts) == pytest.approx(report["flops"]["executed"] / 4, rel=0.01)
     assert {"image", "text", "temporal", "optimizer"} <= {row["part"] for row in parts}
