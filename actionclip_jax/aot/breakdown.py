@@ -46,9 +46,8 @@ class Operation:
 def rows(program: hlo.Program, accelerator: accelerators.Accelerator) -> list[dict[str, Any]]:
     """The cycles of a step by part, kind and pass, the most first, ready for JSON; they sum to `program.cycles`.
 
+    `of_peak` is the share of the device's peak in bfloat16 that products reach in that time, whatever is fused in them;
     `scheduled` are the seconds of the instructions that were scheduled, where that is known.
-
-    `of_peak` is the share of the device's peak in bfloat16 that products reach in that time, whatever is fused in them.
     """
     grouped: dict[Work, list[Operation]] = {}
     for operation in operations(program):
