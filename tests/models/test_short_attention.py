@@ -30,9 +30,10 @@ def make_inputs(batch, length, features, dtype=jnp.float32):
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("heads", "causal"))
 def results(attend, inputs, gradient, *, heads, causal=False):
-    """The value, and the gradients of q, k, v and bias."""
+    """The value, and the gradients of q, k, v and bias: of this, a sum over tokens that cancel, their mean."""
     value, backward = jax.vjp(functools.partial(attend, heads=heads, causal=causal), *inputs)
-    return value, *backward(gradient)
+    *of_inputs, of_bias = backward(gradient)
+    return value, *of_inputs, of_bias / gradient.shape[1]
 
 
 def assert_equal(ours, theirs, tolerance):
