@@ -30,12 +30,13 @@ from actionclip_jax.aot import hlo, topologies
 from actionclip_jax.models import attention, short_attention
 
 IMAGES = {50: 64, 77: 64, 197: 64, 257: 64, 577: 64, 1569: 8}  # 8 clips of 8 frames, which joint attention takes as one
+LARGEST = 1024  # tokens of a block of JAX's kernels
 
 
-def split_heads(x: jax.Array, heads: int, multiple: int) -> jax.Array:
-    """[B, L, H x K] -> [B, H, L, K] with zeros up to a multiple of tokens."""
+def split_heads(x: jax.Array, heads: int) -> jax.Array:
+    """[B, L, H x K] -> [B, H, L or more, K] with zeros behind the tokens."""
     x = x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
-    return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % multiple), (0, 0)))
+    return jnp.pad(x, ((0, 0), (0, 0), (0, padded(x.shape[2]) - x.shape[2]), (0, 0)))
 
 
 def join_heads(x: jax.Array, length: int) -> jax.Array:
@@ -43,10 +44,19 @@ def join_heads(x: jax.Array, length: int) -> jax.Array:
     return x[:, :, :length].swapaxes(1, 2).reshape(x.shape[0], length, -1)
 
 
+def padded(length: int) -> int:
+    """Tokens that JAX's kernels can divide into blocks."""
+    return length + -length % (128 if length <= LARGEST else 256)
+
+
+def block_size(length: int) -> int:
+    """The largest blocks of 128 tokens and more that divide a padded length."""
+    return max(size for size in range(128, LARGEST + 1, 128) if length % size == 0)
+
+
 def segments(batch: int, length: int) -> jax.Array:
     """[B, padded L]: tokens attend to those of the same number."""
-    padded = length + -length % 128
-    return jnp.broadcast_to((jnp.arange(padded) >= length).astype(jnp.int32), (batch, padded))
+    return jnp.broadcast_to((jnp.arange(padded(length)) >= length).astype(jnp.int32), (batch, padded(length)))
 
 
 def by_xla(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array:
@@ -65,10 +75,10 @@ def by_flash(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array:
     """JAX's flash attention, in the largest blocks that it takes."""
     (batch, length, _), scale = q.shape, (q.shape[2] // heads) ** -0.5
     numbers = segments(batch, length)
-    block = next(size for size in (512, 384, 256, 128) if numbers.shape[1] % size == 0)
+    block = block_size(numbers.shape[1])
     sizes = {field.name: block for field in dataclasses.fields(flash_attention.BlockSizes)} | {"block_b": 1}
     attended = flash_attention.flash_attention(
-        *(split_heads(x, heads, 128) for x in (q, k, v)),
+        *(split_heads(x, heads) for x in (q, k, v)),
         segment_ids=flash_attention.SegmentIds(numbers, numbers),
         sm_scale=scale,
         block_sizes=flash_attention.BlockSizes(**sizes),
@@ -80,8 +90,7 @@ def by_splash(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array
     """JAX's splash attention, in the largest blocks that it takes, with its fused backward pass."""
     batch, length, _ = q.shape
     numbers = segments(batch, length)
-    padded = numbers.shape[1]
-    block = next(size for size in (512, 384, 256, 128) if padded % size == 0)
+    block = block_size(numbers.shape[1])
     sizes = splash_attention.BlockSizes(
         block_q=block,
         block_kv=block,
@@ -91,9 +100,9 @@ def by_splash(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array
         block_kv_dkv_compute=block,
         use_fused_bwd_kernel=True,
     )
-    mask = splash_attention.MultiHeadMask([splash_attention.FullMask((padded, padded))] * heads)
+    mask = splash_attention.MultiHeadMask([splash_attention.FullMask((numbers.shape[1],) * 2)] * heads)
     attend = splash_attention.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1)
-    q, k, v = (split_heads(x, heads, 128) for x in (q * (q.shape[2] // heads) ** -0.5, k, v))
+    q, k, v = (split_heads(x, heads) for x in (q * (q.shape[2] // heads) ** -0.5, k, v))
     attended = jax.vmap(lambda q, k, v, n: attend(q, k, v, segment_ids=splash_attention.SegmentIds(n, n)))(
         q, k, v, numbers
     )

@@ -19,7 +19,7 @@ from actionclip_jax.models import short_attention_kernel
 
 LANES = short_attention_kernel.LANES
 SHORTEST = 128  # tokens from which on the kernel is quicker than XLA
-LONGEST = 640  # tokens whose scores fit into VMEM and into a program of bearable size
+LONGEST = 13 * LANES  # of 8 frames of 14 x 14 and a class token: what the compilers of all chips were seen to take
 SCORES = 2**21  # how many a program works through: its heads are unrolled
 VMEM_BYTES = 24 * 2**20  # what XLA leaves to the kernel and cannot use beside it
 

@@ -6,12 +6,15 @@ The products of the next head are issued before the softmax of this one, so that
 """
 
 import dataclasses
+import itertools
 import math
 
 import jax
 import jax.numpy as jnp
 
 LANES = 128
+QUERIES = 640  # at a time: the scores of many more would not fit into VMEM
+ALL = slice(None)
 Ref = jax.Array  # what a kernel reads and writes: an array in VMEM
 
 
@@ -41,23 +44,25 @@ class Head:
         lane = window.start + jax.lax.broadcasted_iota(jnp.int32, values.shape, 1)
         return jnp.where((lane >= self.start) & (lane < self.stop), values, others)
 
-    def read(self, ref: Ref) -> jax.Array:
-        """[L, window]: the head's features, with zeros in the lanes of others."""
-        values = ref[:, self.window]
+    def read(self, ref: Ref, rows: slice = ALL) -> jax.Array:
+        """[rows, window]: the head's features, with zeros in the lanes of others."""
+        values = ref[rows, self.window]
         return self.keep(values, jnp.zeros_like(values))
 
-    def write(self, ref: Ref, values: jax.Array) -> None:
-        """Writes [L, window]; lanes beyond the head are garbage until the heads that they belong to follow."""
+    def write(self, ref: Ref, values: jax.Array, rows: slice = ALL) -> None:
+        """Writes [rows, window]; lanes beyond the head are garbage until the heads that they belong to follow."""
         values = values.astype(ref.dtype)
         if self.start > self.window.start:
-            values = self.keep(values, ref[:, self.window])
-        ref[:, self.window] = values
+            values = self.keep(values, ref[rows, self.window])
+        ref[rows, self.window] = values
 
 
-def heads_of(ref: Ref, width: int) -> list[Head]:
-    """The heads of a block [L, features], in order."""
-    features = ref.shape[1]
-    return [Head(start, start + width, features) for start in range(0, features, width)]
+def units_of(ref: Ref, width: int) -> list[tuple[Head, slice]]:
+    """What is done at a time of a block [L, features]: of each head, in order, the queries in these rows."""
+    length, features = ref.shape
+    heads = [Head(start, start + width, features) for start in range(0, features, width)]
+    rows = [slice(start, min(start + QUERIES, length)) for start in range(0, length, QUERIES)]
+    return list(itertools.product(heads, rows))
 
 
 def multiply(a: jax.Array, b: jax.Array, over: tuple[int, int]) -> jax.Array:
@@ -67,29 +72,29 @@ def multiply(a: jax.Array, b: jax.Array, over: tuple[int, int]) -> jax.Array:
     return jax.lax.dot_general(a, b, contracted, precision=precision, preferred_element_type=jnp.float32)
 
 
-def hide_later(scores: jax.Array, key_axis: int) -> jax.Array:
-    """Scores [L, L] with -inf for keys that come after their query."""
+def hide_later(scores: jax.Array, key_axis: int, first_query: int) -> jax.Array:
+    """Scores of keys and queries with -inf for keys that come after their query."""
     keys = jax.lax.broadcasted_iota(jnp.int32, scores.shape, key_axis)
-    queries = jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1 - key_axis)
+    queries = first_query + jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1 - key_axis)
     return jnp.where(keys <= queries, scores, -jnp.inf)
 
 
 def forward(q_ref: Ref, k_ref: Ref, v_ref: Ref, out_ref: Ref, *, width: int, causal: bool) -> None:
     """softmax(q k^T / sqrt(K)) v of every head: blocks [L, features]."""
-    heads = heads_of(q_ref, width)
+    units = units_of(q_ref, width)
 
-    def score(head: Head) -> jax.Array:
-        return multiply(head.read(q_ref), k_ref[:, head.window], (1, 1))  # [queries, keys]
+    def score(head: Head, rows: slice) -> jax.Array:
+        return multiply(head.read(q_ref, rows), k_ref[:, head.window], (1, 1))  # [queries, keys]
 
-    following = score(heads[0])
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        scores, following = following, score(after) if after else following
+    following = score(*units[0])
+    for (head, rows), after in zip(units, [*units[1:], None], strict=True):
+        scores, following = following, score(*after) if after else following
         if causal:
-            scores = hide_later(scores, key_axis=1)
+            scores = hide_later(scores, 1, rows.start)
         weights = jnp.exp2((scores - scores.max(axis=1, keepdims=True)) * head.scale)
         totals = weights.sum(axis=1, keepdims=True)
         attended = multiply(weights.astype(v_ref.dtype), v_ref[:, head.window], (1, 0))
-        head.write(out_ref, attended * (1 / totals))
+        head.write(out_ref, attended * (1 / totals), rows)
 
 
 def backward(
@@ -110,30 +115,32 @@ def backward(
     Scores are [keys, queries] here: sums over keys are then sums of whole vectors, and two of three products of the
     gradients need no transposition.
     """
-    heads = heads_of(q_ref, width)
+    units = units_of(q_ref, width)
 
-    def products(head: Head) -> tuple[jax.Array, jax.Array]:
-        window = head.window
-        scores = multiply(head.read(k_ref), q_ref[:, window], (1, 1))
-        return scores, multiply(head.read(v_ref), gradient_ref[:, window], (1, 1))
+    def products(head: Head, rows: slice) -> tuple[jax.Array, jax.Array]:
+        scores = multiply(head.read(k_ref), q_ref[rows, head.window], (1, 1))
+        return scores, multiply(head.read(v_ref), gradient_ref[rows, head.window], (1, 1))
 
-    following = products(heads[0])
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        (scores, of_probabilities), following = following, products(after) if after else following
+    following, sums = products(*units[0]), None
+    for (head, rows), after in zip(units, [*units[1:], None], strict=True):
+        (scores, of_probabilities), following = following, products(*after) if after else following
         if causal:
-            scores = hide_later(scores, key_axis=0)
+            scores = hide_later(scores, 0, rows.start)
         weights = jnp.exp2((scores - scores.max(axis=0, keepdims=True)) * head.scale)
         probabilities = weights * (1 / weights.sum(axis=0, keepdims=True))
         shared = (probabilities * of_probabilities).sum(axis=0, keepdims=True)
         of_scores = (probabilities * (of_probabilities - shared)).astype(q_ref.dtype)
-        probabilities = probabilities.astype(q_ref.dtype)
-        window, scale = head.window, width**-0.5
-        gradients = (
-            multiply(of_scores, k_ref[:, window], (0, 0)) * scale,
-            multiply(of_scores, q_ref[:, window], (1, 0)) * scale,
-            multiply(probabilities, gradient_ref[:, window], (1, 0)),
+        of_q = multiply(of_scores, k_ref[:, head.window], (0, 0)) * width**-0.5
+        head.write(q_gradient_ref, of_q, rows)
+        parts = (
+            of_q.sum(axis=0, keepdims=True),
+            multiply(of_scores, q_ref[rows, head.window], (1, 0)) * width**-0.5,
+            multiply(probabilities.astype(q_ref.dtype), gradient_ref[rows, head.window], (1, 0)),
         )
-        for ref, values in zip((q_gradient_ref, k_gradient_ref, v_gradient_ref), gradients, strict=True):
-            head.write(ref, values)
-        sums = [values.sum(axis=0, keepdims=True) for values in gradients]
-        head.write(bias_gradient_ref, jnp.concatenate(sums))
+        sums = parts if rows.start == 0 else jax.tree.map(jnp.add, sums, parts)
+        if rows.stop == q_ref.shape[0]:
+            bias_of_q, of_k, of_v = sums
+            head.write(k_gradient_ref, of_k)
+            head.write(v_gradient_ref, of_v)
+            biases = (bias_of_q, of_k.sum(axis=0, keepdims=True), of_v.sum(axis=0, keepdims=True))
+            head.write(bias_gradient_ref, jnp.concatenate(biases))

@@ -21,7 +21,8 @@ from actionclip_jax.models import short_attention
         (197, 3, 64, True, jnp.bfloat16),
         (257, 8, 80, False, jnp.bfloat16),
         (257, 4, 104, False, jnp.bfloat16),
-        (577, 4, 64, False, jnp.bfloat16),
+        (577, 2, 64, False, jnp.bfloat16),
+        (1569, 2, 64, False, jnp.bfloat16),
         (130, 4, 32, False, jnp.float32),
     ],
 )
