@@ -100,7 +100,7 @@ def by_splash(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array
         block_kv_dkv_compute=block,
         use_fused_bwd_kernel=True,
     )
-    mask = splash_attention.MultiHeadMask([splash_attention.FullMask((numbers.shape[1],) * 2)] * heads)
+    mask = splash_attention.MultiHeadMask([splash_attention.FullMask((numbers.shape[1], numbers.shape[1]))] * heads)
     attend = splash_attention.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1)
     q, k, v = (split_heads(x, heads) for x in (q * (q.shape[2] // heads) ** -0.5, k, v))
     attended = jax.vmap(lambda q, k, v, n: attend(q, k, v, segment_ids=splash_attention.SegmentIds(n, n)))(
