@@ -61,14 +61,13 @@ def segments(batch: int, length: int) -> jax.Array:
 
 def by_xla(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array:
     """The project's path through XLA."""
-    q, k, v = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k, v))
-    return attention.attend_xla(q, k, v, causal=False).reshape(*q.shape[:2], -1)
+    return attention.attend_xla(q, k, v, heads, causal=False)
 
 
 def by_kernel(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array:
     """The project's kernel."""
     bias = jnp.zeros((q.shape[0], 3, q.shape[2]))
-    return short_attention.attend(q, k, v, bias, heads=heads, causal=False, interpret=False)
+    return short_attention.attend(q, k, v, bias, short_attention.Form(heads, q.shape[1]))
 
 
 def by_flash(q: jax.Array, k: jax.Array, v: jax.Array, heads: int) -> jax.Array:

@@ -44,7 +44,8 @@ class Attention(nnx.Module):
         q, k, v = (self.project(x, part, implementation != "pallas") for part in range(3))
         if implementation == "pallas":
             biases = jnp.broadcast_to(self.qkv.bias[...].reshape(3, -1).astype(jnp.float32), (x.shape[0], 3, x.shape[2]))
-            attended = short_attention.attend(q, k, v, biases, spec.heads, spec.causal, xla.platform() == "cpu")
+            form = short_attention.Form(spec.heads, length, spec.causal, interpret=xla.platform() == "cpu")
+            attended = short_attention.attend(q, k, v, biases, form)
             attended = checkpoint_name(attended, "attended")
         elif implementation == "cudnn":
             attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
@@ -82,7 +83,7 @@ def choose(spec: layers.TransformerSpec, length: int, dropping: bool) -> str:
         return "xla"
     if xla.platform() == "gpu" and xla.has_flash_attention() and spec.head_width % 8 == 0 and spec.head_width <= 128:
         return "cudnn"
-    if xla.platform() == "tpu":
+    if xla.platform() == "tpu" and short_attention.supports(length, spec.head_width, spec.dtype):
         return "pallas"
     return "xla"
 
@@ -92,7 +93,7 @@ def padding(spec: layers.TransformerSpec, length: int, dropping: bool) -> int:
 
     cuDNN takes no odd length in training, and on a TPU whole tiles of 8 rows spare copies into other layouts.
     """
-    return 0 if choose(spec, length, dropping) != "cudnn" else -length % 8
+    return 0 if choose(spec, length, dropping) == "xla" else -length % 8
 
 
 def split_heads(x: jax.Array, heads: int) -> jax.Array:

@@ -4,6 +4,7 @@ Nothing of size [L, L] leaves that memory: the backward pass computes the probab
 H x K], as an array [.., H, 64] would be padded to 128 lanes wherever it is laid out.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -29,10 +30,18 @@ def supports(length: int, width: int, dtype: jnp.dtype) -> bool:
     return SHORTEST <= length <= LONGEST and width % 8 == 0 and width <= LANES and jnp.dtype(dtype) == jnp.bfloat16
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
-def attend(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, heads: int, causal: bool, interpret: bool
-) -> jax.Array:
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What is attended to."""
+
+    heads: int
+    length: int  # of a sequence: further tokens are padding that nobody sees
+    causal: bool = False
+    interpret: bool = False  # anywhere, slowly: for tests
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def attend(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, form: Form) -> jax.Array:
     """softmax(q k^T / sqrt(K)) v with a float32 softmax: three [B, L, H x K] -> [B, L, H x K].
 
     `bias`, float32 [B, 3, H x K], is what was added to q, k and v of every row. It is an argument for the sake of its
@@ -41,32 +50,28 @@ def attend(
 
     On the mesh that is set rows are spread like clips and heads over `model`, as far as these divide them.
     """
-    return attend_and_keep(q, k, v, bias, heads, causal, interpret)[0]
+    return attend_and_keep(q, k, v, bias, form)[0]
 
 
 def attend_and_keep(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, heads: int, causal: bool, interpret: bool
-) -> tuple[jax.Array, tuple]:
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array, form: Form
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """The forward pass, with what the backward pass needs."""
-    return run_spread(short_attention_kernel.forward, (q, k, v), heads, causal, interpret)[0], (q, k, v)
+    return run_spread(short_attention_kernel.forward, (q, k, v), form)[0], (q, k, v)
 
 
-def attend_backward(
-    heads: int, causal: bool, interpret: bool, kept: tuple, gradient: jax.Array
-) -> tuple[jax.Array, ...]:
+def attend_backward(form: Form, kept: tuple[jax.Array, ...], gradient: jax.Array) -> tuple[jax.Array, ...]:
     """Gradients of q, k, v and the bias."""
-    return run_spread(short_attention_kernel.backward, (*kept, gradient), heads, causal, interpret)
+    return run_spread(short_attention_kernel.backward, (*kept, gradient), form)
 
 
 attend.defvjp(attend_and_keep, attend_backward)
 
 
-def run_spread(
-    body: Callable[..., None], arrays: tuple[jax.Array, ...], heads: int, causal: bool, interpret: bool
-) -> tuple[jax.Array, ...]:
+def run_spread(body: Callable[..., None], arrays: tuple[jax.Array, ...], form: Form) -> tuple[jax.Array, ...]:
     """`run` of each device's rows and heads: XLA itself cannot divide a kernel."""
     batch, _, features = arrays[0].shape
-    run_local = functools.partial(run, body, width=features // heads, causal=causal, interpret=interpret)
+    run_local = functools.partial(run, body, width=features // form.heads, form=form)
     mesh = jax.sharding.get_abstract_mesh()
     free = set(mesh.axis_names) - set(mesh.manual_axes)  # of a `shard_map` around this one
     if not free:
@@ -74,14 +79,14 @@ def run_spread(
     rows = tuple(axis for axis in sharding.CLIPS if axis in free)
     if batch % math.prod(mesh.shape[axis] for axis in rows):
         rows = ()
-    over_heads = "model" if "model" in free and heads % mesh.shape["model"] == 0 else None
+    over_heads = "model" if "model" in free and form.heads % mesh.shape["model"] == 0 else None
     place = P(rows or None, None, over_heads)
     # `check_vma` would have the kernel's results say over which axes they vary
     spread = jax.shard_map(run_local, in_specs=place, out_specs=place, axis_names=free, check_vma=False)
     return spread(*arrays)
 
 
-def run(body: Callable[..., None], *arrays: jax.Array, width: int, causal: bool, interpret: bool) -> tuple:
+def run(body: Callable[..., None], *arrays: jax.Array, width: int, form: Form) -> tuple[jax.Array, ...]:
     """Runs a kernel over [B, L, features] arrays: a program for a sequence's heads, or for some of many."""
     batch, length, features = arrays[0].shape
     block = width * heads_together(features // width, width, length)
@@ -95,12 +100,12 @@ def run(body: Callable[..., None], *arrays: jax.Array, width: int, causal: bool,
 
     return tuple(
         pl.pallas_call(
-            functools.partial(body, width=width, causal=causal),
+            functools.partial(body, width=width, causal=form.causal, length=form.length),
             grid=(batch, features // block),
             in_specs=blocks(arrays),
             out_specs=blocks(results),
             out_shape=results,
-            interpret=interpret,
+            interpret=form.interpret,
             compiler_params=pltpu.CompilerParams(
                 dimension_semantics=("parallel", "parallel"), vmem_limit_bytes=VMEM_BYTES
             ),

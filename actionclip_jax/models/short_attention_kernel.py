@@ -74,15 +74,17 @@ def multiply(a: jax.Array, b: jax.Array, over: tuple[int, int]) -> jax.Array:
     return jax.lax.dot_general(a, b, contracted, precision=precision, preferred_element_type=jnp.float32)
 
 
-def hide_later(scores: jax.Array, key_axis: int, first_query: int) -> jax.Array:
-    """Scores of keys and queries with -inf for keys that come after their query."""
+def hide(scores: jax.Array, key_axis: int, first_query: int, *, causal: bool, length: int) -> jax.Array:
+    """Scores of keys and queries with -inf for keys from `length` on or, where causal, that come after their query."""
     keys = jax.lax.broadcasted_iota(jnp.int32, scores.shape, key_axis)
-    queries = first_query + jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1 - key_axis)
-    return jnp.where(keys <= queries, scores, -jnp.inf)
+    if causal:
+        queries = first_query + jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1 - key_axis)
+        return jnp.where(keys <= queries, scores, -jnp.inf)
+    return scores if length == scores.shape[key_axis] else jnp.where(keys < length, scores, -jnp.inf)
 
 
-def forward(q_ref: Ref, k_ref: Ref, v_ref: Ref, out_ref: Ref, *, width: int, causal: bool) -> None:
-    """softmax(q k^T / sqrt(K)) v of every head: blocks [L, features]."""
+def forward(q_ref: Ref, k_ref: Ref, v_ref: Ref, out_ref: Ref, *, width: int, causal: bool, length: int) -> None:
+    """softmax(q k^T / sqrt(K)) v of every head: blocks [L, features], of which tokens from `length` on are not seen."""
     units = units_of(q_ref, width)
 
     def score(head: Head, rows: slice) -> jax.Array:
@@ -91,8 +93,7 @@ def forward(q_ref: Ref, k_ref: Ref, v_ref: Ref, out_ref: Ref, *, width: int, cau
     following = score(*units[0])
     for (head, rows), after in zip(units, [*units[1:], None], strict=True):
         scores, following = following, score(*after) if after else following
-        if causal:
-            scores = hide_later(scores, 1, rows.start)
+        scores = hide(scores, 1, rows.start, causal=causal, length=length)
         weights = jnp.exp2((scores - scores.max(axis=1, keepdims=True)) * head.scale)
         totals = weights.sum(axis=1, keepdims=True)
         attended = multiply(weights.astype(v_ref.dtype), v_ref[:, head.window], (1, 0))
@@ -111,6 +112,7 @@ def backward(
     *,
     width: int,
     causal: bool,
+    length: int,
 ) -> None:
     """Gradients of q, k, v [L, features], and of biases added to them [3, features]: their sums over the tokens.
 
@@ -126,8 +128,7 @@ def backward(
     following, sums = products(*units[0]), None
     for (head, rows), after in zip(units, [*units[1:], None], strict=True):
         (scores, of_probabilities), following = following, products(*after) if after else following
-        if causal:
-            scores = hide_later(scores, 0, rows.start)
+        scores = hide(scores, 0, rows.start, causal=causal, length=length)
         weights = jnp.exp2((scores - scores.max(axis=0, keepdims=True)) * head.scale)
         probabilities = weights * (1 / weights.sum(axis=0, keepdims=True))
         shared = (probabilities * of_probabilities).sum(axis=0, keepdims=True)

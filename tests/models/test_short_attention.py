@@ -13,13 +13,12 @@ from actionclip_jax.models import attention, short_attention
 
 def by_kernel(q, k, v, bias, *, heads, causal):
     q, k, v = (x + jax.lax.stop_gradient(bias[:, part, None]).astype(x.dtype) for part, x in enumerate((q, k, v)))
-    return short_attention.attend(q, k, v, bias, heads=heads, causal=causal, interpret=True)
+    return short_attention.attend(q, k, v, bias, short_attention.Form(heads, q.shape[1], causal, interpret=True))
 
 
 def by_xla(q, k, v, bias, *, heads, causal):
     q, k, v = (x + bias[:, part, None].astype(x.dtype) for part, x in enumerate((q, k, v)))
-    q, k, v = (x.reshape(*x.shape[:2], heads, -1) for x in (q, k, v))
-    return attention.attend_xla(q, k, v, causal=causal).reshape(*q.shape[:2], -1)
+    return attention.attend_xla(q, k, v, heads, causal=causal)
 
 
 def make_inputs(batch, length, features, dtype=jnp.float32):
@@ -70,6 +69,24 @@ def test_equal_to_xla_for_the_sequences_of_images_and_clips(length, batch):
     inputs, gradient = make_inputs(batch, length, 2 * 64)
     ours, theirs = (results(by, inputs, gradient, heads=2) for by in (by_kernel, by_xla))
     assert_equal(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("length", [50, 700])
+def test_padding_is_not_seen_and_has_no_gradient(length):
+    (q, k, v, bias), gradient = make_inputs(2, length, 2 * 64)
+    form = short_attention.Form(2, length, interpret=True)
+    bias = jnp.zeros_like(bias)
+
+    def padded(q, k, v, bias):
+        arrays = (jnp.pad(x, ((0, 0), (0, 6), (0, 0)), constant_values=3.0) for x in (q, k, v))
+        return short_attention.attend(*arrays, bias, form)[:, :length]
+
+    def alone(q, k, v, bias):
+        return short_attention.attend(q, k, v, bias, form)
+
+    ours, theirs = ((value, *pull(gradient)) for value, pull in (jax.vjp(f, q, k, v, bias) for f in (padded, alone)))
+    assert_equal(ours[:4], theirs[:4], 1e-5)
+    assert_equal([ours[4] / length], [theirs[4] / length], 1e-5)
 
 
 def test_later_tokens_stay_hidden_where_queries_are_divided():
