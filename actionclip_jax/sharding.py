@@ -17,6 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 AXES = ("data", "fsdp", "model")
 CLIPS = ("data", "fsdp")  # the axes that share the clips of a batch
+TILE = (8, 128)  # numbers of the last two dimensions that a TPU keeps together, if need be with empty places
+SMALL = 1 << 14  # numbers of an array that is not worth spreading over `data`
 
 # Parameter path -> the axis each dimension is spread over. The first full match counts. Right-aligned, so that one rule
 # serves a layer and a stack of layers.
@@ -125,6 +127,28 @@ def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[s
     if problems:
         raise ValueError("\n".join(["the model cannot be spread over the devices in this way:", *problems]))
     return shardings
+
+
+def over_data_too(shape: tuple[int, ...], place: NamedSharding) -> NamedSharding:
+    """Where an array of a parameter's shape lives with one more of its dimensions spread over `data`.
+
+    Of those that can be divided, the one whose parts fill the fewest of a TPU's tiles, and of equal ones the first; but
+    never the layers of a stack, whose gradients are added up one layer after the other. Small arrays, and those of
+    which no dimension can be divided, stay as they are.
+    """
+    mesh, parts, local = place.mesh, place.mesh.shape["data"], place.shard_shape(shape)
+
+    def tiles(axis: int) -> int:
+        *outer, rows, lanes = (1, 1, *local[:axis], local[axis] // parts, *local[axis + 1 :])
+        return math.prod(outer) * -(-rows // TILE[0]) * -(-lanes // TILE[1])
+
+    stacked = len(shape) > 2
+    possible = [axis for axis, size in enumerate(local) if size % parts == 0 and not (stacked and axis == 0)]
+    if math.prod(shape) < SMALL or not possible:
+        return place
+    spec, axis = [*place.spec, *[None] * (len(shape) - len(place.spec))], min(possible, key=tiles)
+    spec[axis] = (spec[axis], "data") if spec[axis] else "data"
+    return NamedSharding(mesh, P(*spec))
 
 
 def tree_shardings(tree: Any, params: Mapping[str, NamedSharding], mesh: Mesh) -> Any:

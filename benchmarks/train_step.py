@@ -23,7 +23,7 @@ import torch_model
 
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.checkpoints import formats
-from actionclip_jax.models import action_clip, flops
+from actionclip_jax.models import flops
 from actionclip_jax.training import first_state, train_step
 
 CLASSES = 400
@@ -69,9 +69,8 @@ class JaxSteps:
         spec = self.make_spec(compute)
         self.state = None
         with jax.set_mesh(self.mesh):
-            places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
             shapes = {path: jax.ShapeDtypeStruct(value.shape, value.dtype) for path, value in self.params.items()}
-            described = first_state.describe(spec, shapes, (), places, self.mesh)
+            described = first_state.describe(spec, shapes, (), self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
             traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
@@ -98,6 +97,7 @@ class JaxSteps:
             objective=config.ObjectiveConfig(),
             optim=OPTIM,
             interpolation=config.InterpolationConfig(),
+            sharding=config.ShardingConfig(),
             steps=10**6,
             warmup=0,
             seed=0,

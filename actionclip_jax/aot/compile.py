@@ -99,10 +99,9 @@ def trace_plan(plan: Plan) -> jax.stages.Traced:
 def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
     """Shapes and places of the state of a run that starts from a CLIP."""
     shapes = action_clip.param_shapes(spec.model)
-    places = sharding.param_shardings(shapes, mesh)
-    params = {path: jax.ShapeDtypeStruct(shape, np.float32, sharding=places[path]) for path, shape in shapes.items()}
+    params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
     loaded = [path for path in params if not path.startswith("temporal/")]
-    return first_state.describe(spec, params, loaded, places, mesh)
+    return first_state.describe(spec, params, loaded, mesh)
 
 
 def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:

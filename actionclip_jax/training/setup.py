@@ -15,8 +15,8 @@ from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import clip_encoder, scoring
 from actionclip_jax.inference import encoder
-from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import first_state, initial, optim, train_step
+from actionclip_jax.models import flops
+from actionclip_jax.training import first_state, initial, optim, places, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +65,14 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     paths.check_directory("workdir", run.workdir)
     workdir = paths.expand_home(run.workdir).absolute()
     sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
-    places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
+    where = places.choose(run.model, run.sharding, mesh)
     tables = open_tables(run)
     clips = tables["train"]
     spec = step_spec(run, len(clips), clips.label_frequency)
     batches = train_batches(run, clips, workdir)
-    start = initial.initial_weights(run.model, run.init_from, run.seed, places)
+    start = initial.initial_weights(run.model, run.init_from, run.seed, where.kept)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
-    state = first_state.make(spec, start, places, mesh)
+    state = first_state.make(spec, start, mesh)
     tokens = token_table(run, start.tokenizer, clips)
     texts = texts_per_clip(run, tokens.shape[0])
     work = Setup(
@@ -132,6 +132,7 @@ def step_spec(run: config.TrainConfig, clip_count: int, label_frequency: float) 
         objective=run.objective,
         optim=run.optim,
         interpolation=run.interpolation,
+        sharding=run.sharding,
         steps=steps,
         warmup=warmup,
         seed=run.seed,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import color, losses, optim
+from actionclip_jax.training import color, losses, optim, places
 
 Params = dict[str, jax.Array]  # by path, float32
 
@@ -40,6 +41,7 @@ class StepSpec:
     objective: config.ObjectiveConfig
     optim: config.OptimConfig
     interpolation: config.InterpolationConfig
+    sharding: config.ShardingConfig
     steps: int  # of the whole run
     warmup: int
     seed: int
@@ -96,45 +98,21 @@ def make_train_step(
     with a frozen text tower their unit-norm embeddings [C, P, E]. Randomness depends on the seed and the step alone.
     A step whose loss or gradient is not finite changes nothing but the counters.
     """
-    optimizer = spec.optimizer
     schedule = optim.learning_rate(spec.optim, spec.steps, spec.warmup)
-    trained_paths = [path for path, value in spec.multipliers.items() if value]
+    where = places.choose(spec.model, spec.sharding, mesh)
 
     def step(state: TrainState, batch: Mapping[str, jax.Array], texts: jax.Array) -> tuple[TrainState, dict]:
-        key = jax.random.fold_in(jax.random.key(spec.seed), state.step)
-        loss_key, weight_key = jax.random.split(key)
-        trained = {path: state.params[path] for path in trained_paths}
-
-        def loss_at(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return batch_loss(spec, mesh, spec.build(state.params | trained), batch, texts, loss_key)
-
-        (loss, metrics), gradients = jax.value_and_grad(loss_at, has_aux=True)(trained)
-        if strength := spec.interpolation.loss_weight:
-            # the gradient at the interpolated weights moves the weights themselves: arXiv 2302.00624, equation 6
-            weight = jax.random.uniform(weight_key, maxval=spec.interpolation.max_initial_fraction)
-            between = optim.interpolate(state.initial, trained, weight)
-            (metrics["loss/interpolated"], _), others = jax.value_and_grad(loss_at, has_aux=True)(between)
-            gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, others)
+        loss, metrics, gradients = differentiate(spec, mesh, where, state, batch, texts)
         norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         learning_rate = schedule(state.step)
-        with jax.named_scope("optimizer"):
-            directions, opt_state = optimizer.update(gradients, state.opt_state, trained)
-            moved = jax.tree.map(lambda param, direction: param - learning_rate * direction, trained, directions)
-            if spec.optim.float16_weights:
-                moved = optim.round_to_float16(moved)
-        params = state.params | moved
-        ema = {path: value + (1 - spec.optim.ema) * (params[path] - value) for path, value in state.ema.items()}
-        keep = functools.partial(jax.tree.map, lambda new, old: jnp.where(finite, new, old))
         skipped = 1 - finite.astype(jnp.int32)
-        new_state = TrainState(
-            state.step + 1,
-            keep(params, state.params),
-            keep(opt_state, state.opt_state),
-            keep(ema, state.ema),
-            state.initial,
-            state.skipped + skipped,
-            (state.skipped_in_row + 1) * skipped,
+        new_state = dataclasses.replace(
+            state,
+            **update(spec, where, state, gradients, learning_rate, finite),
+            step=state.step + 1,
+            skipped=state.skipped + skipped,
+            skipped_in_row=(state.skipped_in_row + 1) * skipped,
         )
         metrics |= {
             "loss": loss,
@@ -148,6 +126,61 @@ def make_train_step(
         return new_state, metrics
 
     return step
+
+
+def differentiate(
+    spec: StepSpec,
+    mesh: Mesh,
+    where: places.Places,
+    state: TrainState,
+    batch: Mapping[str, jax.Array],
+    texts: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array], Params]:
+    """The loss of a batch, its accuracies, and the gradients of the trained parameters, where these are kept."""
+    loss_key, weight_key = jax.random.split(jax.random.fold_in(jax.random.key(spec.seed), state.step))
+    # of parts of a batch the gradients are added up in the dtype of the parameters
+    dtype = spec.compute.dtype if spec.optim.accumulate == 1 else "float32"
+    params = where.gather(state.params, dtype)
+
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def loss_at(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return batch_loss(spec, mesh, spec.build(params | trained), batch, texts, loss_key)
+
+    trained = [path for path, value in spec.multipliers.items() if value]
+    (loss, metrics), gradients = loss_at({path: params[path] for path in trained})
+    gradients = where.spread(gradients)
+    if strength := spec.interpolation.loss_weight:
+        # the gradient at the interpolated weights moves the weights themselves: arXiv 2302.00624, equation 6
+        weight = jax.random.uniform(weight_key, maxval=spec.interpolation.max_initial_fraction)
+        between = optim.interpolate(state.initial, {path: state.params[path] for path in trained}, weight)
+        (metrics["loss/interpolated"], _), others = loss_at(where.gather(between, dtype))
+        gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, where.spread(others))
+    return loss, metrics, gradients
+
+
+@jax.named_scope("optimizer")
+def update(
+    spec: StepSpec,
+    where: places.Places,
+    state: TrainState,
+    gradients: Params,
+    learning_rate: jax.Array,
+    finite: jax.Array,
+) -> dict[str, Any]:
+    """The fields of the state that gradients change, as they were unless all was finite."""
+    keep = functools.partial(jax.tree.map, lambda new, old: jnp.where(finite, new, old))
+    trained = {path: state.params[path] for path in gradients}
+    directions, opt_state = spec.optimizer.update(gradients, state.opt_state, trained)
+    moved = jax.tree.map(lambda param, direction: param - learning_rate * direction, trained, directions)
+    if spec.optim.float16_weights:
+        moved = optim.round_to_float16(moved)
+    averages = {path: value for path, value in state.ema.items() if path in moved}  # of what is frozen they stay
+    averaged = {path: value + (1 - spec.optim.ema) * (moved[path] - value) for path, value in averages.items()}
+    return {
+        "params": state.params | keep(moved, trained),
+        "opt_state": keep(opt_state, state.opt_state),
+        "ema": state.ema | keep(averaged, averages),
+    }
 
 
 def trace_step(
