@@ -1,7 +1,7 @@
-"""Where arrays live when a step runs on many devices: a mesh `data` x `fsdp` x `model`, and a rule for every array.
+"""Where arrays live when a step runs on many devices: a mesh `slice` x `data` x `fsdp` x `model`, and their rules.
 
-Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered as they are used), heads and hidden
-channels over `model`.
+Clips are spread over `slice`, `data` and `fsdp`, parameters over `fsdp` (and gathered as they are used), heads and
+hidden channels over `model`. A `slice` of TPUs is joined to the others by a slower network.
 """
 
 import math
@@ -15,8 +15,8 @@ from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-AXES = ("data", "fsdp", "model")
-CLIPS = ("data", "fsdp")  # the axes that share the clips of a batch
+AXES = ("slice", "data", "fsdp", "model")
+CLIPS = ("slice", "data", "fsdp")  # the axes that share the clips of a batch
 TILE = (8, 128)  # numbers of the last two dimensions that a TPU keeps together, if need be with empty places
 SMALL = 1 << 14  # numbers of an array that is not worth spreading over `data`
 
@@ -46,8 +46,11 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, mod
             f"{len(devices)} devices cannot be divided into fsdp {fsdp} x model {model}: choose sharding.fsdp and "
             "sharding.model whose product divides them"
         )
-    shape = (len(devices) // (fsdp * model), fsdp, model)
-    return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * 3)
+    slices = len({slice_of(device) for device in devices}) if devices[0].platform == "tpu" else 1
+    if len(devices) // slices % (fsdp * model):  # which then cross the network
+        slices = 1
+    shape = (slices, len(devices) // (slices * fsdp * model), fsdp, model)
+    return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def slice_of(device: jax.Device) -> int:
@@ -55,27 +58,34 @@ def slice_of(device: jax.Device) -> int:
     return getattr(device, "slice_index", 0)
 
 
-def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.ndarray:
+def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int, int]) -> np.ndarray:
     """Devices in the shape of a mesh, neighbours in it near each other in the machine."""
     slices = len({slice_of(device) for device in devices})
     if slices == 1:
         return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     # TPU slices and hosts of GPUs are joined by a network slower than their own links: as far as possible only what
-    # `data` exchanges crosses it, once a step
-    over_data = math.gcd(shape[0], slices)
-    apart = (over_data, slices // over_data, 1)
-    if shape[1] % apart[1]:
+    # `slice` and `data` exchange crosses it, once a step
+    left = slices // shape[0]
+    over_data = math.gcd(shape[1], left)
+    apart = (shape[0], over_data, left // over_data, 1)
+    if shape[2] % apart[2]:
         raise ValueError(
-            f"{slices} slices or hosts cannot be divided into data {shape[0]} x fsdp {shape[1]}: choose sharding.fsdp "
+            f"{slices} slices or hosts cannot be divided into data {shape[1]} x fsdp {shape[2]}: choose sharding.fsdp "
             "and sharding.model whose product divides the devices of one"
         )
     inside = tuple(size // parts for size, parts in zip(shape, apart, strict=True))
     return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
+def clip_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    """The axes that share the clips at hand: within one slice (see `training.slices`), those of the slice."""
+    manual = mesh.manual_axes if isinstance(mesh, AbstractMesh) else ()
+    return tuple(axis for axis in CLIPS if axis in mesh.axis_names and axis not in manual)
+
+
 def batch_shards(mesh: Mesh | AbstractMesh) -> int:
     """Into how many parts the clips of a batch are spread."""
-    return mesh.shape["data"] * mesh.shape["fsdp"]
+    return math.prod(mesh.shape[axis] for axis in clip_axes(mesh))
 
 
 def by_row(mesh: Mesh) -> NamedSharding:
@@ -168,6 +178,6 @@ def spread_rows(x: jax.Array) -> jax.Array:
     where no mesh is set, or the rows cannot be spread evenly (a few label texts).
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % batch_shards(mesh):
+    if not clip_axes(mesh) or x.shape[0] % batch_shards(mesh):
         return x
-    return jax.lax.with_sharding_constraint(x, P(CLIPS))
+    return jax.lax.with_sharding_constraint(x, P(clip_axes(mesh)))

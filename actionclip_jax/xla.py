@@ -15,6 +15,9 @@ CPU_FLOAT32: dict[str, Option] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRA
 # A product whose result is to be spread over devices is cut into steps that exchange a part each, however small: on
 # v5e:4x4 that took 6% of a step with the optimizer spread over data, and 34% with fsdp 16. Only above so many MiB:
 TPU: dict[str, Option] = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+# In several slices a round of the backward pass is taken out of its loop to hide what slices exchange in it, and fuses
+# less: 6% of a step of 2 slices of v5e:4x4.
+TPU_SLICES: dict[str, Option] = {"xla_tpu_enable_collective_pipeliner": False}
 # Gradients travel while the backward pass still computes; those of ViT-B/16 (600 MB) in five large pieces, of which all
 # but the last can hide. Not measured yet.
 GPUS: dict[str, Option] = {
@@ -54,14 +57,13 @@ def options(dtype: str) -> dict[str, Option]:
 
     What XLA_FLAGS or LIBTPU_INIT_ARGS name is left out: who sets these wins.
     """
-    chosen: dict[str, Option] = {}
+    mesh, chosen = jax.sharding.get_abstract_mesh(), {}
     if platform() == "cpu" and dtype == "float32":
         chosen = CPU_FLOAT32
     elif platform() == "tpu":
-        chosen = TPU
+        chosen = TPU | (TPU_SLICES if mesh.shape.get("slice", 1) > 1 else {})
     elif platform() == "gpu":
-        several = GPUS if jax.sharding.get_abstract_mesh().size > 1 else {}
-        chosen = several | (GPU_ELSEWHERE if jax.default_backend() != "gpu" else {})
+        chosen = (GPUS if mesh.size > 1 else {}) | (GPU_ELSEWHERE if jax.default_backend() != "gpu" else {})
     given = " ".join(os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))
     return {name: value for name, value in chosen.items() if not re.search(rf"--{name}\b", given)}
 

@@ -39,7 +39,7 @@ class Places:
         if not self.apart:
             return arrays
         constrain = jax.lax.with_sharding_constraint
-        return {path: constrain(array, self.kept[path]).astype("float32") for path, array in arrays.items()}
+        return {path: constrain(array, self.kept[path].spec).astype("float32") for path, array in arrays.items()}
 
     def gather(self, params: dict[str, jax.Array], dtype: str) -> dict[str, jax.Array]:
         """Inside a jitted function: kept parameters as a model uses them, weights in this dtype."""

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import color, losses, optim, places
+from actionclip_jax.training import color, losses, optim, places, slices
 
 Params = dict[str, jax.Array]  # by path, float32
 
@@ -56,6 +56,11 @@ class StepSpec:
         """Learning-rate multiplier of every parameter; 0 for those that are frozen."""
         frozen = [(f"{tower}/.*", 0.0) for tower in ("image", "text") if getattr(self.objective, tower) == "frozen"]
         return optim.match_multipliers(action_clip.param_shapes(self.model), (*frozen, *self.optim.multipliers))
+
+    @property
+    def encodes_distinct(self) -> bool:
+        """Whether each text of a batch is encoded once, however many clips have it."""
+        return self.objective.encode_texts == "distinct" and self.objective.text == "trained"
 
     def parts(self) -> dict[str, float]:
         """Multiplier of each part of the model, or of each kind of multiplier where a part has several."""
@@ -141,21 +146,31 @@ def differentiate(
     # of parts of a batch the gradients are added up in the dtype of the parameters
     dtype = spec.compute.dtype if spec.optim.accumulate == 1 else "float32"
     params = where.gather(state.params, dtype)
-
-    @functools.partial(jax.value_and_grad, has_aux=True)
-    def loss_at(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return batch_loss(spec, mesh, spec.build(params | trained), batch, texts, loss_key)
-
-    trained = [path for path, value in spec.multipliers.items() if value]
-    (loss, metrics), gradients = loss_at({path: params[path] for path in trained})
-    gradients = where.spread(gradients)
+    points = [{path: params[path] for path, value in spec.multipliers.items() if value}]
     if strength := spec.interpolation.loss_weight:
         # the gradient at the interpolated weights moves the weights themselves: arXiv 2302.00624, equation 6
         weight = jax.random.uniform(weight_key, maxval=spec.interpolation.max_initial_fraction)
-        between = optim.interpolate(state.initial, {path: state.params[path] for path in trained}, weight)
-        (metrics["loss/interpolated"], _), others = loss_at(where.gather(between, dtype))
-        gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, where.spread(others))
-    return loss, metrics, gradients
+        between = optim.interpolate(state.initial, {path: state.params[path] for path in points[0]}, weight)
+        points.append(where.gather(between, dtype))
+
+    def at_points(common: tuple, rows: Mapping[str, jax.Array], keys: tuple) -> tuple:
+        params, points, texts = common
+
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def loss_at(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+            return batch_loss(spec, spec.build(params | trained), rows, texts, keys)
+
+        (loss, metrics), gradients = loss_at(points[0])
+        gradients = where.spread(gradients)
+        for point in points[1:]:
+            (metrics["loss/interpolated"], _), others = loss_at(point)
+            gradients = jax.tree.map(lambda one, other: one + strength * other, gradients, where.spread(others))
+        return loss, metrics, gradients
+
+    rows, texts, keys = draw(spec, batch, texts, loss_key)
+    # with whole gradients slices would exchange more than XLA lets them
+    compute = slices.average(at_points, mesh) if mesh.shape["slice"] > 1 and where.apart else at_points
+    return compute((params, points, texts), rows, keys)
 
 
 @jax.named_scope("optimizer")
@@ -214,38 +229,58 @@ def trace_step(
     return step.trace(state, batch, texts)
 
 
+def draw(
+    spec: StepSpec, batch: Mapping[str, jax.Array], texts: jax.Array, key: jax.Array
+) -> tuple[dict[str, jax.Array], jax.Array, tuple[jax.Array, jax.Array]]:
+    """Draws what must depend neither on devices nor on parts of the batch: a clip's colours and its text.
+
+    Returns the rows, with a key for the colours and, but for multi_label, `text`: a clip's token ids [B, L] (embeddings
+    [B, E] of a frozen tower) or, of distinct ones, its number; then the texts they are of, [C, L] or [C * P, L]; then
+    keys of what drops at random in videos and texts.
+    """
+    labels, (classes, templates) = batch["label"], texts.shape[:2]
+    video_key, template_key, text_key = jax.random.split(key, 3)
+    color_key, drop_key = jax.random.split(video_key)
+    rows = {**batch, "color_key": jax.random.split(color_key, labels.shape[0])}
+    if spec.objective.loss == "multi_label":
+        texts = texts[jnp.arange(classes), jax.random.randint(template_key, (classes,), 0, templates)]
+    else:
+        drawn = jax.random.randint(template_key, labels.shape, 0, templates)
+        rows["text"] = labels * templates + drawn if spec.encodes_distinct else texts[labels, drawn]
+        texts = texts.reshape(-1, texts.shape[-1])
+    return rows, texts, (drop_key, text_key)
+
+
 def batch_loss(
     spec: StepSpec,
-    mesh: Mesh,
     model: action_clip.ActionClip,
-    batch: Mapping[str, jax.Array],
+    rows: Mapping[str, jax.Array],
     texts: jax.Array,
-    key: jax.Array,
+    keys: tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The objective of a whole batch, with its accuracies."""
-    objective, labels = spec.objective, batch["label"]
-    video_key, template_key, text_key = jax.random.split(key, 3)
-    video = encode_videos(spec, model, batch["video"], video_key)
+    """The objective of a whole batch, with its accuracies, of what `draw` returns."""
+    objective, labels, (drop_key, text_key) = spec.objective, rows["label"], keys
+    video = encode_videos(spec, model, rows["video"], rows["color_key"], drop_key)
     scale = jnp.exp(model.logit_scale[...])
-    classes, templates = texts.shape[:2]
     if objective.loss == "multi_label":
-        drawn = jax.random.randint(template_key, (classes,), 0, templates)
-        text = encode_texts(spec, model, texts[jnp.arange(classes), drawn], text_key)
+        text = encode_texts(spec, model, texts, text_key)
         return losses.multi_label(video, text, labels, scale, spec.log_odds)
-    drawn = jax.random.randint(template_key, labels.shape, 0, templates)
-    if objective.encode_texts == "distinct" and objective.text == "trained":
-        text = encode_distinct(spec, mesh, model, texts, labels * templates + drawn, text_key)
+    if spec.encodes_distinct:
+        text = encode_distinct(spec, model, texts, rows["text"], text_key)
     else:
-        text = encode_texts(spec, model, texts[labels, drawn], text_key)
+        text = encode_texts(spec, model, rows["text"], text_key)
+    video, text, labels = (slices.gather(array) for array in (video, text, labels))
     if objective.computation == "blockwise":
-        tiles = {"mesh": mesh, "axes": sharding.CLIPS, "block": objective.block}
+        mesh = jax.sharding.get_abstract_mesh()
+        tiles = {"mesh": mesh, "axes": sharding.clip_axes(mesh), "block": objective.block}
         return losses.contrastive_blockwise(video, text, labels, scale, objective.loss, **tiles)
     return losses.contrastive(video, text, labels, scale, objective.loss)
 
 
-def encode_videos(spec: StepSpec, model: action_clip.ActionClip, frames: jax.Array, key: jax.Array) -> jax.Array:
-    """uint8 [B, T, S, S, 3] -> unit-norm [B, E], colours changed on the way."""
-    color_key, drop_key = jax.random.split(key)
+def encode_videos(
+    spec: StepSpec, model: action_clip.ActionClip, frames: jax.Array, color_keys: jax.Array, key: jax.Array
+) -> jax.Array:
+    """uint8 [B, T, S, S, 3] -> unit-norm [B, E], colours changed on the way, by a key for each clip."""
 
     def encode(frames: jax.Array, color_keys: jax.Array, key: jax.Array) -> jax.Array:
         if spec.augment.jitter or spec.augment.grayscale:
@@ -253,8 +288,7 @@ def encode_videos(spec: StepSpec, model: action_clip.ActionClip, frames: jax.Arr
             frames = sharding.spread_rows(jax.vmap(change)(frames, color_keys))
         return model.encode_video(frames, key)
 
-    # a key for every clip, so that colours depend neither on devices nor on the parts of the batch
-    return in_parts(encode, (frames, jax.random.split(color_key, frames.shape[0])), drop_key, spec.optim.accumulate)
+    return in_parts(encode, (frames, color_keys), key, spec.optim.accumulate)
 
 
 def encode_texts(spec: StepSpec, model: action_clip.ActionClip, texts: jax.Array, key: jax.Array) -> jax.Array:
@@ -266,17 +300,16 @@ def encode_texts(spec: StepSpec, model: action_clip.ActionClip, texts: jax.Array
 
 
 def encode_distinct(
-    spec: StepSpec, mesh: Mesh, model: action_clip.ActionClip, texts: jax.Array, wanted: jax.Array, key: jax.Array
+    spec: StepSpec, model: action_clip.ActionClip, texts: jax.Array, wanted: jax.Array, key: jax.Array
 ) -> jax.Array:
-    """Token ids [C, P, L] and the wanted texts [B], counted through [C * P] -> [B, E], each text encoded once.
+    """Token ids [C * P, L] and the numbers of the wanted texts [B] -> [B, E], each text encoded once.
 
     Shapes must not depend on the batch, so room is made for as many texts as there can be: B, or all C * P of them.
     """
-    classes, templates, length = texts.shape
-    unit = sharding.batch_shards(mesh) * spec.optim.accumulate
-    room = -(-min(wanted.shape[0], classes * templates) // unit) * unit
+    unit = sharding.batch_shards(jax.sharding.get_abstract_mesh()) * spec.optim.accumulate
+    room = -(-min(wanted.shape[0], texts.shape[0]) // unit) * unit
     distinct, places = jnp.unique(wanted, size=room, fill_value=0, return_inverse=True)
-    return encode_texts(spec, model, texts.reshape(-1, length)[distinct], key)[places]
+    return encode_texts(spec, model, texts[distinct], key)[places]
 
 
 def in_parts(encode: Callable, arrays: tuple[jax.Array, ...], key: jax.Array, parts: int) -> jax.Array:

@@ -231,12 +231,12 @@ def test_several_slices_are_divided_along_data():
             self.id, self.process_index, self.slice_index = number, number // 4, number // 4
 
     devices = [Device(number) for number in range(8)]
-    slices = [[device.slice_index for device in row.flat] for row in sharding.arrange(devices, (4, 2, 1))]
+    slices = [[device.slice_index for device in row.flat] for row in sharding.arrange(devices, (1, 4, 2, 1))[0]]
     assert slices == [[0, 0], [0, 0], [1, 1], [1, 1]]
-    whole = sharding.arrange(devices, (1, 8, 1))  # only fsdp can cross the network here
+    whole = sharding.arrange(devices, (1, 1, 8, 1))  # only fsdp can cross the network here
     assert [device.slice_index for device in whole.flat] == [0, 0, 0, 0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="2 slices or hosts cannot be divided"):
-        sharding.arrange(devices, (1, 1, 8))
+        sharding.arrange(devices, (1, 1, 1, 8))
 
 
 @pytest.mark.slow

@@ -134,6 +134,32 @@ def test_an_optimizer_spread_over_data_keeps_an_eighth_of_its_state_on_each_of_e
         assert tree["logit_scale"].is_fully_replicated
 
 
+def two_slices():
+    """Eight virtual devices as if each four were a slice."""
+    devices = np.asarray(jax.devices()).reshape(2, 2, 2, 1)
+    return jax.sharding.Mesh(devices, sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 4)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"optim": {"accumulate": 2}, "interpolation": {"loss_weight": 0.5}},
+        *slow(
+            {},
+            {"objective": {"computation": "blockwise", "block": 5}},
+            {"objective": {"encode_texts": "distinct"}},
+            {"objective": {"image": "frozen"}},
+            {"augment": {"jitter": 0.8, "grayscale": 0.2}},
+        ),
+    ],
+)
+def test_two_slices_that_average_their_gradients_train_like_one(parts):
+    spec = change(make_spec(), "sharding", optimizer="data")
+    for part, changes in parts.items():
+        spec = change(spec, part, **changes)
+    assert_same_training(training_runs.run(spec, 4, mesh=two_slices()), training_runs.run(spec, 4))
+
+
 def test_weights_gathered_in_bfloat16_are_those_the_model_would_make_of_them():
     spec = make_spec(compute=config.ComputeConfig(dtype="bfloat16"))
     first, second = (
