@@ -24,7 +24,7 @@ import torch_model
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.checkpoints import formats
 from actionclip_jax.models import flops
-from actionclip_jax.training import first_state, train_step
+from actionclip_jax.training import first_state, step_spec, train_step
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
@@ -88,9 +88,9 @@ class JaxSteps:
         call = rivals.waiting(run_step, jax.block_until_ready)
         return cases.Peer(call, np.asarray(call()), sum(xla.memory_by_kind(step).values()) or None)
 
-    def make_spec(self, compute: config.ComputeConfig) -> train_step.StepSpec:
+    def make_spec(self, compute: config.ComputeConfig) -> step_spec.StepSpec:
         """What PyTorch's step computes."""
-        return train_step.StepSpec(
+        return step_spec.StepSpec(
             model=self.case.model,
             compute=compute,
             augment=config.NO_AUGMENTATION,

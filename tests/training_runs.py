@@ -9,7 +9,7 @@ import tiny
 
 from actionclip_jax import config, sharding
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import first_state, places, train_step
+from actionclip_jax.training import first_state, places, step_spec, train_step
 
 CLASSES, TEMPLATES, LENGTH, ROWS = 5, 3, 8, 16
 
@@ -31,7 +31,7 @@ def make_spec(**changes):
         "warmup": 2,
         "seed": 3,
     }
-    return train_step.StepSpec(**parts | changes)
+    return step_spec.StepSpec(**parts | changes)
 
 
 def change(spec, part, **changes):

@@ -8,10 +8,10 @@ from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.training import optim, places, setup, train_step
+from actionclip_jax.training import optim, places, setup, step_spec, train_step
 
 
-def final_weights(run: config.TrainConfig, mesh: Mesh, state: train_step.TrainState) -> train_step.Params:
+def final_weights(run: config.TrainConfig, mesh: Mesh, state: train_step.TrainState) -> step_spec.Params:
     """What is evaluated and exported: averaged if averages are kept, and moved towards the initial weights."""
     params = state.ema or state.params
     if weight := 1 - run.interpolation.export:  # of the initial ones

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.sharding import Mesh
 
-from actionclip_jax.training import initial, places, train_step
+from actionclip_jax.training import initial, places, step_spec, train_step
 
 
 def describe(
-    spec: train_step.StepSpec,
+    spec: step_spec.StepSpec,
     params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],
     loaded: Sequence[str],
     mesh: Mesh,
@@ -25,7 +25,7 @@ def describe(
 
 
 def before_first_step(
-    spec: train_step.StepSpec, loaded: Sequence[str], params: train_step.Params
+    spec: step_spec.StepSpec, loaded: Sequence[str], params: step_spec.Params
 ) -> train_step.TrainState:
     """The state before the first step, which keeps the initial weights where training interpolates."""
     interpolation = spec.interpolation
@@ -33,7 +33,7 @@ def before_first_step(
     return train_step.init_state(spec, params, {path: params[path] for path in kept})
 
 
-def make(spec: train_step.StepSpec, start: initial.Initial, mesh: Mesh) -> train_step.TrainState:
+def make(spec: step_spec.StepSpec, start: initial.Initial, mesh: Mesh) -> train_step.TrainState:
     """The state before the first step, spread over the devices."""
     described = describe(spec, start.params, start.loaded, mesh)
     make_spread = jax.jit(

@@ -12,15 +12,18 @@ from jax.sharding import PartitionSpec as P
 
 
 def average(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """`function(common, rows, keys)` for trees of arrays that all slices have and of rows that they share.
+    """`function(common, rows, keys)`: of arrays that all slices have, of rows that they share, and of random keys.
 
-    Each slice computes it of its rows with the key that is its own, of one for each. The results are averaged.
+    Each slice computes it of its own rows, with keys of its own. The results are averaged.
     """
 
-    def of_slice(common: Any, rows: Any, keys: jax.Array) -> Any:
-        return jax.lax.pmean(function(common, rows, keys), "slice")
+    def of_slice(common: Any, rows: Any, keys: Any) -> Any:
+        return jax.lax.pmean(function(common, rows, jax.tree.map(lambda key: key[0], keys)), "slice")
 
-    return jax.shard_map(
+    def of_all(common: Any, rows: Any, keys: Any) -> Any:
+        return spread(common, rows, jax.tree.map(lambda key: jax.random.split(key, mesh.shape["slice"]), keys))
+
+    spread = jax.shard_map(
         of_slice,
         mesh=mesh,
         in_specs=(P(), P("slice"), P("slice")),
@@ -28,6 +31,7 @@ def average(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
         axis_names={"slice"},
         check_vma=False,  # what comes out is the same on all slices, which JAX cannot see
     )
+    return of_all
 
 
 def gather(rows: jax.Array) -> jax.Array:

@@ -136,7 +136,7 @@ def test_an_optimizer_spread_over_data_keeps_an_eighth_of_its_state_on_each_of_e
 
 def two_slices():
     """Eight virtual devices as if each four were a slice."""
-    devices = np.asarray(jax.devices()).reshape(2, 2, 2, 1)
+    devices = np.asarray(jax.devices()).reshape(2, 4, 1, 1)
     return jax.sharding.Mesh(devices, sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 4)
 
 
