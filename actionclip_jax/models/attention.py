@@ -15,92 +15,134 @@ class Attention(nnx.Module):
     """Multi-head self-attention. The kernel is [D, 3, H, K] rather than [D, 3D] so that heads can be sharded."""
 
     def __init__(self, spec: layers.TransformerSpec, *, rngs: nnx.Rngs) -> None:
-        heads = (spec.heads, spec.width // spec.heads)
-        linear = functools.partial(nnx.LinearGeneral, dot_general=layers.dot_general, dtype=spec.dtype, rngs=rngs)
-        self.causal, self.dropout, self.implementation = spec.causal, spec.dropout, spec.compute.attention
+        heads = (spec.heads, spec.head_width)
+        linear = functools.partial(nnx.LinearGeneral, rngs=rngs)
+        self.spec = spec
         self.qkv = linear(spec.width, (3, *heads), kernel_init=spec.initializer("qkv"))
         self.out = linear(heads, spec.width, axis=(-2, -1), kernel_init=spec.initializer("out"))
 
     @jax.named_scope("attn")
-    def __call__(self, x: jax.Array, key: jax.Array | None = None, read: int | jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        key: jax.Array | None = None,
+        *,
+        length: int | None = None,
+        read: int | jax.Array | None = None,
+    ) -> jax.Array:
         """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities.
 
-        With `read`, what one token of each row sees, [B, 1, D]: see `layers.pick_token`. There is no dropout then.
+        Tokens from `length` on are padding that nobody sees: see `padding`. With `read`, what one token of each row
+        sees, [B, 1, D] (see `layers.pick_token`); then nothing is dropped.
         """
+        spec, length = self.spec, length or x.shape[1]
         if read is not None:
             q = self.project(layers.pick_token(x, read), 0)
-            attended = attend_one(q, self.project(x, 1), self.project(x, 2), read if self.causal else None)
-            return self.out(attended)
+            k, v = (self.project(x, part) for part in (1, 2))
+            return self.join(attend_one(q, k, v, spec.heads, last=read if spec.causal else length - 1))
+        implementation = choose(spec, length, dropping=key is not None)
         q, k, v = (self.project(x, part) for part in range(3))
-        drops = key is not None and self.dropout > 0  # which cuDNN's has not
-        if not drops and use_cudnn(q, self.causal, self.implementation):
-            attended = attend_cudnn(q, k, v, causal=self.causal)
+        if implementation == "cudnn":
+            attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
         else:
-            attended = attend_xla(q, k, v, causal=self.causal, dropout_rate=self.dropout, key=key)
-        return checkpoint_name(self.out(attended), "out")
+            attended = attend_xla(q, k, v, spec.heads, causal=spec.causal, dropout_rate=spec.dropout, key=key)
+        return checkpoint_name(self.join(attended), "out")
 
     def project(self, x: jax.Array, part: int) -> jax.Array:
-        """[B, L, D] -> queries (part 0), keys (1) or values (2), [B, L, H, K].
+        """[B, L, D] -> queries (part 0), keys (1) or values (2) of all heads side by side, [B, L, D].
 
         By a product each: the gradients of a single product for all would have to be copied into one array first.
         """
-        kernel, bias = (param[...].astype(x.dtype) for param in (self.qkv.kernel, self.qkv.bias))
-        product = layers.dot_general(x, kernel[:, part], (((2,), (0,)), ((), ())))
-        return checkpoint_name(product + bias[part], "qkv")
+        kernel, bias = self.qkv.kernel[:, part], self.qkv.bias[part]
+        return checkpoint_name(layers.project(x, kernel.reshape(kernel.shape[0], -1), bias.reshape(-1)), "qkv")
+
+    def join(self, attended: jax.Array) -> jax.Array:
+        """What all heads found, side by side, [B, L, D] -> [B, L, D]."""
+        kernel = self.out.kernel[...]
+        return layers.project(attended, kernel.reshape(-1, kernel.shape[-1]), self.out.bias[...])
 
 
-def use_cudnn(q: jax.Array, causal: bool, implementation: str) -> bool:
-    """Whether attention over q [B, L, H, K] runs as cuDNN's flash attention.
+def choose(spec: layers.TransformerSpec, length: int, dropping: bool) -> str:
+    """What computes the attention over so many tokens, one of `config.ATTENTION` but `auto`.
 
-    `auto` wants an NVIDIA GPU, a 16-bit dtype and enough tokens to pay off: the causal text tower (77) and the
-    temporal heads (8 to 32) stay on XLA.
+    `auto` wants 16 bits and enough tokens to pay off: the causal text tower (77) and the temporal heads (8 to 32) stay
+    on XLA. So does who drops probabilities, which the others cannot.
     """
-    if implementation != "auto":
-        return implementation == "cudnn"
-    if xla.platform() != "gpu" or causal or q.dtype.itemsize != 2 or q.shape[1] < 128:
-        return False
-    return xla.has_flash_attention() and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    asked = spec.compute.attention
+    if dropping and spec.dropout:
+        return "xla"
+    if asked != "auto":
+        return asked
+    if spec.causal or spec.dtype.itemsize != 2 or length < 128:
+        return "xla"
+    if xla.platform() == "gpu" and xla.has_flash_attention() and spec.head_width % 8 == 0 and spec.head_width <= 128:
+        return "cudnn"
+    return "xla"
 
 
-def attend_cudnn(q: jax.Array, k: jax.Array, v: jax.Array, *, causal: bool) -> jax.Array:
-    """The same by cuDNN's flash attention. It refuses odd lengths in training, so they are padded, with lengths given:
-    a mask would cost a full [B, H, L, L] bias."""
-    length, padding = q.shape[1], -q.shape[1] % 8
-    q, k, v = (jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0))) for x in (q, k, v))
+def padding(spec: layers.TransformerSpec, length: int, dropping: bool) -> int:
+    """Tokens to be added to so many, once for a whole stack of blocks.
+
+    cuDNN takes no odd length in training, and on a TPU whole tiles of 8 rows spare copies into other layouts.
+    """
+    return 0 if choose(spec, length, dropping) == "xla" else -length % 8
+
+
+def split_heads(x: jax.Array, heads: int) -> jax.Array:
+    """[B, L, D] -> [B, L, H, K]."""
+    return x.reshape(*x.shape[:2], heads, -1)
+
+
+def attend_cudnn(q: jax.Array, k: jax.Array, v: jax.Array, heads: int, *, length: int, causal: bool) -> jax.Array:
+    """The same as `attend_xla` over the first `length` tokens, an even number in all, by cuDNN's flash attention.
+
+    It is told the lengths: a mask would cost a full [B, H, L, L] bias.
+    """
     lengths = jnp.full(q.shape[0], length, jnp.int32)
     attended = jax.nn.dot_product_attention(
-        q, k, v, is_causal=causal, query_seq_lengths=lengths, key_value_seq_lengths=lengths, implementation="cudnn"
+        *(split_heads(x, heads) for x in (q, k, v)),
+        is_causal=causal,
+        query_seq_lengths=lengths,
+        key_value_seq_lengths=lengths,
+        implementation="cudnn",
     )
-    return attended[:, :length]
+    return attended.reshape(q.shape)
 
 
 def attend_xla(
-    q: jax.Array, k: jax.Array, v: jax.Array, *, causal: bool, dropout_rate: float = 0.0, key: jax.Array | None = None
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    heads: int,
+    *,
+    causal: bool,
+    dropout_rate: float = 0.0,
+    key: jax.Array | None = None,
 ) -> jax.Array:
-    """softmax(q k^T / sqrt(K)) v with a float32 softmax: three [B, L, H, K] -> [B, L, H, K].
+    """softmax(q k^T / sqrt(K)) v of each head with a float32 softmax: three [B, L, D] -> [B, L, D].
 
     Heads go before tokens so that the products are plain batched matrix products: jax.nn.dot_product_attention leaves
     them strided, which costs 1.6 times as long on a CPU. A key drops probabilities, as PyTorch's encoder does.
     """
-    q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
+    scale = (q.shape[-1] // heads) ** -0.5
+    shape, (q, k, v) = q.shape, (split_heads(x, heads).swapaxes(1, 2) for x in (q * scale, k, v))
     if key is None or not dropout_rate:
-        return attend_heads(q, k, v, causal).swapaxes(1, 2)
+        return attend_heads(q, k, v, causal).swapaxes(1, 2).reshape(shape)
     scores = score(q, k, causal)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     attended = multiply("bhlm,bhmk->bhlk", layers.dropout(weights, dropout_rate, key), v)
-    return (attended / weights.sum(axis=-1, keepdims=True)).astype(v.dtype).swapaxes(1, 2)
+    return (attended / weights.sum(axis=-1, keepdims=True)).astype(v.dtype).swapaxes(1, 2).reshape(shape)
 
 
-def attend_one(q: jax.Array, k: jax.Array, v: jax.Array, last: int | jax.Array | None) -> jax.Array:
-    """The same for one query a row: [B, 1, H, K] and two [B, L, H, K] -> [B, 1, H, K].
+def attend_one(q: jax.Array, k: jax.Array, v: jax.Array, heads: int, *, last: int | jax.Array) -> jax.Array:
+    """The same for one query a row, which sees the tokens up to `last`, in all rows or of each [B].
 
-    `last` is the last token that the query sees, in all rows or of each [B]; None: it sees all.
+    [B, 1, D] and two [B, L, D] -> [B, 1, D].
     """
-    scores = multiply("bqhk,bmhk->bhqm", q * q.shape[-1] ** -0.5, k)
-    if last is not None:
-        seen = jnp.arange(k.shape[1]) <= jnp.reshape(last, (-1, 1))
-        scores = jnp.where(seen[:, None, None], scores, -jnp.inf)
-    return multiply("bhqm,bmhk->bqhk", jax.nn.softmax(scores), v).astype(v.dtype)
+    shape, (q, k, v) = q.shape, (split_heads(x, heads) for x in (q * (q.shape[-1] // heads) ** -0.5, k, v))
+    seen = jnp.arange(k.shape[1]) <= jnp.reshape(last, (-1, 1))
+    scores = jnp.where(seen[:, None, None], multiply("bqhk,bmhk->bhqm", q, k), -jnp.inf)
+    return multiply("bhqm,bmhk->bqhk", jax.nn.softmax(scores), v).astype(v.dtype).reshape(shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -25,8 +25,8 @@ def keep(*names: str) -> Callable[..., bool]:
 # What a block saves for the backward pass, but for `everything`: without a policy. The rest is computed again.
 # Memory falls and time grows down the list.
 REMAT_POLICIES = {
-    "dots": keep("qkv", "attended", "out", "mlp"),
-    "qkv_and_mlp": keep("qkv", "attended", "mlp"),
+    "dots": keep("qkv", "attended", "out", "mlp", "statistics"),
+    "qkv_and_mlp": keep("qkv", "attended", "mlp", "statistics"),
     "attention_output": keep("attended"),
     "nothing": jax.checkpoint_policies.nothing_saveable,
 }
@@ -43,11 +43,20 @@ class Block(nnx.Module):
 
     @jax.named_scope("block")
     def __call__(
-        self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None, read: int | jax.Array | None = None
+        self,
+        x: jax.Array,
+        drop_path_rate: jax.Array,
+        key: jax.Array | None,
+        *,
+        length: int | None = None,
+        read: int | jax.Array | None = None,
     ) -> jax.Array:
-        """[B, L, D] -> [B, L, D], or with `read` one token of each row, [B, 1, D]; no key, nothing is dropped."""
+        """[B, L, D] -> [B, L, D], or with `read` one token of each row, [B, 1, D]; no key, nothing is dropped.
+
+        Tokens from `length` on are padding.
+        """
         keys = (None, None) if key is None else jax.random.split(key)
-        attended = self.attn(self.ln_1(x), read=read)
+        attended = self.attn(self.ln_1(x), length=length, read=read)
         x = x if read is None else layers.pick_token(x, read)
         x = x + layers.drop_path(attended, drop_path_rate, keys[0])
         return x + layers.drop_path(self.mlp(self.ln_2(x)), drop_path_rate, keys[1])
@@ -72,11 +81,13 @@ def run_blocks(
     With `read` only that token of each row comes out, [B, D] (see `layers.pick_token`): the last block computes keys
     and values of all tokens, and everything else of this one alone.
     """
+    length = x.shape[1]
+    x = sharding.spread_rows(pad_tokens(x, attention.padding(spec, length, dropping=key is not None)))
     scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
 
     def run_block(x: jax.Array, layer: tuple, **options: int | jax.Array) -> tuple[jax.Array, None]:
         block, rate, key = layer
-        return sharding.spread_rows(block(before(x), rate, key, **options)), None
+        return sharding.spread_rows(block(before(x), rate, key, length=length, **options)), None
 
     def saving(step: Callable) -> Callable:
         if spec.compute.remat == "everything":
@@ -91,14 +102,20 @@ def run_blocks(
             x, _ = step(x, jax.tree.map(lambda leaf: leaf[0], layer))
         return x
 
-    x = sharding.spread_rows(x)
     keys = None if key is None else jax.random.split(key, spec.depth)
     stack = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
     if read is None:
-        return run(x, stack)
+        return run(x, stack)[:, :length]
     first, last = split(stack, [spec.depth - 1])
     layer = jax.tree.map(lambda leaf: leaf[0], last)
     return saving(functools.partial(run_block, read=read))(run(x, first), layer)[0][:, 0]
+
+
+def pad_tokens(x: jax.Array, count: int) -> jax.Array:
+    """[B, L, D] -> [B, L + count, D] with zeros at the end."""
+    if not count:
+        return x
+    return jnp.pad(x, ((0, 0), (0, count), (0, 0)))
 
 
 def split(stack: tuple, where: int | list[int]) -> list[tuple]:

@@ -35,6 +35,11 @@ class TransformerSpec:
     plain_init: bool = False  # of a new temporal head: N(0, 0.02), Xavier for qkv; else CLIP's depth-scaled normals
 
     @property
+    def head_width(self) -> int:
+        """Features of a head."""
+        return self.width // self.heads
+
+    @property
     def dtype(self) -> jnp.dtype:
         """The dtype of activations and matrix products."""
         return jnp.dtype(self.compute.dtype)
@@ -53,6 +58,15 @@ def dot_general(lhs: jax.Array, rhs: jax.Array, *args: Any, **options: Any) -> j
     if lhs.dtype == jnp.bfloat16 and xla.platform() == "cpu":
         options["preferred_element_type"] = jnp.float32
     return jax.lax.dot_general(lhs, rhs, *args, **options).astype(lhs.dtype)
+
+
+def project(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """[..., D], [D, F] and [F] -> [..., F] in the dtype of x.
+
+    With heads side by side in F: a GPU's products add such a bias themselves, and a TPU's lanes are full of features.
+    """
+    contracted = (((x.ndim - 1,), (0,)), ((), ()))
+    return dot_general(x, kernel.astype(x.dtype), contracted) + bias.astype(x.dtype)
 
 
 class Mlp(nnx.Module):

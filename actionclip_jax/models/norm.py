@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 
 class LayerNorm(nnx.Module):
@@ -43,7 +44,7 @@ def normalize_and_keep(
     else:
         # one pass over x instead of two; E[x^2] - E[x]^2 loses digits, but fewer than x has lost by its rounding
         variance = jnp.maximum(jnp.square(exact).mean(axis=-1, keepdims=True) - jnp.square(mean), 0)
-    inverse = jax.lax.rsqrt(variance + eps)
+    mean, inverse = (checkpoint_name(one, "statistics") for one in (mean, jax.lax.rsqrt(variance + eps)))
     return ((exact - mean) * inverse * scale + bias).astype(x.dtype), (x, mean, inverse, scale)
 
 

@@ -97,10 +97,15 @@ class PostNormBlock(nnx.Module):
         self.ln_2 = norm.LayerNorm(spec.width, spec.norm_eps, rngs=rngs)
 
     @jax.named_scope("block")
-    def __call__(self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None) -> jax.Array:
-        """[B, L, D] -> [B, L, D]; no key, nothing is dropped. `drop_path_rate` is 0 in this head."""
+    def __call__(
+        self, x: jax.Array, drop_path_rate: jax.Array, key: jax.Array | None, *, length: int | None = None
+    ) -> jax.Array:
+        """[B, L, D] -> [B, L, D]; no key, nothing is dropped. `drop_path_rate` is 0 in this head.
+
+        Tokens from `length` on are padding.
+        """
         keys = [None] * 4 if key is None else list(jax.random.split(key, 4))
-        x = self.ln_1(x + layers.dropout(self.attn(x, keys[0]), self.dropout, keys[1]))
+        x = self.ln_1(x + layers.dropout(self.attn(x, keys[0], length=length), self.dropout, keys[1]))
         return self.ln_2(x + layers.dropout(self.mlp(x, self.dropout, keys[2]), self.dropout, keys[3]))
 
 

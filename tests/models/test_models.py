@@ -238,11 +238,11 @@ def test_stochastic_depth_grows_linearly_from_the_first_block():
     spec = layers.TransformerSpec(8, 5, 1, "relu", 1e-5, config.ComputeConfig(), drop_path=0.4)
 
     class Recorder(nnx.Module):
-        def __call__(self, x, rate, key):
+        def __call__(self, x, rate, key, *, length):
             return x + rate
 
     stack = jax.vmap(lambda _: Recorder())(jnp.arange(5))
-    assert blocks.run_blocks(stack, jnp.zeros(()), spec) == pytest.approx(0.1 + 0.2 + 0.3 + 0.4)
+    assert blocks.run_blocks(stack, jnp.zeros((1, 1, 1)), spec) == pytest.approx(0.1 + 0.2 + 0.3 + 0.4)
 
 
 def test_new_heads_start_as_the_source_starts_them():
@@ -256,19 +256,29 @@ def test_new_heads_start_as_the_source_starts_them():
         assert not np.any(bias)
 
 
-def test_cudnn_attention_is_chosen_where_it_pays_and_equals_xla():
-    q = jnp.zeros((1, 197, 2, 64), jnp.bfloat16)
-    gpu = jax.default_backend() == "gpu"
-    assert attention.use_cudnn(q, causal=False, implementation="auto") == gpu
-    assert not attention.use_cudnn(q.astype(jnp.float32), causal=False, implementation="auto")
-    assert not attention.use_cudnn(q[:, :77], causal=True, implementation="auto")
-    assert attention.use_cudnn(q, causal=False, implementation="cudnn")
-    if not gpu:
-        pytest.skip("the two kernels can be compared only on an NVIDIA GPU")
-    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 197, 4, 64), jnp.bfloat16)
+def attention_spec(dtype="bfloat16", implementation="auto", **changes):
+    compute = config.ComputeConfig(dtype=dtype, attention=implementation)
+    return layers.TransformerSpec(128, 1, 2, "quick_gelu", 1e-5, compute, **changes)
+
+
+def test_attention_is_xlas_but_where_another_pays():
+    best = {"gpu": "cudnn", "tpu": "xla", "cpu": "xla"}[jax.default_backend()]
+    assert attention.choose(attention_spec(), 197, dropping=False) == best
+    assert attention.choose(attention_spec("float32"), 197, dropping=False) == "xla"
+    assert attention.choose(attention_spec(causal=True), 77, dropping=False) == "xla"
+    asked = attention_spec(implementation="cudnn", dropout=0.1)
+    assert attention.choose(asked, 8, dropping=False) == "cudnn"
+    assert attention.choose(asked, 8, dropping=True) == "xla"
+    assert attention.padding(asked, 197, dropping=False) == 3
+
+
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="cuDNN needs an NVIDIA GPU")
+def test_cudnn_attention_equals_xla():
+    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 200, 256), jnp.bfloat16)
+    attended = attention.attend_cudnn(q, k, v, 4, length=197, causal=False)[:, :197]
     with jax.default_matmul_precision("highest"):
-        exact = attention.attend_xla(*(x.astype(jnp.float32) for x in (q, k, v)), causal=False)
-    np.testing.assert_allclose(attention.attend_cudnn(q, k, v, causal=False).astype(jnp.float32), exact, atol=2e-2)
+        exact = attention.attend_xla(*(x[:, :197].astype(jnp.float32) for x in (q, k, v)), 4, causal=False)
+    np.testing.assert_allclose(attended.astype(jnp.float32), exact, atol=2e-2)
 
 
 def test_frames_and_texts_of_the_wrong_shape_are_refused():
