@@ -103,6 +103,13 @@ def test_sharded_parameters_are_gathered(run, compiled):
     assert report["memory"]["arguments"] < compiled.memory["arguments"]
 
 
+def test_an_optimizer_spread_over_data_keeps_a_part_on_each_device(run, compiled):
+    spread = compile.compile_plan(plan_here(run, sharding={"optimizer": "data"}))
+    assert spread.memory["arguments"] < compiled.memory["arguments"] / 4  # an eighth, but for the clips
+    gathered = [one for one in estimate.report(spread)["collectives"] if one["kind"] == "all-gather"]
+    assert gathered and gathered[0]["devices"] == 8
+
+
 def test_memory_adds_up_and_decides_whether_a_step_fits(compiled):
     assert sum(compiled.memory.values()) == compiled.wanted and compiled.fits
     tight = dataclasses.replace(compiled.plan.topology.accelerator, memory=compiled.wanted - 1)
