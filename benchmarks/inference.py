@@ -26,10 +26,11 @@ from actionclip_jax.models import action_clip, flops
 LIMITS = {"float32": 1e-3}  # of the features' difference, relative to the largest
 
 
-def torch_call(source: formats.Recognised, frames: np.ndarray, dtype: str, compiled: bool) -> Callable:
-    """`call(times)` encodes the frames so often and returns the features."""
+def torch_call(source: formats.Recognised, frames: np.ndarray, dtype: str, mode: str | None) -> Callable:
+    """`call(times)` encodes the frames so often and returns the features; compiled in that mode, if any."""
     module = torch_model.TorchVideo(source, getattr(torch, dtype)).to(rivals.torch_device())
-    encode, pixels = torch.compile(module) if compiled else module, torch.from_numpy(frames).to(rivals.torch_device())
+    encode = torch.compile(module, mode=mode) if mode else module
+    pixels = torch.from_numpy(frames).to(rivals.torch_device())
     return rivals.waiting(torch.inference_mode()(lambda: encode(pixels)), rivals.wait_for_torch)
 
 

@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TAIL = 6000  # characters of a part's output that are kept
 LEAST = 15  # seconds in which a part can do something
 ENDING = 5  # seconds that a part gets to end itself
+MEASURING = 40  # seconds of a part that compares peers, beyond their preparation: loading, and taking turns
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "av", "torch", "transformers", "libtpu")
 
 
@@ -39,43 +40,59 @@ class Part:
     name: str
     arguments: tuple[str, ...]
     limit: float  # seconds
+    cases: int = 0  # in which peers take turns
 
-    def command(self, measured: pathlib.Path) -> list[str]:
-        """Its words; a benchmark writes what it measures into that file."""
+    @property
+    def least(self) -> float:
+        """Seconds in which it can do something."""
+        return LEAST + (MEASURING if self.cases else 0)
+
+    def command(self, measured: pathlib.Path, limit: float) -> list[str]:
+        """Its words, for that many seconds; a benchmark writes what it measures into that file."""
         words = [sys.executable, *self.arguments]
+        if self.cases:  # peers that would not be ready in time are left out
+            words += ["--prepare", f"{(limit - MEASURING) / self.cases:.0f}"]
         return words if "pytest" in words else [*words, "--json", str(measured)]
 
 
-def benchmark(script: str, limit: float, *arguments: str, name: str = "") -> Part:
+def benchmark(script: str, limit: float, *arguments: str, name: str = "", cases: int = 0) -> Part:
     """A part that runs a script of this folder; its name is the script's unless given."""
-    return Part(name or script, (f"benchmarks/{script}.py", *arguments), limit)
+    return Part(name or script, (f"benchmarks/{script}.py", *arguments), limit, cases)
 
 
-def against_torch(script: str, limit: float, *arguments: str, name: str = "") -> Part:
-    """A part in which peers take turns; half of its time is left for a long compilation and for measuring."""
-    return benchmark(script, limit, *arguments, "--prepare", f"{limit / 2:.0f}", name=name)
+def against_torch(script: str, limit: float, *arguments: str, name: str = "", cases: int = 1) -> Part:
+    """A part in which peers take turns."""
+    return benchmark(script, limit, *arguments, name=name, cases=cases)
+
+
+def tests(name: str, limit: float, *arguments: str) -> Part:
+    """A part that runs tests."""
+    return Part(name, ("-m", "pytest", "-q", "--color=no", *arguments), limit)
 
 
 def model_tests(limit: float) -> Part:
     """The tests of what an accelerator computes."""
-    places = ("tests/models", "tests/checkpoints/test_convert.py")
-    return Part("tests", ("-m", "pytest", "-q", "--color=no", *places), limit)
+    return tests("tests", limit, "tests/models", "tests/checkpoints/test_convert.py")
 
 
 def parts_on_accelerator() -> list[Part]:
-    """What is wanted of an accelerator, in order of value."""
-    ways = ("--dtypes", "bfloat16", "--layers", "unroll", "scan", "--attention", "cudnn", "xla")
+    """What is wanted of an accelerator, in order of value: the first four take nine minutes, without `tests`."""
+    ways = ("--dtypes", "bfloat16", "--layers", "unroll", "--attention", "cudnn", "xla")
     short = ("--dtypes", "bfloat16", "--layers", "unroll", "--repeats", "3")
+    tuned = (*short, "--attention", "auto", "--peers", "torch.max-autotune", "jax")
     sizes = (*short, "--sizes", "ViT-B/32", "ViT-L/14")
     frames = (*short, "--frames", "16", "32")
     return [
-        against_torch("train_step", 240, *ways, "--remat", "everything", "qkv_and_mlp"),
-        against_torch("inference", 90, *ways),
+        against_torch("train_step", 230, *ways, "--remat", "everything", "qkv_and_mlp"),
+        against_torch("inference", 100, *ways),
+        tests("gpu_tests", 60, "-m", "gpu", "tests/models"),
+        against_torch("train_step", 150, *tuned, name="train_tuned"),
+        against_torch("inference", 120, *tuned, name="inference_tuned"),
         model_tests(120),
-        against_torch("inference", 120, *sizes, name="inference_sizes"),
-        against_torch("train_step", 240, *sizes, name="train_sizes"),
-        against_torch("train_step", 240, *frames, name="train_frames"),
-        against_torch("inference", 120, *frames, name="inference_frames"),
+        against_torch("inference", 120, *sizes, name="inference_sizes", cases=2),
+        against_torch("train_step", 240, *sizes, name="train_sizes", cases=2),
+        against_torch("train_step", 240, *frames, name="train_frames", cases=2),
+        against_torch("inference", 120, *frames, name="inference_frames", cases=2),
         benchmark("evaluation", 180),
         benchmark("data", 300),
         benchmark("flops", 120),
@@ -87,12 +104,15 @@ def parts_on_cpu() -> list[Part]:
     """The same in small: they show that all of it works."""
     tiny = ("--sizes", "small", "--batch", "2", "--repeats", "1", "--dtypes", "float32")  # in which every CPU is quick
     ways = ("--layers", "scan", "--attention", "cudnn", "xla")
+    frames = (*tiny, "--frames", "2", "4", "--peers", "torch")
     return [
         benchmark("flops", 120, "--sizes", "ViT-B/32"),
         against_torch("train_step", 220, *tiny, "--frames", "2", *ways),
         against_torch("inference", 120, *tiny, "--frames", "2", *ways),
         model_tests(300),
-        against_torch("inference", 120, *tiny, "--frames", "2", "4", "--peers", "torch", name="inference_frames"),
+        tests("gpu_tests", 60, "-m", "gpu", "tests/models"),
+        against_torch("train_step", 220, *tiny, "--frames", "2", "--peers", "torch.max-autotune", name="train_tuned"),
+        against_torch("inference", 120, *frames, name="inference_frames", cases=2),
         benchmark("evaluation", 180, "--size", "small", "--frames", "2", "--count", "4", "--repeats", "1"),
         benchmark("data", 180, "--count", "1", "--clips", "4", "--repeats", "1", "--seconds", "0"),
         benchmark("scaling", 600, "--topologies", "1"),
@@ -104,7 +124,7 @@ def run_part(part: Part, limit: float, environment: dict[str, str]) -> dict[str,
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         log, measured = pathlib.Path(folder) / "log", pathlib.Path(folder) / "measured.json"
-        command = part.command(measured)
+        command = part.command(measured, limit)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -158,7 +178,7 @@ def choose_parts(options: argparse.Namespace) -> list[Part]:
     names = [part.name for part in parts]
     if unknown := set(options.parts or ()) - set(names):
         sys.exit(f"no part is called {', '.join(sorted(unknown))}: they are {', '.join(names)}")
-    wanted = options.parts or [name for name in names if name != "tests" or options.tests]
+    wanted = options.parts or [name for name in names if not name.endswith("tests") or options.tests]
     return [part for part in parts if part.name in wanted]
 
 
@@ -179,6 +199,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a part never outlives this script
     parts = choose_parts(options)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(options.out.resolve().parent / "compiled"))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     if options.cpu:
         environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
@@ -186,7 +207,7 @@ def main() -> None:
     machine = describe_machine()
     for part in parts:
         left = options.seconds - (time.monotonic() - start) - ENDING
-        if left >= LEAST:
+        if left >= part.least:
             done[part.name] = run_part(part, min(part.limit, left), environment)
         print(f"{part.name}: {done[part.name]['outcome']}, {done[part.name].get('seconds', 0):.0f} s", flush=True)
         files.write_json(options.out, machine | {"parts": done})

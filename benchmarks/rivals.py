@@ -26,6 +26,7 @@ def set_up() -> None:
     """Gives both libraries the whole machine."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both live on one GPU
     torch.set_num_threads(os.cpu_count() or 1)
+    torch.backends.cudnn.benchmark = True  # of the patches: the quickest convolution for their shape
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as in JAX
 
 

@@ -51,9 +51,9 @@ def over(report: dict, way: str) -> float:
 
 def print_table(options: argparse.Namespace, reports: list[dict]) -> None:
     """A row for every number of devices, each with as many clips a device."""
-    columns = ("devices", "topology", "batch", "GiB", "compute ms", "links ms", "network ms", "share", "clips/s")
+    columns = ("devices", "topology", "batch", "GiB", "compute ms", "scheduled ms", "links ms", "network ms", "share")
     title = f"{options.config}, {options.clips_per_device} clips a device, collectives not hidden"
-    table = rich.table.Table(*columns, "clips/s/device", title=title)
+    table = rich.table.Table(*columns, "clips/s", "clips/s/device", title=title)
     for report in reports:
         topology, seconds, memory = report["topology"], report.get("seconds"), report["memory"]["wanted"] / 2**30
         name = topology["name"] + (f" x {topology['slices']}" if topology["slices"] > 1 else "")
@@ -62,6 +62,7 @@ def print_table(options: argparse.Namespace, reports: list[dict]) -> None:
         if seconds:  # the compiler has not given up
             cells += [
                 f"{1000 * (seconds['step'] - seconds['collectives']):.1f}",
+                f"{1000 * seconds['scheduled']:.1f}" if "scheduled" in seconds else "",
                 f"{over(report, 'links'):.2f}",
                 f"{over(report, 'network'):.2f}",
                 f"{seconds['collectives'] / seconds['step']:.1%}",

@@ -32,12 +32,12 @@ OPTIM = config.OptimConfig(lr=1e-6, warmup_epochs=0.0)
 LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first losses' relative difference
 
 
-def torch_step(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, compiled: bool) -> Callable:
-    """`call(times)` trains so many steps and returns the last loss."""
+def torch_step(source: formats.Recognised, batch: dict[str, np.ndarray], dtype: str, mode: str | None) -> Callable:
+    """`call(times)` trains so many steps and returns the last loss; compiled in that mode, if any."""
     device = rivals.torch_device()
     model = torch_model.TorchTraining(source).to(device).train()
     adamw = model.adamw(OPTIM, fused=device == "cuda")
-    loss_of = torch.compile(model) if compiled else model
+    loss_of = torch.compile(model, mode=mode) if mode else model
     frames, tokens, labels = (torch.from_numpy(batch[name]).to(device) for name in ("video", "tokens", "label"))
 
     def step() -> torch.Tensor:

@@ -1,5 +1,6 @@
 import clip_sets
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding
@@ -55,3 +56,15 @@ def test_fewer_devices_can_be_chosen():
 def test_one_more_dimension_is_spread_over_data(mesh, shape, before, after):
     place = NamedSharding(sharding.make_mesh(**mesh), before)
     assert sharding.over_data_too(shape, place).spec == after
+
+
+def test_rows_are_laid_out_on_each_device_without_gathering_those_of_others():
+    mesh = sharding.make_mesh(fsdp=2)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sin(sharding.rows_outermost(x)).sum()))
+    x = np.random.default_rng(0).normal(size=(8, 3, 4)).astype(np.float32)
+    with jax.set_mesh(mesh):
+        spread = jax.device_put(x, sharding.by_row(mesh))
+        np.testing.assert_allclose(gradient(spread), np.cos(x), rtol=1e-5)
+        np.testing.assert_allclose(gradient(x[:3]), np.cos(x[:3]), rtol=1e-5)  # which cannot be spread
+        assert "all-gather" not in gradient.lower(spread).compile().as_text()
+    np.testing.assert_allclose(gradient(x), np.cos(x), rtol=1e-5)

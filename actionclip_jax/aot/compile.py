@@ -1,6 +1,7 @@
 """Compiles the training step for hardware that is not here, from shapes alone."""
 
 import dataclasses
+import pathlib
 import re
 import time
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from actionclip_jax import config, sharding, text, xla
-from actionclip_jax.aot import hlo, topologies
+from actionclip_jax.aot import hlo, schedule, topologies
 from actionclip_jax.models import action_clip, flops
 from actionclip_jax.training import first_state, setup, step_spec, train_step
 
@@ -48,8 +49,8 @@ class Compiled:
         return self.memory is not None and self.wanted <= self.plan.topology.accelerator.memory
 
 
-def compile_plan(plan: Plan) -> Compiled:
-    """Compiles the step that a training run makes, from shapes alone.
+def compile_plan(plan: Plan, schedules: pathlib.Path | None = None) -> Compiled:
+    """Compiles the step that a training run makes, from shapes alone; reads its schedule if it is written there.
 
     Raises ValueError like `trace_plan`, and where the compiler refuses the step for another reason than its memory.
     """
@@ -69,6 +70,8 @@ def compile_plan(plan: Plan) -> Compiled:
     if not memory:
         raise ValueError(f"the compiler of {plan.topology.name} does not say how much memory the step needs")
     program = hlo.Program(step.as_text())
+    if schedules:
+        program.bundles = schedule.take(schedules, program)
     wanted, seconds = sum(memory.values()), time.perf_counter() - start
     return Compiled(plan, seconds=seconds, memory=memory, wanted=wanted, program=program, executed=executed)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actionclip_jax import config, sharding
-from actionclip_jax.aot import accelerators, compile, hlo
+from actionclip_jax.aot import accelerators, breakdown, compile, hlo
 from actionclip_jax.models import flops
 from actionclip_jax.training import optim, setup
 
@@ -75,8 +75,9 @@ def estimate(
 ) -> dict[str, Any]:
     """How long a step would take, and what follows from that. `model_flops` are those of one device.
 
-    The time to compute is that of TPU's compiler, which counts the cycles of each operation; for other devices what
-    `utilisation` of the peak gives. Collectives are added, as if none of them were hidden behind computation.
+    The time to compute is that of TPU's compiler, which estimates the cycles of each operation but kernels, of which
+    those count that were scheduled; for other devices what `utilisation` of the peak gives. Collectives are added, as
+    if none of them were hidden behind computation.
     """
     plan = compiled.plan
     accelerator, mesh = plan.topology.accelerator, plan.mesh
@@ -89,6 +90,11 @@ def estimate(
     seconds["collectives"] = sum(one["seconds"] for one in collectives)
     seconds["step"] = seconds.get("compiler", seconds["assumed"]) + seconds["collectives"]
     known = {"assumed_utilisation": utilisation, "seconds": seconds, "collectives": collectives}
+    if "compiler" in seconds:
+        known["breakdown"] = rows = breakdown.rows(program, accelerator)
+        known["uncounted_kernels"] = program.uncounted
+        if program.bundles:
+            seconds["scheduled"] = sum(row["scheduled"] for row in rows)
     if not seconds["step"]:  # nothing is known of the device
         return known
     rate = plan.batch_size / seconds["step"]

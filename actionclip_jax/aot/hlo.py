@@ -21,14 +21,17 @@ BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "
 BYTES |= {"s64": 8, "u64": 8, "f64": 8}
 
 COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\) -> .* \{$")
-INSTRUCTION = re.compile(r"^ +(?:ROOT )?%?[\w.-]+ = (\(.*?\)|\S+) ([\w-]+)\(")
+INSTRUCTION = re.compile(r"^ +(?:ROOT )?%?([\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\(([^)]*)")
+SCOPES = re.compile(r'\bop_name="([^"]*)"')
 SHAPE = re.compile(r"\b([a-z]+\d+|pred)\[([\d,]*)\]")
 CALLED = re.compile(r"\b(?:calls|to_apply|body|condition|\w+_computation)=%?([\w.-]+)|\w+_computations=\{([^}]*)\}")
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 # Exchanges between TPU slices are transfers through the hosts, by "megascale", labelled with their kind
 BETWEEN_SLICES = re.compile(r'_xla_megascale_target="\{([\d:,]+)\}.*_xla_megascale_transfer_type="(\w+)"')
+KERNEL = 'custom_call_target="tpu_custom_call"'
 CHANNEL = re.compile(r"channel_id=(\d+)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+COUNTER = re.compile(r"= s32\[\]\S* get-tuple-element\(.*\bindex=(\d+)")
 CONSTANT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
 
 
@@ -57,9 +60,26 @@ class Collective:
 class Instruction:
     """A line of a computation."""
 
+    name: str
     shape: str
     operation: str
+    read: str  # between its brackets
     line: str
+
+    @property
+    def operands(self) -> list[str]:
+        """Names of what it reads."""
+        return re.findall(r"%([\w.-]+)", self.read)
+
+    @property
+    def scopes(self) -> str:
+        """Where in the traced function it comes from; empty of what the compiler inserted."""
+        return found[1] if (found := SCOPES.search(self.line)) else ""
+
+    @property
+    def cycles(self) -> int:
+        """The cycles it takes each time it runs, as TPU's compiler estimates them."""
+        return int(found[1]) if (found := CYCLES.search(self.line)) else 0
 
     @property
     def called(self) -> list[str]:
@@ -74,6 +94,7 @@ class Program:
     """The computations of a compiled step."""
 
     def __init__(self, text: str) -> None:
+        self.bundles: dict[str, int] = {}  # by instruction, where its compiler's schedule is known: `schedule`
         self.computations: dict[str, list[Instruction]] = {}
         self.devices = max(int(number) for number in re.findall(r"num_partitions=(\d+)", text) or ["1"])
         for line in text.splitlines():
@@ -82,7 +103,7 @@ class Program:
                 if header[1]:
                     self.entry = header[2]
             elif match := INSTRUCTION.match(line):
-                current.append(Instruction(match[1], match[2], line))
+                current.append(Instruction(*match.groups(), line))
 
     def walk(self, name: str, times: int = 1, fused: bool = False) -> Iterator[tuple[Instruction, int, bool]]:
         """All instructions a computation comes to, with how often each runs and whether that is within a fusion."""
@@ -93,13 +114,25 @@ class Program:
                 yield from self.walk(called, times * repeated, fused or instruction.operation == "fusion")
 
     def trips(self, loop: Instruction) -> int:
-        """How often a loop runs: as XLA notes it or, where it does not, the bound its condition compares with."""
+        """How often a loop runs: as XLA notes it or, where it does not, from its start to its condition's bound."""
         if known := TRIPS.search(loop.line):
             return int(known[1])
         condition = re.search(r"condition=%?([\w.-]+)", loop.line)
-        compared = (CONSTANT.search(inner.line) for inner, *_ in self.walk(condition[1] if condition else ""))
-        bounds = [int(constant[1]) for constant in compared if constant]
-        return max(bounds, default=1)
+        compared = [inner for inner, *_ in self.walk(condition[1] if condition else "")]
+        bounds = [int(constant[1]) for inner in compared if (constant := CONSTANT.search(inner.line))]
+        return max(bounds, default=1) - self.start(loop, compared)
+
+    def start(self, loop: Instruction, compared: list[Instruction]) -> int:
+        """Where the counter of a loop starts, 0 unless it can be read: a loop whose first round was taken out, at 1."""
+        counters = [COUNTER.search(inner.line) for inner in compared]
+        places = [int(counter[1]) for counter in counters if counter]
+        carried = self.instructions.get(loop.operands[0]) if loop.operands else None
+        if len(places) != 1 or carried is None or carried.operation != "tuple":
+            return 0
+        value = self.instructions[carried.operands[places[0]]]
+        while value.operation == "copy":
+            value = self.instructions[value.operands[0]]
+        return int(constant[1]) if (constant := CONSTANT.search(value.line)) else 0
 
     @functools.cached_property
     def collectives(self) -> list[Collective]:
@@ -122,11 +155,33 @@ class Program:
     @functools.cached_property
     def cycles(self) -> int:
         """The cycles of a step as TPU's compiler estimates them, one operation after the other; 0 where it does not."""
-        return sum(
-            times * int(cycles[1])
-            for instruction, times, _ in self.walk(self.entry)
-            if (cycles := CYCLES.search(instruction.line))
-        )
+        return sum(times * self.cycles_of(one) for one, times, fused in self.walk(self.entry) if not fused)
+
+    def cycles_of(self, instruction: Instruction) -> int:
+        """The compiler's estimate or, of a kernel (Pallas), for which it makes none, the bundles it scheduled."""
+        if KERNEL in instruction.line and not instruction.cycles:
+            return self.bundles.get(instruction.name, 0)
+        return instruction.cycles
+
+    @property
+    def uncounted(self) -> int:
+        """How many kernels a step runs of which neither is known."""
+        walked = self.walk(self.entry)
+        return sum(times for one, times, _ in walked if KERNEL in one.line and not self.cycles_of(one))
+
+    @functools.cached_property
+    def instructions(self) -> dict[str, Instruction]:
+        """By name, of all computations."""
+        return {one.name: one for computation in self.computations.values() for one in computation}
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """Sizes of the array, or of the first of those, that this instruction makes."""
+        return next(iter(array_sizes(self.instructions[name].shape)), ())
+
+
+def array_sizes(shape: str) -> list[tuple[int, ...]]:
+    """Sizes of each array that a shape names."""
+    return [tuple(int(size) for size in sizes.split(",") if size) for _, sizes in SHAPE.findall(shape)]
 
 
 def array_bytes(shape: str) -> list[int]:

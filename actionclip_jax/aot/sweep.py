@@ -123,6 +123,7 @@ class ReportCache:
 
     directory: pathlib.Path
     utilisation: float
+    schedules: pathlib.Path | None = None  # where the compiler writes them
 
     def __call__(self, plan: compile.Plan) -> Report:
         """The report of a plan, compiled unless it was before."""
@@ -139,7 +140,7 @@ class ReportCache:
         path = self.directory / f"{name}.json"
         if known := files.read_if_whole(path):
             return known
-        report = estimate.report(compile.compile_plan(plan), self.utilisation)
+        report = estimate.report(compile.compile_plan(plan, self.schedules), self.utilisation)
         files.write_json(path, report)
         return report
 

@@ -3,12 +3,13 @@
 import argparse
 import os
 import pathlib
+import tempfile
 from typing import Any
 
 import rich.table
 
 from actionclip_jax import files, paths
-from actionclip_jax.cli import arguments, terminal
+from actionclip_jax.cli import arguments, breakdown, terminal
 
 GIB = 2**30
 
@@ -45,6 +46,11 @@ def add(commands: Any) -> None:
         metavar="SHARE",
         help="of the peak that is reached where the compiler estimates no time (default 0.4)",
     )
+    parser.add_argument(
+        "--breakdown",
+        action="store_true",
+        help="show where the step's time goes, and draw it (TPUs: of others unknown)",
+    )
     sweep = parser.add_argument_group("sweep")
     sweep.add_argument("--sweep", action="store_true", help="find the largest batch that fits, and draw what it costs")
     sweep.add_argument("--remat", nargs="+", metavar="POLICY", help="policies to try (default: all)")
@@ -62,8 +68,7 @@ def execute(options: argparse.Namespace) -> int:
     check_options(options)
     if options.topology != "here":
         os.environ["JAX_PLATFORMS"] = "cpu"  # what is compiled for is not here
-    from actionclip_jax import config, sharding
-    from actionclip_jax.aot import compile, estimate, sweep, topologies
+    from actionclip_jax import config
     from actionclip_jax.config import config_file, renamed
 
     run = config_file.load(options.config, options.settings)
@@ -71,10 +76,20 @@ def execute(options: argparse.Namespace) -> int:
         if remat not in config.REMAT:
             hint = renamed.hint("compute.remat", remat)
             raise ValueError(f"--remat {remat}: expected one of {', '.join(config.REMAT)}{hint}")
-    topology = topologies.describe(options.topology, options.slices)
+    with tempfile.TemporaryDirectory(prefix="actionclip-") as schedules:
+        return compile_and_show(options, run, pathlib.Path(schedules))
+
+
+def compile_and_show(options: argparse.Namespace, run: Any, schedules: pathlib.Path) -> int:
+    """Compiles a run's step, whose schedule the compiler writes there for a while; prints and writes the report."""
+    from actionclip_jax import config, sharding
+    from actionclip_jax.aot import compile, estimate, schedule, sweep, topologies
+
+    with schedule.recorded(schedules):
+        topology = topologies.describe(options.topology, options.slices)
     name = options.topology.replace(":", "-") + (f"x{options.slices}" if options.slices > 1 else "")
     out = pathlib.Path(options.out or f"outputs/compile/{pathlib.Path(options.config).stem}-{name}")
-    kept = sweep.ReportCache(out / "compiled", options.utilisation or estimate.UTILISATION)
+    kept = sweep.ReportCache(out / "compiled", options.utilisation or estimate.UTILISATION, schedules)
 
     def report_of(plan: compile.Plan) -> dict[str, Any]:
         what = f"remat {plan.run.compute.remat}, {plan.batch_size} clips on {topology.name}"
@@ -85,10 +100,10 @@ def execute(options: argparse.Namespace) -> int:
         fsdps, models = options.fsdp or [run.sharding.fsdp], options.model or [run.sharding.model]
         meshes = [(fsdp, model) for fsdp in fsdps for model in models]
         reports = sweep.sweep(run, topology, options.remat or config.REMAT, meshes, report_of)
-        return finish_sweep(reports, out)
+        return finish_sweep(reports, out, options.breakdown)
     if options.clips_per_device:
         run = sweep.with_batch(run, options.clips_per_device * sharding.batch_shards(compile.Plan(run, topology).mesh))
-    return finish(report_of(compile.Plan(run, topology)), out)
+    return finish(report_of(compile.Plan(run, topology)), out, options.breakdown)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -103,7 +118,7 @@ def check_options(options: argparse.Namespace) -> None:
         )
 
 
-def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
+def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path, broken_down: bool) -> int:
     """Prints, draws and writes all reports, and the best one like a single one."""
     from actionclip_jax.aot import sweep
     from actionclip_jax.plots import charts
@@ -116,12 +131,14 @@ def finish_sweep(reports: list[dict[str, Any]], out: pathlib.Path) -> int:
     if best is None:
         raise ValueError("not one clip a device fits: choose larger devices, or --fsdp and --model above 1")
     terminal.say("\nthe fastest that fits:")
-    return finish(best, out)
+    return finish(best, out, broken_down)
 
 
-def finish(report: dict[str, Any], out: pathlib.Path) -> int:
-    """Prints and writes one report."""
+def finish(report: dict[str, Any], out: pathlib.Path, broken_down: bool) -> int:
+    """Prints and writes one report and, if wanted, where the step's time goes."""
     terminal.CONSOLE.print(report_table(report))
+    if broken_down:
+        breakdown.show(report, out / "breakdown.png")
     files.write_json(out / "report.json", report)
     terminal.say(f"wrote {out / 'report.json'}")
     return 0 if report["fits"] else terminal.EXIT_FAILED
@@ -164,6 +181,10 @@ def add_estimates(table: rich.table.Table, report: dict[str, Any]) -> None:
     row(f"at {report['assumed_utilisation']:.0%} of it", milliseconds(seconds["assumed"]))
     if "compiler" in seconds:
         row("the compiler's estimate", milliseconds(seconds["compiler"]))
+        if kernels := report["uncounted_kernels"]:
+            row("", f"without {kernels} runs of kernels, whose time is not known")
+    if "scheduled" in seconds:
+        row("scheduled", f"{milliseconds(seconds['scheduled'])} of instructions, without waiting for memory")
     for one in report["collectives"]:
         if one["seconds"] >= 1e-5:
             size = f"{one['sent_bytes'] / 1e6:,.1f} MB sent by each"

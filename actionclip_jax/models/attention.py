@@ -8,7 +8,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from actionclip_jax import xla
-from actionclip_jax.models import layers
+from actionclip_jax.models import layers, short_attention
 
 
 class Attention(nnx.Module):
@@ -41,19 +41,26 @@ class Attention(nnx.Module):
             k, v = (self.project(x, part) for part in (1, 2))
             return self.join(attend_one(q, k, v, spec.heads, last=read if spec.causal else length - 1))
         implementation = choose(spec, length, dropping=key is not None)
-        q, k, v = (self.project(x, part) for part in range(3))
-        if implementation == "cudnn":
+        q, k, v = (self.project(x, part, implementation != "pallas") for part in range(3))
+        if implementation == "pallas":
+            biases = jnp.broadcast_to(
+                self.qkv.bias[...].reshape(3, -1).astype(jnp.float32), (x.shape[0], 3, x.shape[2])
+            )
+            attended = short_attention.attend(q, k, v, biases, spec.heads, spec.causal, xla.platform() == "cpu")
+            attended = checkpoint_name(attended, "attended")
+        elif implementation == "cudnn":
             attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
         else:
             attended = attend_xla(q, k, v, spec.heads, causal=spec.causal, dropout_rate=spec.dropout, key=key)
         return checkpoint_name(self.join(attended), "out")
 
-    def project(self, x: jax.Array, part: int) -> jax.Array:
+    def project(self, x: jax.Array, part: int, bias_gradient: bool = True) -> jax.Array:
         """[B, L, D] -> queries (part 0), keys (1) or values (2) of all heads side by side, [B, L, D].
 
         By a product each: the gradients of a single product for all would have to be copied into one array first.
         """
         kernel, bias = self.qkv.kernel[:, part], self.qkv.bias[part]
+        bias = bias if bias_gradient else jax.lax.stop_gradient(bias)
         return checkpoint_name(layers.project(x, kernel.reshape(kernel.shape[0], -1), bias.reshape(-1)), "qkv")
 
     def join(self, attended: jax.Array) -> jax.Array:
@@ -77,6 +84,8 @@ def choose(spec: layers.TransformerSpec, length: int, dropping: bool) -> str:
         return "xla"
     if xla.platform() == "gpu" and xla.has_flash_attention() and spec.head_width % 8 == 0 and spec.head_width <= 128:
         return "cudnn"
+    if xla.platform() == "tpu":
+        return "pallas"
     return "xla"
 
 
@@ -85,7 +94,7 @@ def padding(spec: layers.TransformerSpec, length: int, dropping: bool) -> int:
 
     cuDNN takes no odd length in training, and on a TPU whole tiles of 8 rows spare copies into other layouts.
     """
-    return 0 if choose(spec, length, dropping) == "xla" else -length % 8
+    return 0 if choose(spec, length, dropping) != "cudnn" else -length % 8
 
 
 def split_heads(x: jax.Array, heads: int) -> jax.Array:

@@ -83,6 +83,10 @@ def run_blocks(
     """
     length = x.shape[1]
     x = sharding.spread_rows(pad_tokens(x, attention.padding(spec, length, dropping=key is not None)))
+    if xla.platform() == "gpu":
+        # the gradient of the positions is a sum over rows, for which XLA would have all activations' rows innermost: a
+        # transposition around each product, and norms that read in strides
+        x = sharding.rows_outermost(x)
     scanned = spec.compute.layers == "scan" or (spec.compute.layers == "auto" and xla.platform() == "cpu")
 
     def run_block(x: jax.Array, layer: tuple, **options: int | jax.Array) -> tuple[jax.Array, None]:
@@ -103,12 +107,25 @@ def run_blocks(
         return x
 
     keys = None if key is None else jax.random.split(key, spec.depth)
+    blocks = cast_products(blocks, spec.dtype)
     stack = (blocks, jnp.linspace(0.0, spec.drop_path, spec.depth), keys)
     if read is None:
         return run(x, stack)[:, :length]
     first, last = split(stack, [spec.depth - 1])
     layer = jax.tree.map(lambda leaf: leaf[0], last)
     return saving(functools.partial(run_block, read=read))(run(x, first), layer)[0][:, 0]
+
+
+def cast_products(blocks: Stack, dtype: jnp.dtype) -> Stack:
+    """The blocks with all parameters but those of norms in that dtype.
+
+    A product would convert its weights anyway. Done once for all layers, their gradients are stacked in that dtype.
+    """
+
+    def cast(path: tuple, leaf: jax.Array) -> jax.Array:
+        return leaf if any("ln_" in str(key) for key in path) else leaf.astype(dtype)
+
+    return jax.tree_util.tree_map_with_path(cast, blocks)
 
 
 def pad_tokens(x: jax.Array, count: int) -> jax.Array:

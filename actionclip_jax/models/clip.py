@@ -155,7 +155,8 @@ class TextTower(nnx.Module):
         if length > self.context:
             raise ValueError(f"texts have {length} tokens: the text tower takes at most {self.context}")
         embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
-        x = self.token(tokens) + self.position[:length].astype(self.spec.dtype)
+        words = self.token.embedding[...][tokens]  # looked up before it is converted: the table is large
+        x = words.astype(self.spec.dtype) + self.position[:length].astype(self.spec.dtype)
         x = layers.dropout(x, self.embedding_dropout, embed_key)
         end = tokens.argmax(axis=1)  # the end-of-text token has the largest id
         x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None, read=end)

@@ -175,3 +175,20 @@ def sweep(path: str | os.PathLike, reports: Sequence[dict[str, Any]]) -> None:
     topology = reports[0]["topology"]
     page.suptitle(f"{topology['devices']} x {topology['accelerator']}, {reports[0]['batch']['frames']} frames")
     page.savefig(path, dpi=100)
+
+
+def breakdown(path: str | os.PathLike, rows: Sequence[dict[str, Any]]) -> None:
+    """Draws where a compiled step's time goes: a bar for each part of the model, divided by kind of work."""
+    page = figure.Figure(figsize=(11, 4.6), layout="constrained")
+    chart = page.subplots()
+    parts, kinds = (list(dict.fromkeys(row[name] for row in rows)) for name in ("part", "kind"))
+    spent = np.zeros((len(kinds), len(parts)))  # milliseconds
+    for row in rows:
+        spent[kinds.index(row["kind"]), parts.index(row["part"])] += 1000 * row["seconds"]
+    for kind, bars, start in zip(kinds, spent, np.cumsum(spent, axis=0) - spent, strict=True):
+        chart.barh(parts, bars, left=start, label=f"{kind}: {bars.sum():.1f} ms")
+    chart.set(title=f"where {spent.sum():.1f} ms of a step go, as the compiler estimates them", xlabel="milliseconds")
+    chart.invert_yaxis()
+    chart.grid(axis="x", alpha=0.3)
+    chart.legend(fontsize=8)
+    page.savefig(path, dpi=100)

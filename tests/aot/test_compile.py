@@ -158,10 +158,12 @@ def test_cores_that_feed_a_host_grow_with_rate_frames_and_augmentation(run):
 
 def test_the_command_reports_prints_and_sweeps(config_path, tmp_path, capsys):
     common = ["compile", "--config", str(config_path), "--topology", "here", "--out", str(tmp_path / "out")]
-    assert cli.main([*common, "--clips-per-device", "2"]) == 0
+    assert cli.main([*common, "--clips-per-device", "2", "--breakdown"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["batch"] == {"clips": 16, "clips_per_device": 2, "frames": 2} and report["fits"]
-    assert "fits" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "fits" in said.out
+    assert "the compiler of here estimates no cycles: nothing to break down" in said.out + said.err
     kinds = ("arguments", "results", "temporaries", "code")
     assert report["memory"]["wanted"] == sum(report["memory"][kind] for kind in kinds)
 
@@ -173,7 +175,7 @@ def test_a_sweep_finds_the_largest_batch_draws_it_and_goes_on(config_path, tmp_p
     topology = topologies.Topology("here", device, jax.devices(), 1)
     compiled = []
 
-    def compile_plan(plan):  # saving nothing needs half the memory
+    def compile_plan(plan, schedules):  # saving nothing needs half the memory
         compiled.append(plan)
         each = 20 if plan.run.compute.remat == "nothing" else 40
         memory = {"arguments": 100, "results": 0, "temporaries": each * plan.batch_size // 8, "code": 0}
@@ -249,7 +251,16 @@ def test_several_slices_are_divided_along_data():
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="TPU's compiler, libtpu, is not installed")
 def test_a_step_compiles_for_tpus_that_are_not_here(config_path, tmp_path):
-    arguments = ["compile", "--config", str(config_path), "--topology", "v5e:2x2", "--clips-per-device", "2"]
+    arguments = [
+        "compile",
+        "--config",
+        str(config_path),
+        "--topology",
+        "v5e:2x2",
+        "--clips-per-device",
+        "2",
+        "--breakdown",
+    ]
     done = subprocess.run(
         [*command.COMMAND, *arguments, "--out", str(tmp_path)], capture_output=True, text=True, timeout=600
     )
@@ -260,3 +271,10 @@ def test_a_step_compiles_for_tpus_that_are_not_here(config_path, tmp_path):
     assert report["seconds"]["compiler"] > report["seconds"]["floor"] > 0
     assert any(one["kind"] == "all-reduce" and one["devices"] == 4 for one in report["collectives"])
     assert report["device_hours"] == pytest.approx(4 * 50 * report["epoch_seconds"] / 3600)
+    parts = report["breakdown"]
+    assert sum(row["seconds"] for row in parts) == pytest.approx(report["seconds"]["compiler"], rel=1e-12)
+    assert 0 < report["seconds"]["scheduled"] < report["seconds"]["compiler"]
+    # the products of the compiled program are those that were traced
+    assert sum(row["flops"] for row in parts) == pytest.approx(report["flops"]["executed"] / 4, rel=0.01)
+    assert {"image", "text", "temporal", "optimizer"} <= {row["part"] for row in parts}
+    assert (tmp_path / "breakdown.png").stat().st_size > 10_000

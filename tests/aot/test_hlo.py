@@ -51,6 +51,36 @@ def test_sums_in_a_loop_count_as_often_as_it_runs():
     assert sum(one.times for one in program.collectives) == LAYERS
 
 
+@pytest.mark.parametrize(("start", "rounds"), [(0, 12), (1, 11)])
+def test_a_loop_whose_first_round_was_taken_out_runs_once_less(start, rounds):
+    text = f"""HloModule m, num_partitions=2
+
+%body (b: (s32[], f32[16])) -> (s32[], f32[16]) {{
+  %b = (s32[], f32[16]) parameter(0)
+  %count = s32[] get-tuple-element(%b), index=0
+  %x = f32[16]{{0}} get-tuple-element(%b), index=1
+  %sum = f32[16]{{0}} all-reduce(%x), replica_groups={{{{0,1}}}}, to_apply=%add
+  ROOT %next = (s32[], f32[16]) tuple(%count, %sum)
+}}
+
+%condition (c: (s32[], f32[16])) -> pred[] {{
+  %c = (s32[], f32[16]) parameter(0)
+  %counter = s32[]{{:T(128)}} get-tuple-element(%c), index=0
+  %bound = s32[]{{:T(128)}} constant(12)
+  ROOT %less = pred[] compare(%counter, %bound), direction=LT
+}}
+
+ENTRY %main (p: f32[16]) -> (s32[], f32[16]) {{
+  %p = f32[16]{{0}} parameter(0)
+  %first = s32[]{{:T(128)}} constant({start})
+  %copied = s32[]{{:T(128)}} copy(%first)
+  %carried = (s32[], f32[16]) tuple(%copied, %p)
+  ROOT %loop = (s32[], f32[16]) while(%carried), condition=%condition, body=%body
+}}
+"""
+    assert hlo.Program(text).collectives == [hlo.Collective("all-reduce", 64, (0, 1), rounds)]
+
+
 def test_a_program_of_one_device_has_no_collectives_and_cpus_estimate_no_cycles():
     compiled = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((WIDTH, WIDTH), np.float32)).compile()
     program = hlo.Program(compiled.as_text())

@@ -272,15 +272,6 @@ def test_attention_is_xlas_but_where_another_pays():
     assert attention.padding(asked, 197, dropping=False) == 3
 
 
-@pytest.mark.skipif(jax.default_backend() != "gpu", reason="cuDNN needs an NVIDIA GPU")
-def test_cudnn_attention_equals_xla():
-    q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 200, 256), jnp.bfloat16)
-    attended = attention.attend_cudnn(q, k, v, 4, length=197, causal=False)[:, :197]
-    with jax.default_matmul_precision("highest"):
-        exact = attention.attend_xla(*(x[:, :197].astype(jnp.float32) for x in (q, k, v)), 4, causal=False)
-    np.testing.assert_allclose(attended.astype(jnp.float32), exact, atol=2e-2)
-
-
 def test_frames_and_texts_of_the_wrong_shape_are_refused():
     model = tiny.model_config()
     with pytest.raises(ValueError, match=r"frames have shape \[16, 32, 3\]: the model takes \[32, 32, 3\]"):
