@@ -1,7 +1,7 @@
-"""Where arrays live when a step runs on many devices: a mesh `data` x `fsdp` x `model`, and a rule for every array.
+"""Where arrays live when a step runs on many devices: a mesh `slice` x `data` x `fsdp` x `model`, and their rules.
 
-Clips are spread over `data` and `fsdp`, parameters over `fsdp` (and gathered as they are used), heads and hidden
-channels over `model`.
+Clips are spread over `slice`, `data` and `fsdp`, parameters over `fsdp` (and gathered as they are used), heads and
+hidden channels over `model`. A `slice` of TPUs is joined to the others by a slower network.
 """
 
 import math
@@ -15,8 +15,10 @@ from jax.experimental import layout, mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-AXES = ("data", "fsdp", "model")
-CLIPS = ("data", "fsdp")  # the axes that share the clips of a batch
+AXES = ("slice", "data", "fsdp", "model")
+CLIPS = ("slice", "data", "fsdp")  # the axes that share the clips of a batch
+TILE = (8, 128)  # numbers of the last two dimensions that a TPU keeps together, if need be with empty places
+SMALL = 1 << 14  # numbers of an array that is not worth spreading over `data`
 
 # Parameter path -> the axis each dimension is spread over. The first full match counts. Right-aligned, so that one rule
 # serves a layer and a stack of layers.
@@ -44,8 +46,10 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1, mod
             f"{len(devices)} devices cannot be divided into fsdp {fsdp} x model {model}: choose sharding.fsdp and "
             "sharding.model whose product divides them"
         )
-    shape = (len(devices) // (fsdp * model), fsdp, model)
-    return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * 3)
+    # the slices of GPUs are their hosts, of which nobody has measured it, and within a slice XLA spreads clips alone
+    slices = len({slice_of(device) for device in devices}) if devices[0].platform == "tpu" and fsdp * model == 1 else 1
+    shape = (slices, len(devices) // (slices * fsdp * model), fsdp, model)
+    return Mesh(arrange(devices, shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def slice_of(device: jax.Device) -> int:
@@ -53,27 +57,34 @@ def slice_of(device: jax.Device) -> int:
     return getattr(device, "slice_index", 0)
 
 
-def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int]) -> np.ndarray:
+def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int, int]) -> np.ndarray:
     """Devices in the shape of a mesh, neighbours in it near each other in the machine."""
     slices = len({slice_of(device) for device in devices})
     if slices == 1:
         return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     # TPU slices and hosts of GPUs are joined by a network slower than their own links: as far as possible only what
-    # `data` exchanges crosses it, once a step
-    over_data = math.gcd(shape[0], slices)
-    apart = (over_data, slices // over_data, 1)
-    if shape[1] % apart[1]:
+    # `slice` and `data` exchange crosses it, once a step
+    left = slices // shape[0]
+    over_data = math.gcd(shape[1], left)
+    apart = (shape[0], over_data, left // over_data, 1)
+    if shape[2] % apart[2]:
         raise ValueError(
-            f"{slices} slices or hosts cannot be divided into data {shape[0]} x fsdp {shape[1]}: choose sharding.fsdp "
+            f"{slices} slices or hosts cannot be divided into data {shape[1]} x fsdp {shape[2]}: choose sharding.fsdp "
             "and sharding.model whose product divides the devices of one"
         )
     inside = tuple(size // parts for size, parts in zip(shape, apart, strict=True))
     return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
+def clip_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    """The axes that share the clips at hand: within one slice (see `training.slices`), those of the slice."""
+    manual = mesh.manual_axes if isinstance(mesh, AbstractMesh) else ()
+    return tuple(axis for axis in CLIPS if axis in mesh.axis_names and axis not in manual)
+
+
 def batch_shards(mesh: Mesh | AbstractMesh) -> int:
     """Into how many parts the clips of a batch are spread."""
-    return mesh.shape["data"] * mesh.shape["fsdp"]
+    return math.prod(mesh.shape[axis] for axis in clip_axes(mesh))
 
 
 def by_row(mesh: Mesh) -> NamedSharding:
@@ -127,6 +138,28 @@ def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[s
     return shardings
 
 
+def over_data_too(shape: tuple[int, ...], place: NamedSharding) -> NamedSharding:
+    """Where an array of a parameter's shape lives with one more of its dimensions spread over `data`.
+
+    Of those that can be divided, the one whose parts fill the fewest of a TPU's tiles, and of equal ones the first; but
+    never the layers of a stack, whose gradients are added up one layer after the other. Small arrays, and those of
+    which no dimension can be divided, stay as they are.
+    """
+    mesh, parts, local = place.mesh, place.mesh.shape["data"], place.shard_shape(shape)
+
+    def tiles(axis: int) -> int:
+        *outer, rows, lanes = (1, 1, *local[:axis], local[axis] // parts, *local[axis + 1 :])
+        return math.prod(outer) * -(-rows // TILE[0]) * -(-lanes // TILE[1])
+
+    stacked = len(shape) > 2
+    possible = [axis for axis, size in enumerate(local) if size % parts == 0 and not (stacked and axis == 0)]
+    if math.prod(shape) < SMALL or not possible:
+        return place
+    spec, axis = [*place.spec, *[None] * (len(shape) - len(place.spec))], min(possible, key=tiles)
+    spec[axis] = (spec[axis], "data") if spec[axis] else "data"
+    return NamedSharding(mesh, P(*spec))
+
+
 def tree_shardings(tree: Any, params: Mapping[str, NamedSharding], mesh: Mesh) -> Any:
     """Any tree of arrays -> where they live: what is kept under a parameter's path beside it, all else everywhere."""
 
@@ -144,9 +177,9 @@ def spread_rows(x: jax.Array) -> jax.Array:
     where no mesh is set, or the rows cannot be spread evenly (a few label texts).
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % batch_shards(mesh):
+    if not clip_axes(mesh) or x.shape[0] % batch_shards(mesh):
         return x
-    return jax.lax.with_sharding_constraint(x, P(CLIPS))
+    return jax.lax.with_sharding_constraint(x, P(clip_axes(mesh)))
 
 
 def rows_outermost(x: jax.Array) -> jax.Array:
@@ -157,7 +190,8 @@ def rows_outermost(x: jax.Array) -> jax.Array:
         return layout.with_layout_constraint(x, order)
 
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or CLIPS[0] not in mesh.axis_names or x.shape[0] % batch_shards(mesh):
+    if not clip_axes(mesh) or x.shape[0] % batch_shards(mesh):
         return keep(x)
     # on each device by itself: XLA would gather the rows of all devices to lay them out
-    return jax.shard_map(keep, in_specs=P(CLIPS), out_specs=P(CLIPS))(x)
+    place, free = P(clip_axes(mesh)), set(mesh.axis_names) - set(mesh.manual_axes)
+    return jax.shard_map(keep, in_specs=place, out_specs=place, axis_names=free)(x)

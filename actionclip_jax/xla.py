@@ -1,9 +1,35 @@
 """What XLA is told, what it says of its results, and how fast it multiplies."""
 
+import os
+import re
 import time
 
 import jax
 import jax.numpy as jnp
+
+Option = str | int | bool
+
+# By default XLA hands all products to YNNPACK, whose large float32 ones take 1.15 times as long as Eigen's. Fusions
+# that may start only at a reduction leave those to Eigen and keep attention one fused kernel.
+CPU_FLOAT32: dict[str, Option] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+# A product whose result is to be spread over devices is cut into steps that exchange a part each, however small: on
+# v5e:4x4 that took 6% of a step with the optimizer spread over data, and 34% with fsdp 16. Only above so many MiB:
+TPU: dict[str, Option] = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+# In several slices a round of the backward pass is taken out of its loop to hide what slices exchange in it, and fuses
+# less: 6% of a step of 2 slices of v5e:4x4.
+TPU_SLICES: dict[str, Option] = {"xla_tpu_enable_collective_pipeliner": False}
+# Gradients travel while the backward pass still computes; those of ViT-B/16 (600 MB) in five large pieces, of which all
+# but the last can hide. Not measured yet.
+GPUS: dict[str, Option] = {
+    "xla_gpu_enable_latency_hiding_scheduler": True,
+    "xla_gpu_all_reduce_combine_threshold_bytes": 128 << 20,
+}
+# There is no GPU to try kernels on: those that need no trying.
+GPU_ELSEWHERE: dict[str, Option] = {
+    "xla_gpu_autotune_level": 0,
+    "xla_gpu_shard_autotuning": False,
+    "xla_gpu_enable_triton_gemm": False,
+}
 
 
 def platform() -> str:
@@ -26,17 +52,20 @@ def check_attention(attention: str) -> None:
         raise ValueError(f"attention cudnn needs an NVIDIA GPU, and JAX computes on {platform()} here")
 
 
-def options(dtype: str) -> dict[str, str | int]:
-    """Options for `jax.jit(..., compiler_options=...)` of an encoder computing in `dtype`. Each was measured to pay."""
+def options(dtype: str) -> dict[str, Option]:
+    """Options for `jax.jit(..., compiler_options=...)` of what computes in `dtype` on the mesh that is set.
+
+    What XLA_FLAGS or LIBTPU_INIT_ARGS name is left out: who sets these wins.
+    """
+    mesh, chosen = jax.sharding.get_abstract_mesh(), {}
     if platform() == "cpu" and dtype == "float32":
-        # By default XLA hands all products to YNNPACK, whose large float32 ones take 1.15 times as long as Eigen's.
-        # Fusions that may start only at a reduction leave those to Eigen and keep attention one fused kernel.
-        return {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
-    if platform() == "gpu" and jax.default_backend() != "gpu":
-        # there is no GPU to try kernels on: take those that need no trying
-        off = ("xla_gpu_shard_autotuning", "xla_gpu_enable_triton_gemm")
-        return {"xla_gpu_autotune_level": 0, **dict.fromkeys(off, False)}
-    return {}
+        chosen = CPU_FLOAT32
+    elif platform() == "tpu":
+        chosen = TPU | (TPU_SLICES if mesh.shape.get("slice", 1) > 1 else {})
+    elif platform() == "gpu":
+        chosen = (GPUS if mesh.size > 1 else {}) | (GPU_ELSEWHERE if jax.default_backend() != "gpu" else {})
+    given = " ".join(os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))
+    return {name: value for name, value in chosen.items() if not re.search(rf"--{name}\b", given)}
 
 
 def memory_by_kind(step: jax.stages.Compiled) -> dict[str, int]:

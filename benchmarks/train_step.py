@@ -23,8 +23,8 @@ import torch_model
 
 from actionclip_jax import config, sharding, xla
 from actionclip_jax.checkpoints import formats
-from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import first_state, train_step
+from actionclip_jax.models import flops
+from actionclip_jax.training import first_state, step_spec, train_step
 
 CLASSES = 400
 TOKENS = 16  # of a text: a label in a prompt needs 8 to 24 of the 77
@@ -69,9 +69,8 @@ class JaxSteps:
         spec = self.make_spec(compute)
         self.state = None
         with jax.set_mesh(self.mesh):
-            places = sharding.param_shardings(action_clip.param_shapes(self.case.model), self.mesh)
             shapes = {path: jax.ShapeDtypeStruct(value.shape, value.dtype) for path, value in self.params.items()}
-            described = first_state.describe(spec, shapes, (), places, self.mesh)
+            described = first_state.describe(spec, shapes, (), self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
             sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
             traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
@@ -89,15 +88,16 @@ class JaxSteps:
         call = rivals.waiting(run_step, jax.block_until_ready)
         return cases.Peer(call, np.asarray(call()), sum(xla.memory_by_kind(step).values()) or None)
 
-    def make_spec(self, compute: config.ComputeConfig) -> train_step.StepSpec:
+    def make_spec(self, compute: config.ComputeConfig) -> step_spec.StepSpec:
         """What PyTorch's step computes."""
-        return train_step.StepSpec(
+        return step_spec.StepSpec(
             model=self.case.model,
             compute=compute,
             augment=config.NO_AUGMENTATION,
             objective=config.ObjectiveConfig(),
             optim=OPTIM,
             interpolation=config.InterpolationConfig(),
+            sharding=config.ShardingConfig(),
             steps=10**6,
             warmup=0,
             seed=0,

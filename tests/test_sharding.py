@@ -3,6 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from actionclip_jax import config, sharding
 from actionclip_jax.data import pipeline
@@ -31,6 +33,29 @@ def test_rows_that_cannot_be_spread_are_refused():
 def test_fewer_devices_can_be_chosen():
     placed = sharding.place_batch({"clip": np.arange(12)}, sharding.make_mesh(jax.devices()[:4]))
     assert placed["clip"].sharding.num_devices == 4
+
+
+@pytest.mark.parametrize(
+    ("mesh", "shape", "before", "after"),
+    [
+        ({}, (12, 768, 3072), P(None, None, None), P(None, "data", None)),  # of equal ones the first: 96 rows of 8
+        ({}, (12, 64, 256), P(), P(None, "data", None)),  # 8 rows fill a tile, 32 of 128 lanes do not
+        ({}, (16, 4, 512), P(), P(None, None, "data")),  # not the layers
+        ({}, (49409, 512), P(), P(None, "data")),  # rows cannot be divided
+        ({}, (12, 768), P(), P()),  # too small
+        ({}, (49409, 513), P(), P()),
+        (
+            {"fsdp": 2, "model": 2},
+            (12, 768, 3, 12, 64),
+            P(None, "fsdp", None, "model", None),
+            P(None, ("fsdp", "data"), None, "model", None),
+        ),
+        ({"fsdp": 4}, (3, 768, 3, 12, 64), P(None, "fsdp"), P(None, ("fsdp", "data"), None, None, None)),
+    ],
+)
+def test_one_more_dimension_is_spread_over_data(mesh, shape, before, after):
+    place = NamedSharding(sharding.make_mesh(**mesh), before)
+    assert sharding.over_data_too(shape, place).spec == after
 
 
 def test_rows_are_laid_out_on_each_device_without_gathering_those_of_others():

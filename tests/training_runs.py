@@ -9,7 +9,7 @@ import tiny
 
 from actionclip_jax import config, sharding
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import train_step
+from actionclip_jax.training import first_state, places, step_spec, train_step
 
 CLASSES, TEMPLATES, LENGTH, ROWS = 5, 3, 8, 16
 
@@ -26,11 +26,12 @@ def make_spec(**changes):
         "objective": config.ObjectiveConfig(),
         "optim": config.OptimConfig(lr=1e-4, eps=1e-5),
         "interpolation": config.InterpolationConfig(),
+        "sharding": config.ShardingConfig(),
         "steps": 20,
         "warmup": 2,
         "seed": 3,
     }
-    return train_step.StepSpec(**parts | changes)
+    return step_spec.StepSpec(**parts | changes)
 
 
 def change(spec, part, **changes):
@@ -65,8 +66,7 @@ def run(spec, steps, *, mesh=None, params=None, texts=None, batches=None):
     mesh = mesh or sharding.make_mesh(jax.devices()[:1])
     params = make_params(spec) if params is None else params
     with jax.set_mesh(mesh):
-        places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
-        params = {path: jax.device_put(value, places[path]) for path, value in params.items()}
+        params = jax.device_put(params, places.choose(spec.model, spec.sharding, mesh).kept)
         init, step = jit(spec, mesh)
         state = init(params, params if spec.interpolation.loss_weight else {})
         texts = jax.device_put(make_texts() if texts is None else texts, sharding.everywhere(mesh))
@@ -88,11 +88,11 @@ def jit(spec, mesh):
     params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
     init = functools.partial(train_step.init_state, spec)
     state = jax.eval_shape(init, params, params if spec.interpolation.loss_weight else {})
-    places = sharding.tree_shardings(state, sharding.param_shardings(shapes, mesh), mesh)
+    state_places = places.choose(spec.model, spec.sharding, mesh).of_state(state, mesh)
     step = train_step.make_train_step(spec, mesh)
     return (
-        jax.jit(init, out_shardings=places),
-        jax.jit(step, donate_argnums=0, out_shardings=(places, sharding.everywhere(mesh))),
+        jax.jit(init, out_shardings=state_places),
+        jax.jit(step, donate_argnums=0, out_shardings=(state_places, sharding.everywhere(mesh))),
     )
 
 
@@ -118,14 +118,8 @@ def compile_step(spec, mesh, rows):
     """The compiled step for that many clips, from shapes alone."""
     with jax.set_mesh(mesh):
         shapes = action_clip.param_shapes(spec.model)
-        places = sharding.param_shardings(shapes, mesh)
         params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
-        state = jax.eval_shape(functools.partial(train_step.init_state, spec), params, {})
-        state = jax.tree.map(
-            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-            state,
-            sharding.tree_shardings(state, places, mesh),
-        )
+        state = first_state.describe(spec, params, (), mesh)
         texts = jax.ShapeDtypeStruct(make_texts().shape, np.int32, sharding=sharding.everywhere(mesh))
         sample = config.SampleConfig(frames=tiny.FRAMES, size=spec.model.image.size)
         return train_step.trace_step(spec, mesh, state, texts, sample, rows).lower().compile()

@@ -11,7 +11,7 @@ import numpy as np
 from actionclip_jax import config, sharding, text, xla
 from actionclip_jax.aot import hlo, schedule, topologies
 from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import first_state, setup, train_step
+from actionclip_jax.training import first_state, setup, step_spec, train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,18 +94,17 @@ def trace_plan(plan: Plan) -> jax.stages.Traced:
             f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
         )
     sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
-    spec = setup.step_spec(run, expected.clips, label_frequency=1 / expected.classes)
+    spec = setup.make_spec(run, expected.clips, label_frequency=1 / expected.classes)
     state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
     return train_step.trace_step(spec, mesh, state, texts, run.data.sample, plan.batch_size)
 
 
-def describe_state(spec: train_step.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
+def describe_state(spec: step_spec.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
     """Shapes and places of the state of a run that starts from a CLIP."""
     shapes = action_clip.param_shapes(spec.model)
-    places = sharding.param_shardings(shapes, mesh)
-    params = {path: jax.ShapeDtypeStruct(shape, np.float32, sharding=places[path]) for path, shape in shapes.items()}
+    params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
     loaded = [path for path in params if not path.startswith("temporal/")]
-    return first_state.describe(spec, params, loaded, places, mesh)
+    return first_state.describe(spec, params, loaded, mesh)
 
 
 def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:

@@ -142,9 +142,9 @@ class Program:
             kind = instruction.operation.removesuffix("-start")
             if kind in COLLECTIVES:
                 channel = CHANNEL.search(instruction.line)
-                key = (kind, instruction.shape, channel[1]) if fused and channel else instruction.line
-                group = read_group(instruction.line, self.devices)
-                collectives[key] = Collective(kind, result_bytes(instruction), group, times)
+                size, group = result_bytes(instruction), read_group(instruction.line, self.devices)
+                key = (kind, size, channel[1]) if fused and channel else instruction.line
+                collectives[key] = Collective(kind, size, group, times)
             elif kind == "recv" and (labels := BETWEEN_SLICES.search(instruction.line)):
                 kind, slices = labels[2].lower().replace("_", "-"), tuple(range(count_numbers(labels[1])))
                 kind = kind if kind in COLLECTIVES else "collective-permute"

@@ -39,7 +39,10 @@ def sweep(
     reports = []
     sizes = [size * run.optim.accumulate for size in SIZES]
     shapes = action_clip.param_shapes(run.model)
-    runs = [dataclasses.replace(run, sharding=config.ShardingConfig(fsdp, model)) for fsdp, model in meshes]
+    runs = [
+        dataclasses.replace(run, sharding=dataclasses.replace(run.sharding, fsdp=fsdp, model=model))
+        for fsdp, model in meshes
+    ]
     for one in runs:
         sharding.param_shardings(shapes, compile.Plan(one, topology).mesh)
     for one in runs:

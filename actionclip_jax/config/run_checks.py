@@ -52,6 +52,7 @@ def run_problems(run: TrainConfig) -> list[str]:
         problems += [f"{name}{problem}" for problem in out_of_range(part)]
     problems += [f"objective.{problem}" for problem in checks.choice_problems(run.objective)]
     problems += [f"checkpoint.{problem}" for problem in checks.choice_problems(run.checkpoint)]
+    problems += [f"sharding.{problem}" for problem in checks.choice_problems(run.sharding)]
     problems += path_problems(run) + data_settings_problems(run) + option_problems(run)
     return problems
 

@@ -11,6 +11,7 @@ Computation = Literal["plain", "blockwise"]
 Tower = Literal["trained", "frozen"]
 Texts = Literal["clips", "distinct"]
 Export = Literal["last", "best"]
+Optimizer = Literal["auto", "parameters", "data"]
 Rules = tuple[tuple[str, float], ...]
 
 
@@ -95,10 +96,11 @@ class PretrainConfig:
 
 @settings.dataclass
 class ShardingConfig:
-    """How many ways the devices divide: the rest of them divides the clips only."""
+    """How many ways the devices divide: the rest of them, `data`, divides the clips only."""
 
     fsdp: int = 1  # devices that share parameters and optimiser state as well as clips
     model: int = 1  # devices that share heads and hidden channels (tensor parallel)
+    optimizer: Optimizer = "auto"  # parameters and their moments kept as they are used, or spread over `data` too: TPUs
 
 
 @settings.dataclass

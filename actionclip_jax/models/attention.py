@@ -41,17 +41,23 @@ class Attention(nnx.Module):
             k, v = (self.project(x, part) for part in (1, 2))
             return self.join(attend_one(q, k, v, spec.heads, last=read if spec.causal else length - 1))
         implementation = choose(spec, length, dropping=key is not None)
-        q, k, v = (self.project(x, part, implementation != "pallas") for part in range(3))
         if implementation == "pallas":
-            biases = jnp.broadcast_to(self.qkv.bias[...].reshape(3, -1).astype(jnp.float32), (x.shape[0], 3, x.shape[2]))
-            form = short_attention.Form(spec.heads, length, spec.causal, interpret=xla.platform() == "cpu")
-            attended = short_attention.attend(q, k, v, biases, form)
-            attended = checkpoint_name(attended, "attended")
-        elif implementation == "cudnn":
-            attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
+            attended = self.attend_pallas(x, length)
         else:
-            attended = attend_xla(q, k, v, spec.heads, causal=spec.causal, dropout_rate=spec.dropout, key=key)
+            q, k, v = (self.project(x, part) for part in range(3))
+            if implementation == "cudnn":
+                attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
+            else:
+                attended = attend_xla(q, k, v, spec.heads, causal=spec.causal, dropout_rate=spec.dropout, key=key)
         return checkpoint_name(self.join(attended), "out")
+
+    def attend_pallas(self, x: jax.Array, length: int) -> jax.Array:
+        """The same as `attend_xla` of the projections, [B, L, D], by a kernel that finds their biases' gradients too."""
+        q, k, v = (self.project(x, part, bias_gradient=False) for part in range(3))
+        bias = self.qkv.bias[...].astype(jnp.float32).reshape(1, 3, -1)
+        form = short_attention.Form(self.spec.heads, length, self.spec.causal, interpret=xla.platform() == "cpu")
+        attended = short_attention.attend(q, k, v, jnp.broadcast_to(bias, (x.shape[0], *bias.shape[1:])), form)
+        return checkpoint_name(attended, "attended")
 
     def project(self, x: jax.Array, part: int, bias_gradient: bool = True) -> jax.Array:
         """[B, L, D] -> queries (part 0), keys (1) or values (2) of all heads side by side, [B, L, D].

@@ -81,8 +81,9 @@ def executed(jaxpr: Any) -> int:
             total += parameters["length"] * sum(parts)
         elif name == "cond":
             total += max(parts)
-        elif name == "shard_map":  # shapes inside are those of one device
-            total += parameters["mesh"].size * sum(parts)
+        elif name == "shard_map":  # shapes inside are those of one place on the axes it divides, which JAX has renamed
+            axes = parameters.get("newly_manual_axes") or parameters["manual_axes"]
+            total += math.prod(parameters["mesh"].shape[axis] for axis in axes) * sum(parts)
         else:
             total += sum(parts)
     return total

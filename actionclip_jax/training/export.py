@@ -4,24 +4,26 @@ import pathlib
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from actionclip_jax import config, sharding
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.training import optim, setup, train_step
+from actionclip_jax.training import optim, places, setup, step_spec, train_step
 
 
-def final_weights(run: config.TrainConfig, state: train_step.TrainState) -> train_step.Params:
+def final_weights(run: config.TrainConfig, mesh: Mesh, state: train_step.TrainState) -> step_spec.Params:
     """What is evaluated and exported: averaged if averages are kept, and moved towards the initial weights."""
     params = state.ema or state.params
-    weight = 1 - run.interpolation.export  # of the initial ones
-    return optim.interpolate(state.initial, params, weight) if weight else params
+    if weight := 1 - run.interpolation.export:  # of the initial ones
+        params = optim.interpolate(state.initial, params, weight)
+    return jax.device_put(params, places.choose(run.model, run.sharding, mesh).used)
 
 
 def export_model(work: setup.Setup, state: train_step.TrainState, steps: int) -> pathlib.Path:
     """Writes WORKDIR/model, whose weights are gathered on this host one by one; `steps` the run has done."""
     gather = jax.jit(lambda array: array, out_shardings=sharding.everywhere(work.mesh))
     params: dict[str, np.ndarray | jax.Array] = {
-        path: np.asarray(gather(array)) for path, array in final_weights(work.run, state).items()
+        path: np.asarray(gather(array)) for path, array in final_weights(work.run, work.mesh, state).items()
     }
     provenance = {"source": "training", "steps": steps, "initial": work.provenance, "config": config.to_dict(work.run)}
     model = work.workdir / "model"

@@ -4,17 +4,15 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
-from actionclip_jax import sharding
-from actionclip_jax.training import initial, train_step
+from actionclip_jax.training import initial, places, step_spec, train_step
 
 
 def describe(
-    spec: train_step.StepSpec,
+    spec: step_spec.StepSpec,
     params: Mapping[str, jax.Array | jax.ShapeDtypeStruct],
     loaded: Sequence[str],
-    places: Mapping[str, NamedSharding],
     mesh: Mesh,
 ) -> train_step.TrainState:
     """Shapes and places of the state of a run; `loaded` are the paths of what it takes over from a CLIP."""
@@ -22,12 +20,12 @@ def describe(
     return jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         shapes,
-        sharding.tree_shardings(shapes, places, mesh),
+        places.choose(spec.model, spec.sharding, mesh).of_state(shapes, mesh),
     )
 
 
 def before_first_step(
-    spec: train_step.StepSpec, loaded: Sequence[str], params: train_step.Params
+    spec: step_spec.StepSpec, loaded: Sequence[str], params: step_spec.Params
 ) -> train_step.TrainState:
     """The state before the first step, which keeps the initial weights where training interpolates."""
     interpolation = spec.interpolation
@@ -35,11 +33,9 @@ def before_first_step(
     return train_step.init_state(spec, params, {path: params[path] for path in kept})
 
 
-def make(
-    spec: train_step.StepSpec, start: initial.Initial, places: Mapping[str, NamedSharding], mesh: Mesh
-) -> train_step.TrainState:
+def make(spec: step_spec.StepSpec, start: initial.Initial, mesh: Mesh) -> train_step.TrainState:
     """The state before the first step, spread over the devices."""
-    described = describe(spec, start.params, start.loaded, places, mesh)
+    described = describe(spec, start.params, start.loaded, mesh)
     make_spread = jax.jit(
         functools.partial(before_first_step, spec, start.loaded),
         out_shardings=jax.tree.map(lambda leaf: leaf.sharding, described),

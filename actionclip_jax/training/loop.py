@@ -237,7 +237,7 @@ def evaluate(work: setup.Setup, aids: Aids, position: resume.Position, step: int
         aids.watchdog.other()
         aids.stop.check()
 
-    weights = export.final_weights(work.run, position.state)
+    weights = export.final_weights(work.run, work.mesh, position.state)
     for name, evaluator in work.evaluators.items():
         position.scores[name] = evaluator(weights, f"evaluating {name}", after_batch)
         numbers = ", ".join(f"{label} {value:.1%}" for label, value in position.scores[name].metrics.items())

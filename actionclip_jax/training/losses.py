@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
 SHARPNESS = 10.0  # of the source's softmax over G
@@ -92,7 +92,7 @@ def contrastive_blockwise(
     scale: jax.Array,
     kind: str,
     *,
-    mesh: Mesh,
+    mesh: Mesh | AbstractMesh,
     axes: Sequence[str],
     block: int,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -121,7 +121,9 @@ def contrastive_blockwise(
         return jax.lax.pmean(((video_loss + text_loss) / 2, accuracies), axes)
 
     spread = P(tuple(axes))
-    sharded = jax.shard_map(local, mesh=mesh, in_specs=(spread, spread, spread, P()), out_specs=P())
+    free = {name for name in mesh.axis_names if name not in getattr(mesh, "manual_axes", ())}
+    places = (spread, spread, spread, P())
+    sharded = jax.shard_map(local, mesh=mesh, in_specs=places, out_specs=P(), axis_names=free)
     return sharded(video, text, positives_of(labels, kind), scale)
 
 

@@ -15,8 +15,8 @@ from actionclip_jax import config, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import clip_encoder, scoring
 from actionclip_jax.inference import encoder
-from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import first_state, initial, optim, train_step
+from actionclip_jax.models import flops
+from actionclip_jax.training import first_state, initial, optim, places, step_spec, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Setup:
     run: config.TrainConfig
     mesh: Mesh
     workdir: pathlib.Path
-    spec: train_step.StepSpec
+    spec: step_spec.StepSpec
     train_clips: int
     batches: pipeline.Batches  # of the training clips: this host's part
     evaluators: dict[str, scoring.Evaluator]  # by data set
@@ -65,14 +65,14 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     paths.check_directory("workdir", run.workdir)
     workdir = paths.expand_home(run.workdir).absolute()
     sharding.check_rows(run.data.loader.batch_size // run.optim.accumulate, mesh)
-    places = sharding.param_shardings(action_clip.param_shapes(run.model), mesh)
+    where = places.choose(run.model, run.sharding, mesh)
     tables = open_tables(run)
     clips = tables["train"]
-    spec = step_spec(run, len(clips), clips.label_frequency)
+    spec = make_spec(run, len(clips), clips.label_frequency)
     batches = train_batches(run, clips, workdir)
-    start = initial.initial_weights(run.model, run.init_from, run.seed, places)
+    start = initial.initial_weights(run.model, run.init_from, run.seed, where.kept)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
-    state = first_state.make(spec, start, places, mesh)
+    state = first_state.make(spec, start, mesh)
     tokens = token_table(run, start.tokenizer, clips)
     texts = texts_per_clip(run, tokens.shape[0])
     work = Setup(
@@ -121,17 +121,18 @@ def check_classes(clips: table.ClipTable, loss: str) -> None:
         )
 
 
-def step_spec(run: config.TrainConfig, clip_count: int, label_frequency: float) -> train_step.StepSpec:
+def make_spec(run: config.TrainConfig, clip_count: int, label_frequency: float) -> step_spec.StepSpec:
     """What a step computes when training on so many clips; of all (clip, class) pairs this part belongs together."""
     steps, warmup = optim.count_steps(run.optim, clip_count, run.data.loader.batch_size)
     odds = label_frequency / (1 - label_frequency) if 0 < label_frequency < 1 else 1.0
-    return train_step.StepSpec(
+    return step_spec.StepSpec(
         model=run.model,
         compute=run.compute,
         augment=run.data.augment,
         objective=run.objective,
         optim=run.optim,
         interpolation=run.interpolation,
+        sharding=run.sharding,
         steps=steps,
         warmup=warmup,
         seed=run.seed,
@@ -152,13 +153,13 @@ def texts_per_clip(run: config.TrainConfig, classes: int) -> float:
     return classes / run.data.loader.batch_size if run.objective.loss == "multi_label" else 1.0
 
 
-def place_texts(spec: train_step.StepSpec, params: train_step.Params, tokens: np.ndarray, mesh: Mesh) -> jax.Array:
+def place_texts(spec: step_spec.StepSpec, params: step_spec.Params, tokens: np.ndarray, mesh: Mesh) -> jax.Array:
     """The token ids of all prompts or, of a frozen text tower, their embeddings, on every device."""
     everywhere = sharding.everywhere(mesh)
     if spec.objective.text == "trained":
         return jax.device_put(tokens, everywhere)
 
-    def encode(params: train_step.Params, tokens: jax.Array) -> jax.Array:
+    def encode(params: step_spec.Params, tokens: jax.Array) -> jax.Array:
         return encoder.encode_texts(spec.build(params), tokens)
 
     return jax.jit(encode, out_shardings=everywhere)(params, tokens)

@@ -103,6 +103,13 @@ def test_sharded_parameters_are_gathered(run, compiled):
     assert report["memory"]["arguments"] < compiled.memory["arguments"]
 
 
+def test_an_optimizer_spread_over_data_keeps_a_part_on_each_device(run, compiled):
+    spread = compile.compile_plan(plan_here(run, sharding={"optimizer": "data"}))
+    assert spread.memory["arguments"] < compiled.memory["arguments"] / 4  # an eighth, but for the clips
+    gathered = [one for one in estimate.report(spread)["collectives"] if one["kind"] == "all-gather"]
+    assert gathered and gathered[0]["devices"] == 8
+
+
 def test_memory_adds_up_and_decides_whether_a_step_fits(compiled):
     assert sum(compiled.memory.values()) == compiled.wanted and compiled.fits
     tight = dataclasses.replace(compiled.plan.topology.accelerator, memory=compiled.wanted - 1)
@@ -233,12 +240,12 @@ def test_several_slices_are_divided_along_data():
             self.id, self.process_index, self.slice_index = number, number // 4, number // 4
 
     devices = [Device(number) for number in range(8)]
-    slices = [[device.slice_index for device in row.flat] for row in sharding.arrange(devices, (4, 2, 1))]
+    slices = [[device.slice_index for device in row.flat] for row in sharding.arrange(devices, (1, 4, 2, 1))[0]]
     assert slices == [[0, 0], [0, 0], [1, 1], [1, 1]]
-    whole = sharding.arrange(devices, (1, 8, 1))  # only fsdp can cross the network here
+    whole = sharding.arrange(devices, (1, 1, 8, 1))  # only fsdp can cross the network here
     assert [device.slice_index for device in whole.flat] == [0, 0, 0, 0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="2 slices or hosts cannot be divided"):
-        sharding.arrange(devices, (1, 1, 8))
+        sharding.arrange(devices, (1, 1, 1, 8))
 
 
 @pytest.mark.slow

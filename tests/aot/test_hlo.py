@@ -116,6 +116,24 @@ ENTRY %main (p: f32[16]) -> f32[64] {
     assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, (0, 1, 2, 3), 1)]
 
 
+def test_a_collective_that_begins_and_ends_in_fusions_counts_once_wherever_these_keep_it():
+    def fusion(name, place):
+        gather = f"f32[64]{{0:T(128){place}}} all-gather(%p), channel_id=5, replica_groups=[1,4]<=[4], dimensions={{0}}"
+        return f"%{name} (p: f32[16]) -> f32[64] {{\n  %p = f32[16]{{0}} parameter(0)\n  ROOT %gather = {gather}\n}}\n"
+
+    text = f"""HloModule m, num_partitions=4
+
+{fusion("start", "S(1)")}
+{fusion("done", "")}
+ENTRY %main (p: f32[16]) -> f32[64] {{
+  %p = f32[16]{{0}} parameter(0)
+  %first = f32[64]{{0:T(128)S(1)}} fusion(%p), kind=kCustom, calls=%start
+  ROOT %second = f32[64]{{0:T(128)}} fusion(%p), kind=kCustom, calls=%done
+}}
+"""
+    assert hlo.Program(text).collectives == [hlo.Collective("all-gather", 256, (0, 1, 2, 3), 1)]
+
+
 def test_an_asynchronous_permutation_sends_its_result_not_the_numbers_behind_it():
     text = """HloModule m, num_partitions=2
 

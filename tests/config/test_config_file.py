@@ -11,7 +11,7 @@ import pytest
 from actionclip_jax import config, sharding
 from actionclip_jax.config import config_file, renamed
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import run_checkpoints, train_step
+from actionclip_jax.training import run_checkpoints, step_spec, train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
@@ -221,8 +221,10 @@ def test_every_published_configuration_is_valid_and_traces_at_full_size(file):
     assert len(file.read_text().splitlines()) <= 40
     run = config_file.load(str(file))
     mesh = sharding.make_mesh()
-    parts = {name: getattr(run, name) for name in ("model", "compute", "objective", "optim", "interpolation", "seed")}
-    spec = train_step.StepSpec(**parts, augment=run.data.augment, steps=100, warmup=10)
+    names = ("model", "compute", "objective", "optim", "interpolation", "sharding", "seed")
+    spec = step_spec.StepSpec(
+        **{name: getattr(run, name) for name in names}, augment=run.data.augment, steps=100, warmup=10
+    )
     params = {
         path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in action_clip.param_shapes(run.model).items()
     }

@@ -31,7 +31,7 @@ def get_config():
     run.data.loader.batch_size = 16
     run.log_every = 1
     run.eval_every_epochs = 0.0
-    run.sharding.fsdp = 2
+    run.sharding.fsdp, run.sharding.optimizer = 2, "data"
     for source in (run.data.train, run.data.test, run.data.zero_shot):
         source.path = {{data!r}}
     return run

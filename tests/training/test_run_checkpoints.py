@@ -14,20 +14,19 @@ import pytest
 import training_runs
 
 from actionclip_jax import config, sharding
-from actionclip_jax.models import action_clip
-from actionclip_jax.training import agreement, preservation, run_checkpoints, train_step
+from actionclip_jax.training import agreement, first_state, preservation, run_checkpoints, train_step
 
 
 @functools.cache
-def make_state(mesh, *, seed=0, **optim):
+def make_state(mesh, *, seed=0, optimizer="auto", **optim):
     """The state before the first step of a tiny run, with numbers in the moments."""
     spec = training_runs.change(training_runs.make_spec(), "optim", **optim)
+    spec = training_runs.change(spec, "sharding", optimizer=optimizer)
     spec = training_runs.change(spec, "model", text=dataclasses.replace(spec.model.text, vocabulary=64))
     params = training_runs.make_params(spec, seed)
-    places = sharding.param_shardings(action_clip.param_shapes(spec.model), mesh)
+    described = first_state.describe(spec, params, (), mesh)
     make = functools.partial(train_step.init_state, spec, initial={})
-    shapes = jax.eval_shape(make, params)
-    state = jax.jit(make, out_shardings=sharding.tree_shardings(shapes, places, mesh))(params)
+    state = jax.jit(make, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, described))(params)
     grown = jax.tree.map(lambda x: x + jnp.asarray(0.5, x.dtype) if x.dtype == jnp.float32 else x, state)
     return jax.device_put(grown, jax.tree.map(lambda x: x.sharding, state))
 
@@ -83,6 +82,20 @@ def test_a_state_comes_back_on_other_devices(workdir, mesh):
     assert step == 2 and told == []
     assert_same(state, make_state(mesh, seed=2))
     assert any(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(("saved", "restored"), [("data", "parameters"), ("parameters", "data")])
+def test_a_state_comes_back_where_the_optimizer_is_spread_otherwise(saved, restored, tmp_path):
+    first, second = sharding.make_mesh(fsdp=2), sharding.make_mesh(jax.devices()[:4])
+    state = make_state(first, seed=2, optimizer=saved, ema=0.5)
+    checkpoints = open_checkpoints(tmp_path, first)
+    checkpoints.save(1, state, {})
+    checkpoints.close()
+    like = make_state(second, seed=9, optimizer=restored, ema=0.5)
+    (_, found, _), told = restore(tmp_path, second, like)
+    assert told == []
+    assert_same(found, state)
+    assert jax.tree.map(lambda x: x.sharding, found) == jax.tree.map(lambda x: x.sharding, like)
 
 
 @pytest.mark.parametrize("seed", range(3))

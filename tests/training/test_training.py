@@ -99,6 +99,77 @@ def test_eight_devices_in_every_arrangement_train_like_one(plain, mesh, computat
     assert_same_training(training_runs.run(spec, 4, mesh=sharding.make_mesh(**mesh)), plain)
 
 
+EVERYTHING = {
+    "optim": {"accumulate": 2, "ema": 0.9, "clip_norm": 0.5},
+    "interpolation": {"loss_weight": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("mesh", "parts"),
+    [({"fsdp": 2, "model": 2}, EVERYTHING), *slow(({}, {}), ({}, EVERYTHING), ({"fsdp": 2}, {}), ({"model": 2}, {}))],
+)
+def test_an_optimizer_spread_over_data_trains_like_one_that_is_not(mesh, parts):
+    spec = make_spec()
+    for part, changes in parts.items():
+        spec = change(spec, part, **changes)
+    mesh = sharding.make_mesh(**mesh)
+    spread, whole = (
+        training_runs.run(change(spec, "sharding", optimizer=optimizer), 20, mesh=mesh)
+        for optimizer in ("data", "parameters")
+    )
+    assert_same_training(spread, whole)
+    for path, value in whole[0].ema.items():
+        assert_close(path, spread[0].ema[path], value, 1e-5)
+
+
+def test_an_optimizer_spread_over_data_keeps_an_eighth_of_its_state_on_each_of_eight_devices():
+    spec = change(make_spec(), "optim", ema=0.9)
+    spec = change(spec, "interpolation", loss_weight=0.5)
+    state, _ = training_runs.run(change(spec, "sharding", optimizer="data"), 1, mesh=sharding.make_mesh())
+    moments = next(part for part in state.opt_state if hasattr(part, "mu"))
+    for tree in (state.params, moments.mu, moments.nu, state.ema, state.initial):
+        kernel = tree["image/blocks/attn/qkv/kernel"]
+        assert kernel.addressable_shards[0].data.size * 8 == kernel.size
+        assert tree["logit_scale"].is_fully_replicated
+
+
+def two_slices():
+    """Eight virtual devices as if each four were a slice."""
+    devices = np.asarray(jax.devices()).reshape(2, 4, 1, 1)
+    return jax.sharding.Mesh(devices, sharding.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 4)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"optim": {"accumulate": 2}, "interpolation": {"loss_weight": 0.5}},
+        *slow(
+            {},
+            {"objective": {"computation": "blockwise", "block": 5}},
+            {"objective": {"encode_texts": "distinct"}},
+            {"objective": {"image": "frozen"}},
+            {"augment": {"jitter": 0.8, "grayscale": 0.2}},
+        ),
+    ],
+)
+def test_two_slices_that_average_their_gradients_train_like_one(parts):
+    spec = change(make_spec(), "sharding", optimizer="data")
+    for part, changes in parts.items():
+        spec = change(spec, part, **changes)
+    assert_same_training(training_runs.run(spec, 4, mesh=two_slices()), training_runs.run(spec, 4))
+
+
+def test_weights_gathered_in_bfloat16_are_those_the_model_would_make_of_them():
+    spec = make_spec(compute=config.ComputeConfig(dtype="bfloat16"))
+    first, second = (
+        training_runs.run(change(spec, "sharding", optimizer=optimizer), 1, mesh=sharding.make_mesh())[1][0]
+        for optimizer in ("data", "parameters")
+    )
+    assert first["loss"] == pytest.approx(second["loss"], rel=1e-6)
+    assert first["gradient_norm"] == pytest.approx(second["gradient_norm"], rel=1e-3)  # sums of bfloat16
+
+
 def test_parameters_and_optimiser_state_are_divided_by_fsdp_and_model():
     state, _ = training_runs.run(make_spec(), 1, mesh=sharding.make_mesh(fsdp=4, model=2))
     moments = next(part for part in state.opt_state if hasattr(part, "mu"))
@@ -181,8 +252,9 @@ def test_a_step_without_a_finite_loss_changes_nothing_but_the_counters():
     texts = make_texts()
     params = training_runs.make_params(make_spec())
     broken = {**params, "logit_scale": jnp.float32(jnp.inf)}
-    for mesh in (sharding.make_mesh(jax.devices()[:1]), sharding.make_mesh()):
-        state, history = training_runs.run(make_spec(), 3, mesh=mesh, params=broken, texts=texts, batches=batches)
+    for mesh, optimizer in ((sharding.make_mesh(jax.devices()[:1]), "auto"), (sharding.make_mesh(), "data")):
+        spec = change(make_spec(), "sharding", optimizer=optimizer)
+        state, history = training_runs.run(spec, 3, mesh=mesh, params=broken, texts=texts, batches=batches)
         assert [int(metrics["skipped"]) for metrics in history] == [1, 2, 3]
         assert int(state.skipped_in_row) == int(state.step) == 3
         for path, value in broken.items():
