@@ -52,7 +52,7 @@ class Attention(nnx.Module):
         return checkpoint_name(self.join(attended), "out")
 
     def attend_pallas(self, x: jax.Array, length: int) -> jax.Array:
-        """The same as `attend_xla` of the projections, [B, L, D], by a kernel that finds their biases' gradients too."""
+        """The same as `attend_xla` of projections, [B, L, D], by a kernel that finds the gradients of biases too."""
         q, k, v = (self.project(x, part, bias_gradient=False) for part in range(3))
         bias = self.qkv.bias[...].astype(jnp.float32).reshape(1, 3, -1)
         form = short_attention.Form(self.spec.heads, length, self.spec.causal, interpret=xla.platform() == "cpu")
