@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 
 import actionclip_jax
+from actionclip_jax import allocator
 from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
 
@@ -15,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return run(arguments)
     signal.signal(signal.SIGINT, interrupts.end_at_once)
+    allocator.keep_freed_memory()
     code = run(None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done, or the reason said
     return code
