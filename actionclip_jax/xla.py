@@ -48,8 +48,12 @@ def has_flash_attention() -> bool:
 
 def check_attention(attention: str) -> None:
     """Raises ValueError unless this `config.compute.attention` can run where what is being traced will."""
-    if attention == "cudnn" and platform() != "gpu":
-        raise ValueError(f"attention cudnn needs an NVIDIA GPU, and JAX computes on {platform()} here")
+    needed = {"cudnn": ("gpu",), "pallas": ("tpu", "cpu")}  # on a CPU it is interpreted: slow, and the same
+    if attention in needed and platform() not in needed[attention]:
+        raise ValueError(
+            f"attention {attention} needs {'an NVIDIA GPU' if attention == 'cudnn' else 'a TPU'}, and JAX computes on "
+            f"{platform()} here"
+        )
 
 
 def options(dtype: str) -> dict[str, Option]:

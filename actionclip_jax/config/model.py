@@ -11,7 +11,7 @@ Head = Literal["meanP", "Conv_1D", "LSTM", "Transf", "Transf_cls"]
 Dtype = Literal["float32", "bfloat16"]
 Remat = Literal["everything", "dots", "qkv_and_mlp", "attention_output", "nothing"]
 Layers = Literal["auto", "scan", "unroll"]
-Kernel = Literal["auto", "xla", "cudnn"]
+Kernel = Literal["auto", "xla", "cudnn", "pallas"]
 ACTIVATIONS, HEADS, DTYPES, REMAT, LAYERS, ATTENTION = (
     typing.get_args(choices) for choices in (Activation, Head, Dtype, Remat, Layers, Kernel)
 )

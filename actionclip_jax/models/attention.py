@@ -83,6 +83,11 @@ def choose(spec: layers.TransformerSpec, length: int, dropping: bool) -> str:
     asked = spec.compute.attention
     if dropping and spec.dropout:
         return "xla"
+    if asked == "pallas" and length > short_attention.LONGEST:
+        raise ValueError(
+            f"attention pallas takes at most {short_attention.LONGEST} tokens, and there are {length}: set "
+            "compute.attention to auto"
+        )
     if asked != "auto":
         return asked
     if spec.causal or spec.dtype.itemsize != 2 or length < 128:

@@ -101,6 +101,19 @@ def test_scanned_unrolled_and_every_remat_policy_compute_the_same(plain, arrange
     )
 
 
+@pytest.mark.parametrize("arrangement", ["scan", "unroll"])
+def test_the_attention_kernel_computes_the_same_in_all_towers(arrangement):
+    model = tiny.model_config("Transf", shift=True, drop_path=0.3)
+    (value, gradients), (other, others) = (
+        loss_and_gradients(model, attention=attention, layers=arrangement, remat="dots")
+        for attention in ("xla", "pallas")
+    )
+    np.testing.assert_allclose(other, value, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-8), others, gradients
+    )
+
+
 @functools.cache
 def temporaries(remat):
     """Bytes that the gradients of a tower of four blocks need meanwhile."""
@@ -262,7 +275,7 @@ def attention_spec(dtype="bfloat16", implementation="auto", **changes):
 
 
 def test_attention_is_xlas_but_where_another_pays():
-    best = {"gpu": "cudnn", "tpu": "xla", "cpu": "xla"}[jax.default_backend()]
+    best = {"gpu": "cudnn", "tpu": "pallas", "cpu": "xla"}[jax.default_backend()]
     assert attention.choose(attention_spec(), 197, dropping=False) == best
     assert attention.choose(attention_spec("float32"), 197, dropping=False) == "xla"
     assert attention.choose(attention_spec(causal=True), 77, dropping=False) == "xla"
@@ -270,6 +283,8 @@ def test_attention_is_xlas_but_where_another_pays():
     assert attention.choose(asked, 8, dropping=False) == "cudnn"
     assert attention.choose(asked, 8, dropping=True) == "xla"
     assert attention.padding(asked, 197, dropping=False) == 3
+    with pytest.raises(ValueError, match="at most 1664 tokens, and there are 6273"):
+        attention.choose(attention_spec(implementation="pallas"), 6273, dropping=False)
 
 
 def test_frames_and_texts_of_the_wrong_shape_are_refused():
