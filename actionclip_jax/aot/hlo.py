@@ -82,6 +82,11 @@ class Instruction:
         return int(found[1]) if (found := CYCLES.search(self.line)) else 0
 
     @property
+    def is_kernel(self) -> bool:
+        """Whether it is one of Pallas, for which TPU's compiler estimates no cycles."""
+        return KERNEL in self.line
+
+    @property
     def called(self) -> list[str]:
         """Names of the computations it runs."""
         names = []
@@ -159,7 +164,7 @@ class Program:
 
     def cycles_of(self, instruction: Instruction) -> int:
         """The compiler's estimate or, of a kernel (Pallas), for which it makes none, the bundles it scheduled."""
-        if KERNEL in instruction.line and not instruction.cycles:
+        if instruction.is_kernel and not instruction.cycles:
             return self.bundles.get(instruction.name, 0)
         return instruction.cycles
 
@@ -167,7 +172,7 @@ class Program:
     def uncounted(self) -> int:
         """How many kernels a step runs of which neither is known."""
         walked = self.walk(self.entry)
-        return sum(times for one, times, _ in walked if KERNEL in one.line and not self.cycles_of(one))
+        return sum(times for one, times, _ in walked if one.is_kernel and not self.cycles_of(one))
 
     @functools.cached_property
     def instructions(self) -> dict[str, Instruction]:

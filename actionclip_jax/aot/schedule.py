@@ -52,7 +52,8 @@ def take(directory: pathlib.Path, program: hlo.Program) -> dict[str, int]:
     # of operations that are alike it schedules one
     alike = {likeness(program, one): written[name] for name, one in program.instructions.items() if name in written}
     for name, one in program.instructions.items():
-        if one.cycles and name not in written and (bundles := alike.get(likeness(program, one))):
+        takes_time = one.cycles or one.is_kernel
+        if takes_time and name not in written and (bundles := alike.get(likeness(program, one))):
             written[name] = bundles
     return written
 
