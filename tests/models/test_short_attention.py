@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow
 
 from actionclip_jax import sharding
 from actionclip_jax.models import attention, short_attention
@@ -45,17 +46,10 @@ def assert_equal(ours, theirs, tolerance):
 @pytest.mark.parametrize(
     ("length", "heads", "width"),
     [
-        (50, 4, 64),
         (50, 3, 64),  # what is left of 12 heads on each of 4 devices
-        (50, 1, 64),
-        (77, 4, 32),
-        (77, 3, 32),
-        (50, 8, 80),
         (50, 3, 80),
-        (50, 4, 88),
-        (50, 3, 104),
-        (197, 2, 128),
-        (257, 2, 64),
+        *slow((50, 4, 64), (50, 1, 64), (77, 4, 32), (77, 3, 32), (50, 8, 80), (50, 4, 88), (50, 3, 104)),
+        *slow((197, 2, 128), (257, 2, 64)),
     ],
 )
 def test_equal_to_xla_for_every_width_of_a_head_and_number_of_heads(length, heads, width, causal):
@@ -64,14 +58,14 @@ def test_equal_to_xla_for_every_width_of_a_head_and_number_of_heads(length, head
     assert_equal(ours, theirs, 1e-5)
 
 
-@pytest.mark.parametrize(("length", "batch"), [(197, 3), (577, 1), (1569, 1)])
+@pytest.mark.parametrize(("length", "batch"), [(197, 3), *slow((577, 1), (1569, 1))])
 def test_equal_to_xla_for_the_sequences_of_images_and_clips(length, batch):
     inputs, gradient = make_inputs(batch, length, 2 * 64)
     ours, theirs = (results(by, inputs, gradient, heads=2) for by in (by_kernel, by_xla))
     assert_equal(ours, theirs, 1e-5)
 
 
-@pytest.mark.parametrize("length", [50, 700])
+@pytest.mark.parametrize("length", [50, *slow(700)])
 def test_padding_is_not_seen_and_has_no_gradient(length):
     (q, k, v, bias), gradient = make_inputs(2, length, 2 * 64)
     form = short_attention.Form(2, length, interpret=True)
@@ -89,6 +83,7 @@ def test_padding_is_not_seen_and_has_no_gradient(length):
     assert_equal([ours[4] / length], [theirs[4] / length], 1e-5)
 
 
+@pytest.mark.slow
 def test_later_tokens_stay_hidden_where_queries_are_divided():
     inputs, gradient = make_inputs(1, 700, 2 * 64)
     ours, theirs = (results(by, inputs, gradient, heads=2, causal=True) for by in (by_kernel, by_xla))
@@ -100,13 +95,17 @@ def test_heads_of_long_sequences_are_divided_among_programs():
     together = short_attention.heads_together(16, 64, 577)
     assert 2 <= together < 16 and 16 % together == 0
     assert short_attention.heads_together(3, 64, 1569) == 3, "a block of 64 lanes is no whole vector"
+
+
+@pytest.mark.slow
+def test_divided_heads_compute_the_same():
     inputs, gradient = make_inputs(1, 577, 8 * 64)
     assert short_attention.heads_together(8, 64, 577) < 8
     ours, theirs = (results(by, inputs, gradient, heads=8) for by in (by_kernel, by_xla))
     assert_equal(ours, theirs, 1e-5)
 
 
-@pytest.mark.parametrize(("length", "heads", "width"), [(197, 2, 64), (77, 4, 80)])
+@pytest.mark.parametrize(("length", "heads", "width"), [(197, 2, 64), *slow((77, 4, 80))])
 def test_bfloat16_is_as_near_to_float32_as_rounding_allows(length, heads, width):
     inputs, gradient = make_inputs(2, length, heads * width, jnp.bfloat16)
     exact = jax.tree.map(lambda x: x.astype(jnp.float32), (inputs, gradient))
@@ -118,7 +117,7 @@ def test_bfloat16_is_as_near_to_float32_as_rounding_allows(length, heads, width)
 
 @pytest.mark.parametrize(
     ("batch", "heads", "axes"),
-    [(4, 4, {"fsdp": 2, "model": 2}), (4, 3, {"model": 2}), (3, 4, {"model": 4}), (8, 2, {})],
+    [(4, 4, {"fsdp": 2, "model": 2}), *slow((4, 3, {"model": 2}), (3, 4, {"model": 4}), (8, 2, {}))],
 )
 def test_spread_over_devices_it_is_the_same(batch, heads, axes):
     inputs, gradient = make_inputs(batch, 50, heads * 64)
