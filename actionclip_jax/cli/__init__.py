@@ -16,7 +16,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return run(arguments)
     signal.signal(signal.SIGINT, interrupts.end_at_once)
-    allocator.keep_freed_memory()
     code = run(None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was asked for is done, or the reason said
     return code
@@ -35,6 +34,8 @@ def run(arguments: Sequence[str] | None) -> int:
     if settings and "takes_settings" not in options:
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     options.settings = settings
+    if arguments is None and "computes" in options:
+        allocator.keep_freed_memory()
     quieten_libraries()
     try:
         with terminal.messages_shown():

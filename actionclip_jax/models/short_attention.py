@@ -6,7 +6,6 @@ H x K], as an array [.., H, 64] would be padded to 128 lanes wherever it is laid
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -76,11 +75,9 @@ def run_spread(body: Callable[..., None], arrays: tuple[jax.Array, ...], form: F
     free = set(mesh.axis_names) - set(mesh.manual_axes)  # of a `shard_map` around this one
     if not free:
         return run_local(*arrays)
-    rows = tuple(axis for axis in sharding.CLIPS if axis in free)
-    if batch % math.prod(mesh.shape[axis] for axis in rows):
-        rows = ()
+    rows = None if batch % sharding.batch_shards(mesh) else sharding.clip_axes(mesh)
     over_heads = "model" if "model" in free and form.heads % mesh.shape["model"] == 0 else None
-    place = P(rows or None, None, over_heads)
+    place = P(rows, None, over_heads)
     # `check_vma` would have the kernel's results say over which axes they vary
     spread = jax.shard_map(run_local, in_specs=place, out_specs=place, axis_names=free, check_vma=False)
     return spread(*arrays)

@@ -52,7 +52,7 @@ def test_the_fastest_that_fits_is_the_best():
 def test_reports_are_kept_so_that_a_sweep_goes_on(tmp_path, monkeypatch):
     plan, compiled = compile.Plan(config.TrainConfig(), topologies.describe("here")), []
 
-    def compile_plan(plan):
+    def compile_plan(plan, schedules):
         compiled.append(plan)
         return plan
 
