@@ -21,7 +21,7 @@ LANES = short_attention_kernel.LANES
 SHORTEST = 128  # tokens from which on the kernel is quicker than XLA
 LONGEST = 13 * LANES  # of 8 frames of 14 x 14 and a class token: what the compilers of all chips were seen to take
 SCORES = 2**21  # how many a program works through: its heads are unrolled
-VMEM_BYTES = 16 * 2**20  # all that a v4 has; of larger ones XLA keeps the rest for other arrays
+VMEM_BYTES = 24 * 2**20  # may be asked for; larger chips leave the rest to other arrays of XLA
 
 
 def supports(length: int, width: int, dtype: jnp.dtype) -> bool:
