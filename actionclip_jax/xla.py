@@ -97,6 +97,14 @@ def describe_memory(step: jax.stages.Compiled) -> str:
     return f"a step needs {kept:.0f} MiB of state and data and {temporary:.0f} MiB of temporaries on each"
 
 
+def faster_dtype() -> str:
+    """`bfloat16` where a large product in it is at least half as fast again as in float32, else `float32`.
+
+    Norms and softmax are float32 either way, and rounding costs time: a little faster is not enough.
+    """
+    return "bfloat16" if matmul_rate("bfloat16") >= 1.5 * matmul_rate("float32") else "float32"
+
+
 def matmul_rate(dtype: str) -> float:
     """FLOP/s of a device in a large matrix product: what model FLOP utilisation is measured by.
 

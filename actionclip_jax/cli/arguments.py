@@ -1,11 +1,14 @@
 """How the commands read their arguments, and the options that several of them have."""
 
 import argparse
+import logging
 import math
 import os
 import pathlib
 
 from actionclip_jax import config
+
+logger = logging.getLogger(__name__)
 
 
 def path(value: str) -> pathlib.Path:
@@ -63,13 +66,26 @@ def add_activation(parser: argparse.ArgumentParser) -> None:
 def add_computation(parser: argparse.ArgumentParser) -> None:
     """--dtype, --attention and --interpolate-positions: how the model computes."""
     add = parser.add_argument
-    add("--dtype", choices=config.DTYPES, default="float32", help="of the computation (default: float32)")
+    faster = "auto: bfloat16 where this device multiplies it much faster"
+    add("--dtype", choices=("auto", *config.DTYPES), default="float32", help=f"(default: float32); {faster}")
     add("--attention", choices=config.ATTENTION, default="auto", help="attention kernel (default: auto)")
     add("--interpolate-positions", action="store_true", help="allow more frames than the model learned positions for")
 
 
 def read_computation(options: argparse.Namespace) -> config.ComputeConfig:
-    """What these options say."""
+    """What these options say; measures for a moment what `auto` is here, and tells it.
+
+    Raises ValueError for `auto` in several processes, which might find different answers.
+    """
+    if options.dtype == "auto":
+        import jax
+
+        from actionclip_jax import xla
+
+        if jax.process_count() > 1:
+            raise ValueError("--dtype auto is for one process: choose float32 or bfloat16")
+        options.dtype = xla.faster_dtype()
+        logger.info(f"--dtype auto: {options.dtype} here")
     names = ("dtype", "attention", "interpolate_positions")
     return config.ComputeConfig(**{name: getattr(options, name) for name in names})
 
