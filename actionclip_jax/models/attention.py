@@ -1,4 +1,4 @@
-"""Multi-head self-attention: by XLA with a derivative of its own, or by cuDNN."""
+"""Multi-head self-attention: by XLA with a derivative of its own, by cuDNN, or by a kernel for TPUs."""
 
 import functools
 
