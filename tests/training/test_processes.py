@@ -79,8 +79,13 @@ def test_two_processes_evaluate_like_one(sample, tmp_path):
     finish(start_two([*arguments, str(tmp_path / "two")]))
     one, two = (features.load(tmp_path / name / "features")[1] for name in ("one", "two"))
     np.testing.assert_allclose(two.values, one.values, atol=1e-5)
-    trials = [json.loads((tmp_path / name / "report.json").read_text())["trials"] for name in ("one", "two")]
-    assert trials[0] == trials[1] and trials[0][0]["scored"] == 48
+    (ours,), (theirs,) = (
+        json.loads((tmp_path / name / "report.json").read_text())["trials"] for name in ("two", "one")
+    )
+    # of a few rows a product rounds each by its place among those of its device, and the calibration error is of
+    # probabilities
+    assert ours["scores"].pop("calibration_error") == pytest.approx(theirs["scores"].pop("calibration_error"), rel=1e-6)
+    assert ours == theirs and ours["scored"] == 48
 
 
 # what goes wrong as they come together
