@@ -91,7 +91,7 @@ class ComputeConfig:
 
     dtype: Dtype = "float32"
     remat: Remat = "everything"  # that a block computes is saved for the backward pass; see models/blocks.py
-    layers: Layers = "auto"  # scan on CPUs; unroll on accelerators: slower to compile, less memory, quicker
+    layers: Layers = "auto"  # scan on CPUs and several TPU slices; else unroll: slower to compile, quicker
     attention: Kernel = "auto"
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
 

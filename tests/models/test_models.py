@@ -11,7 +11,7 @@ import tiny
 from flax import nnx
 from slow import slow
 
-from actionclip_jax import config
+from actionclip_jax import config, sharding, xla
 from actionclip_jax.models import action_clip, attention, blocks, clip, flops, layers, temporal
 
 
@@ -256,6 +256,14 @@ def test_stochastic_depth_grows_linearly_from_the_first_block():
 
     stack = jax.vmap(lambda _: Recorder())(jnp.arange(5))
     assert blocks.run_blocks(stack, jnp.zeros((1, 1, 1)), spec) == pytest.approx(0.1 + 0.2 + 0.3 + 0.4)
+
+
+def test_accelerators_unroll_but_for_several_slices(monkeypatch):
+    assert blocks.scans("auto") and blocks.scans("scan") and not blocks.scans("unroll")
+    monkeypatch.setattr(xla, "platform", lambda: "tpu")
+    assert not blocks.scans("auto")
+    with jax.set_mesh(jax.make_mesh((2, 4, 1, 1), sharding.AXES)):
+        assert blocks.scans("auto") and not blocks.scans("unroll")
 
 
 def test_new_heads_start_as_the_source_starts_them():
