@@ -10,7 +10,6 @@ random weights, checked in float32, and take turns within one run, so that other
 import functools
 from collections.abc import Callable
 
-import at_start  # noqa: F401
 import cases
 import jax
 import jax.numpy as jnp

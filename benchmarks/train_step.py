@@ -14,7 +14,6 @@ The second one measures this project's step with every combination of layers, at
 import functools
 from collections.abc import Callable
 
-import at_start  # noqa: F401
 import cases
 import jax
 import numpy as np

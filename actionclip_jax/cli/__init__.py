@@ -7,7 +7,6 @@ import signal
 from collections.abc import Sequence
 
 import actionclip_jax
-from actionclip_jax import allocator
 from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
 
@@ -34,8 +33,6 @@ def run(arguments: Sequence[str] | None) -> int:
     if settings and "takes_settings" not in options:
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     options.settings = settings
-    if arguments is None and "computes" in options:
-        allocator.keep_freed_memory()
     quieten_libraries()
     try:
         with terminal.messages_shown():

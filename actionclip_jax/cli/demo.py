@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "of their words, and tests it on others. Needs no download and three to six minutes on two cores.",
         epilog=f"Exit code: 0 done; 1 some video could not be read; 2 nothing done; {train.EXIT_CODES}",
     )
-    parser.set_defaults(execute=execute, computes=True)
+    parser.set_defaults(execute=execute)
     parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
     parser.add_argument("--config", default="sample", metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--seed", type=arguments.natural, default=0, help="of weights and batches (default: 0)")

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 some clips could not be decoded, 2 nothing done; where it trains, "
         f"{train.EXIT_CODES}",
     )
-    parser.set_defaults(execute=execute, computes=True, takes_settings=True)
+    parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument(
         "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
     )

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         description="Prints how probable each label is for each video.",
         epilog="Exit code: 0 all videos done, 1 some could not be used, 2 nothing done.",
     )
-    parser.set_defaults(execute=execute, computes=True)
+    parser.set_defaults(execute=execute)
     parser.add_argument("model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name")
     parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video files, directories of videos, or globs")
     labels.add_options(parser)

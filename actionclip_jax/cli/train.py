@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "checkpoints, curves.png and the model directory `model`. The same command goes on with an interrupted run.",
         epilog=f"Exit code: 0 done; 2 nothing done; {EXIT_CODES}",
     )
-    parser.set_defaults(execute=execute, computes=True, takes_settings=True)
+    parser.set_defaults(execute=execute, takes_settings=True)
     parser.add_argument("--config", required=True, metavar="FILE", help="a shipped one, or file with get_config()")
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
