@@ -13,10 +13,11 @@ Option = str | int | bool
 # that may start only at a reduction leave those to Eigen and keep attention one fused kernel.
 CPU_FLOAT32: dict[str, Option] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 # A product whose result is to be spread over devices is cut into steps that exchange a part each, however small: on
-# v5e:4x4 that took 6% of a step with the optimizer spread over data, and 34% with fsdp 16. Only above so many MiB:
+# v5e:4x4, with the optimizer spread over data, a step is estimated at 112.6 instead of 123.0 ms without. Only above so
+# many MiB:
 TPU: dict[str, Option] = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
-# In several slices a round of the backward pass is taken out of its loop to hide what slices exchange in it, and fuses
-# less: 6% of a step of 2 slices of v5e:4x4.
+# In several slices a round of the backward pass is taken out of its loop to hide what slices exchange in it, which they
+# no longer do: see `training.slices`. Its effect was not measured by itself.
 TPU_SLICES: dict[str, Option] = {"xla_tpu_enable_collective_pipeliner": False}
 # Gradients travel while the backward pass still computes; those of ViT-B/16 (600 MB) in five large pieces, of which all
 # but the last can hide. Not measured yet.

@@ -1,8 +1,7 @@
 """What attention costs a TPU by XLA, by the kernel of this project, and by those of JAX, without a TPU.
 
 Compiles forward and backward passes for TPUs that are not here. Of XLA's operations the table has what its compiler
-estimates. Of kernels it estimates nothing: theirs is the number of instructions scheduled for a program, as if all its
-branches were taken, times the programs, as if they never waited for memory.
+estimates. Of kernels it estimates nothing: theirs are the instructions that it scheduled, without waiting for memory.
 
     python benchmarks/attention.py --kinds v5e v6e --lengths 197 257
 """
@@ -11,13 +10,8 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import json
-import math
-import os
 import pathlib
-import re
 import tempfile
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +19,8 @@ import rich.table
 import rivals
 from jax.experimental.pallas.ops.tpu import flash_attention, splash_attention
 
-from actionclip_jax import sharding
-from actionclip_jax.aot import hlo, topologies
+from actionclip_jax import files, sharding
+from actionclip_jax.aot import hlo, schedule, topologies
 from actionclip_jax.models import attention, short_attention
 
 IMAGES = {50: 64, 77: 64, 197: 64, 257: 64, 577: 64, 1569: 8}  # 8 clips of 8 frames, which joint attention takes as one
@@ -123,47 +117,21 @@ def trace_way(topology: topologies.Topology, way: str, length: int, heads: int, 
         return jax.jit(step).trace(rows, rows, rows, rows)
 
 
-def count_programs(jaxpr: Any) -> list[int]:
-    """How many programs each kernel of a traced function runs, in order."""
-    counts = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "pallas_call":
-            counts.append(math.prod(equation.params["grid_mapping"].grid))
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if equation.primitive.name != "pallas_call" and hasattr(inner, "eqns"):
-                counts += count_programs(inner)
-    return counts
-
-
-def scheduled(directory: pathlib.Path, text: str) -> list[int]:
-    """Instructions scheduled for a program of each kernel of a compiled function, in order, as libtpu wrote them."""
-    counts = []
-    for name in re.findall(r'%([\w.-]+) = .*custom_call_target="tpu_custom_call"', text):
-        (schedule,) = directory.glob(f"*-{name}-*schedule-analysis_final_bundles.txt")
-        counts += map(int, re.findall(r"total scheduled bundles: +(\d+)", schedule.read_text()))
-    return counts
-
-
-def measure(kind: str, way: str, length: int, options: argparse.Namespace, directory: pathlib.Path) -> dict:
+def measure(topology: topologies.Topology, way: str, length: int, options: argparse.Namespace) -> dict:
     """A row of the table; times in milliseconds."""
-    topology = topologies.describe(f"{kind}:1x1")
-    row = {"kind": kind, "length": length, "way": way}
-    for old in directory.glob("*"):
-        old.unlink()
+    row = {"kind": topology.name, "length": length, "way": way}
     try:
-        traced = trace_way(topology, way, length, options.heads, options.width)
-        compiled = traced.lower().compile()
+        compiled = trace_way(topology, way, length, options.heads, options.width).lower().compile()
     except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
         return row | {"failed": str(error).splitlines()[0][:200]}
-    text, clock = compiled.as_text(), topology.accelerator.clock / 1000
-    program, grids = hlo.Program(text), count_programs(traced.jaxpr.jaxpr)
-    bundles = scheduled(directory, text)
-    if len(bundles) != len(grids):
-        return row | {"failed": f"{len(grids)} kernels traced, {len(bundles)} compiled"}
-    kernels = sum(count * programs for count, programs in zip(bundles, grids, strict=True))
+    program, clock = hlo.Program(compiled.as_text()), topology.accelerator.clock / 1000
+    program.bundles = schedule.take(options.schedules, program)
+    if program.uncounted:
+        return row | {"failed": f"the schedule of {program.uncounted} kernels is not known"}
+    kernels = sum(times * program.cycles_of(one) for one, times, _ in program.walk(program.entry) if one.is_kernel)
     memory = compiled.memory_analysis().temp_size_in_bytes
-    return row | {"xla ms": program.cycles / clock, "kernels ms": kernels / clock, "temporaries": memory}
+    around = (program.cycles - kernels) / clock
+    return row | {"xla ms": around, "kernels ms": kernels / clock, "temporaries": memory}
 
 
 def print_table(rows: list[dict], options: argparse.Namespace) -> None:
@@ -196,15 +164,15 @@ def main() -> None:
     """Compiles every way for every kind and length, prints the table."""
     options, rows = parse(), []
     with tempfile.TemporaryDirectory() as folder:
-        # read by libtpu as it is loaded
-        wanted = "--xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex=.*final_bundles.*"
-        os.environ["LIBTPU_INIT_ARGS"] = f"--xla_jf_dump_to={folder} {wanted}"
-        for kind, length, way in itertools.product(options.kinds, options.lengths, options.ways):
-            rows.append(measure(kind, way, length, options, pathlib.Path(folder)))
+        options.schedules = pathlib.Path(folder)
+        with schedule.recorded(options.schedules):
+            kinds = [topologies.describe(f"{kind}:1x1") for kind in options.kinds]
+        for topology, length, way in itertools.product(kinds, options.lengths, options.ways):
+            rows.append(measure(topology, way, length, options))
             print(rows[-1], flush=True)
     print_table(rows, options)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        files.write_json(options.json, rows)
 
 
 if __name__ == "__main__":

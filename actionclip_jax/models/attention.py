@@ -10,6 +10,8 @@ from jax.ad_checkpoint import checkpoint_name
 from actionclip_jax import xla
 from actionclip_jax.models import layers, short_attention
 
+LONG = 128  # tokens from which on `auto` leaves XLA
+
 
 class Attention(nnx.Module):
     """Multi-head self-attention. The kernel is [D, 3, H, K] rather than [D, 3D] so that heads can be sharded."""
@@ -83,18 +85,18 @@ def choose(spec: layers.TransformerSpec, length: int, dropping: bool) -> str:
     asked = spec.compute.attention
     if dropping and spec.dropout:
         return "xla"
-    if asked == "pallas" and length > short_attention.LONGEST:
+    if asked == "pallas" and not short_attention.supports(length, spec.head_width):
         raise ValueError(
-            f"attention pallas takes at most {short_attention.LONGEST} tokens, and there are {length}: set "
-            "compute.attention to auto"
+            f"attention pallas takes at most {short_attention.LONGEST} tokens in heads of 8, 16 ... 128 features, and "
+            f"there are {length} in heads of {spec.head_width}: set compute.attention to auto"
         )
     if asked != "auto":
         return asked
-    if spec.causal or spec.dtype.itemsize != 2 or length < 128:
+    if spec.causal or spec.dtype.itemsize != 2 or length < LONG:
         return "xla"
     if xla.platform() == "gpu" and xla.has_flash_attention() and spec.head_width % 8 == 0 and spec.head_width <= 128:
         return "cudnn"
-    if xla.platform() == "tpu" and short_attention.supports(length, spec.head_width, spec.dtype):
+    if xla.platform() == "tpu" and short_attention.supports(length, spec.head_width):
         return "pallas"
     return "xla"
 

@@ -116,14 +116,14 @@ def run_blocks(
     return saving(functools.partial(run_block, read=read))(run(x, first), layer)[0][:, 0]
 
 
-def scans(layers: str) -> bool:
+def scans(arrangement: str) -> bool:
     """Whether a scan runs the blocks. `auto` does on CPUs, where a scan compiles sooner, and on several TPU slices.
 
     There the biases' gradients of unrolled layers are no longer summed where they arise: by the estimate of TPU's
     compiler 98 instead of 87 ms a step of two slices of v5e:4x4, while one slice takes 69 instead of 84 ms unrolled.
     """
     slices = jax.sharding.get_abstract_mesh().shape.get("slice", 1)
-    return layers == "scan" or (layers == "auto" and (xla.platform() == "cpu" or slices > 1))
+    return arrangement == "scan" or (arrangement == "auto" and (xla.platform() == "cpu" or slices > 1))
 
 
 def cast_products(blocks: Stack, dtype: jnp.dtype) -> Stack:

@@ -18,15 +18,14 @@ from actionclip_jax import sharding
 from actionclip_jax.models import short_attention_kernel
 
 LANES = short_attention_kernel.LANES
-SHORTEST = 128  # tokens from which on the kernel is quicker than XLA
 LONGEST = 13 * LANES  # of 8 frames of 14 x 14 and a class token: what the compilers of all chips were seen to take
 SCORES = 2**21  # how many a program works through: its heads are unrolled
 VMEM_BYTES = 24 * 2**20  # may be asked for; larger chips leave the rest to other arrays of XLA
 
 
-def supports(length: int, width: int, dtype: jnp.dtype) -> bool:
-    """Whether the kernel is what TPUs should attend with over so many tokens, in heads of this width."""
-    return SHORTEST <= length <= LONGEST and width % 8 == 0 and width <= LANES and jnp.dtype(dtype) == jnp.bfloat16
+def supports(length: int, width: int) -> bool:
+    """Whether the kernel can attend over so many tokens, in heads of this width."""
+    return length <= LONGEST and width % 8 == 0 and width <= LANES
 
 
 @dataclasses.dataclass(frozen=True)
