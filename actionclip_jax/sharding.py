@@ -76,10 +76,15 @@ def arrange(devices: Sequence[jax.Device], shape: tuple[int, int, int, int]) -> 
     return mesh_utils.create_hybrid_device_mesh(inside, apart, devices, allow_split_physical_axes=True)
 
 
+def free_axes(mesh: Mesh | AbstractMesh) -> set[str]:
+    """The axes that no `shard_map` around has divided already."""
+    return set(mesh.axis_names) - set(mesh.manual_axes if isinstance(mesh, AbstractMesh) else ())
+
+
 def clip_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
     """The axes that share the clips at hand: within one slice (see `training.slices`), those of the slice."""
-    manual = mesh.manual_axes if isinstance(mesh, AbstractMesh) else ()
-    return tuple(axis for axis in CLIPS if axis in mesh.axis_names and axis not in manual)
+    free = free_axes(mesh)
+    return tuple(axis for axis in CLIPS if axis in free)
 
 
 def batch_shards(mesh: Mesh | AbstractMesh) -> int:
@@ -193,5 +198,5 @@ def rows_outermost(x: jax.Array) -> jax.Array:
     if not clip_axes(mesh) or x.shape[0] % batch_shards(mesh):
         return keep(x)
     # on each device by itself: XLA would gather the rows of all devices to lay them out
-    place, free = P(clip_axes(mesh)), set(mesh.axis_names) - set(mesh.manual_axes)
-    return jax.shard_map(keep, in_specs=place, out_specs=place, axis_names=free)(x)
+    place = P(clip_axes(mesh))
+    return jax.shard_map(keep, in_specs=place, out_specs=place, axis_names=free_axes(mesh))(x)

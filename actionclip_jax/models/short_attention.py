@@ -71,8 +71,7 @@ def run_spread(body: Callable[..., None], arrays: tuple[jax.Array, ...], form: F
     batch, _, features = arrays[0].shape
     run_local = functools.partial(run, body, width=features // form.heads, form=form)
     mesh = jax.sharding.get_abstract_mesh()
-    free = set(mesh.axis_names) - set(mesh.manual_axes)  # of a `shard_map` around this one
-    if not free:
+    if not (free := sharding.free_axes(mesh)):
         return run_local(*arrays)
     rows = None if batch % sharding.batch_shards(mesh) else sharding.clip_axes(mesh)
     over_heads = "model" if "model" in free and form.heads % mesh.shape["model"] == 0 else None

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
+from actionclip_jax import sharding
+
 SHARPNESS = 10.0  # of the source's softmax over G
 
 
@@ -121,9 +123,8 @@ def contrastive_blockwise(
         return jax.lax.pmean(((video_loss + text_loss) / 2, accuracies), axes)
 
     spread = P(tuple(axes))
-    free = {name for name in mesh.axis_names if name not in getattr(mesh, "manual_axes", ())}
     places = (spread, spread, spread, P())
-    sharded = jax.shard_map(local, mesh=mesh, in_specs=places, out_specs=P(), axis_names=free)
+    sharded = jax.shard_map(local, mesh=mesh, in_specs=places, out_specs=P(), axis_names=sharding.free_axes(mesh))
     return sharded(video, text, positives_of(labels, kind), scale)
 
 
