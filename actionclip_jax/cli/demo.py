@@ -32,13 +32,18 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     parser.add_argument("--out", default="outputs/sample", metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument(
+        "--videos", metavar="DIR", help="instead: make a folder of videos for every class, to try the other commands on"
+    )
     parser.add_argument("--config", default="sample", metavar="FILE", help="(default: %(default)s)")
     parser.add_argument("--seed", type=arguments.natural, default=0, help="of weights and batches (default: 0)")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Trains with a control, prints the comparison, and calls `predict` as a user would."""
-    paths.check({"--out": options.out, "--config": options.config})
+    paths.check({"--out": options.out, "--config": options.config, "--videos": options.videos})
+    if options.videos:
+        return make_folders(options.videos)
     from actionclip_jax.config import config_file
     from actionclip_jax.experiments import demo
 
@@ -58,6 +63,15 @@ def execute(options: argparse.Namespace) -> int:
     failed = predict_unseen(out)
     terminal.say(f"{report['seconds']:.0f} seconds of training and evaluation; all of it is in {out}")
     return failed
+
+
+def make_folders(directory: str) -> int:
+    """What --videos does."""
+    from actionclip_jax.data.shapes import folders
+
+    folders.make_folders(directory)
+    terminal.say(f"made {directory}/videos, with a folder for every class, and {directory}/long.mp4")
+    return 0
 
 
 def prepared(out: pathlib.Path, source: str, split: str) -> dict[str, Any]:

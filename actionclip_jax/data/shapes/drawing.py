@@ -47,7 +47,7 @@ def write_moving_shape(
     _validate(words, size, frames, fps)
     rng = np.random.default_rng(seed)
     radius, centers = draw_path(rng, direction, size, frames)
-    write_frames(path, _draw_frames(rng, shape, color, radius, centers, size), fps)
+    write_frames(path, draw_frames(rng, shape, color, radius, centers, size), fps)
 
 
 def write_still_shape(
@@ -68,7 +68,7 @@ def write_still_shape(
     out = rng.uniform(0.3, 1)
     place = out * towards + out * rng.uniform(-1, 1) * np.abs(towards[::-1])  # -1 .. 1 between the edges
     centers = (extent / 2 + place * (extent / 2 - radius))[None]
-    write_frames(path, _draw_frames(rng, shape, color, radius, centers, size), 1)
+    write_frames(path, draw_frames(rng, shape, color, radius, centers, size), 1)
 
 
 def draw_path(rng: np.random.Generator, direction: str, size: tuple[int, int], frames: int) -> tuple[float, np.ndarray]:
@@ -82,6 +82,18 @@ def draw_path(rng: np.random.Generator, direction: str, size: tuple[int, int], f
     last = frames - 1
     progress = (2 * np.arange(frames) - last) / max(last, 1)  # -1 .. 1, and exactly the same backwards
     return radius, middle + progress[:, None] * reach
+
+
+def draw_frames(
+    rng: np.random.Generator, shape: str, color: str, radius: float, centers: np.ndarray, size: tuple[int, int]
+) -> list[np.ndarray]:
+    """[H, W, 3] uint8 for each center."""
+    background = _draw_background(rng, size).round().astype(np.uint8)  # 25 .. 155: noise cannot overflow
+    noise = rng.integers(-NOISE, NOISE, (len(centers), *background.shape), np.int8, endpoint=True)
+    canvases = [Image.fromarray(picture) for picture in background + noise.view(np.uint8)]
+    for canvas, center in zip(canvases, centers, strict=True):
+        _draw_shape(ImageDraw.Draw(canvas), shape, center, radius, COLORS[color])
+    return [np.asarray(canvas) for canvas in canvases]
 
 
 def write_frames(path: str | os.PathLike, frames: Sequence[np.ndarray], fps: int) -> None:
@@ -114,18 +126,6 @@ def _validate(words: Sequence[tuple[str, str, Iterable[str]]], size: tuple[int, 
         problems.append(f"frames is {frames} and fps is {fps}, expected at least 1 each")
     if problems:
         raise ValueError("; ".join(problems))
-
-
-def _draw_frames(
-    rng: np.random.Generator, shape: str, color: str, radius: float, centers: np.ndarray, size: tuple[int, int]
-) -> list[np.ndarray]:
-    """[H, W, 3] uint8 for each center."""
-    background = _draw_background(rng, size).round().astype(np.uint8)  # 25 .. 155: noise cannot overflow
-    noise = rng.integers(-NOISE, NOISE, (len(centers), *background.shape), np.int8, endpoint=True)
-    canvases = [Image.fromarray(picture) for picture in background + noise.view(np.uint8)]
-    for canvas, center in zip(canvases, centers, strict=True):
-        _draw_shape(ImageDraw.Draw(canvas), shape, center, radius, COLORS[color])
-    return [np.asarray(canvas) for canvas in canvases]
 
 
 def _draw_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
