@@ -34,6 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="a shipped one, or file with get_config()")
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
+    parser.add_argument("--wandb", metavar="PROJECT", help="of Weights & Biases, for the numbers: --config.wandb")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, compile, do one step on real data, and stop"
     )
@@ -68,7 +69,7 @@ def execute(options: argparse.Namespace) -> int:
     from actionclip_jax.training import loop
 
     overrides = list(options.settings)
-    for name in ("workdir", "init_from"):
+    for name in ("workdir", "init_from", "wandb"):
         if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
     run: config.TrainConfig = config_file.load(options.config, overrides)

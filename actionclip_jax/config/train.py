@@ -130,5 +130,6 @@ class TrainConfig:
     workdir: str = "outputs/train"
     seed: int = 0  # of new weights, templates, colours and dropping; clips and crops have data.loader.seed
     log_every: int = 10  # steps
+    wandb: str = ""  # project of Weights & Biases that gets the numbers as well, if any
     eval_every_epochs: float = 1.0  # 0: only at the end
     hang_seconds: float = 180.0  # a step longer than this and than 20 of the last ones ends the run; 0: never

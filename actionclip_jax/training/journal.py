@@ -18,7 +18,7 @@ class Journal:
 
     def __init__(self, work: setup.Setup, clock: goodput.Clock, done: int) -> None:
         """`done`: steps before this start."""
-        self._log = run_log.RunLog(work.workdir, done, writes=jax.process_index() == 0)
+        self._log = run_log.RunLog(work.workdir, work.run, done, writes=jax.process_index() == 0)
         self._work, self._clock = work, clock
         self._spikes, self._one_class = loss_spikes.LossSpikes(), one_class.OneClassBatches()
         self._progress = progress.Progress("training", work.spec.steps)

@@ -27,6 +27,7 @@ from actionclip_jax.training import (
     setup,
     stop_signal,
     train_step,
+    wandb_run,
     watchdog,
     window,
     workdir,
@@ -92,6 +93,7 @@ def train(
     """
     clock = goodput.Clock(began)
     config.checked_run(run)
+    wandb_run.check(run)
     if run.pretrain.epochs:
         below = pathlib.Path(run.workdir) / "pretrain"
         if not model_directory.is_model_directory(below / "model"):

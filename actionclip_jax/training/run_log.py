@@ -1,4 +1,4 @@
-"""What a run leaves behind: metrics.jsonl and TensorBoard scalars."""
+"""What a run leaves behind: metrics.jsonl, TensorBoard scalars and, if wanted, a run of Weights & Biases."""
 
 import contextlib
 import json
@@ -8,24 +8,28 @@ from typing import Any
 
 import tensorboardX
 
-from actionclip_jax import files
+from actionclip_jax import config, files
+from actionclip_jax.training import wandb_run
 
 FILE = "metrics.jsonl"  # in the workdir
 
 
 class RunLog:
-    """Rows of numbers by step, in WORKDIR/metrics.jsonl and for TensorBoard. Only the first process writes."""
+    """Rows of numbers by step, in WORKDIR/metrics.jsonl and for viewers. Only the first process writes."""
 
-    def __init__(self, workdir: pathlib.Path, start: int, writes: bool) -> None:
+    def __init__(self, workdir: pathlib.Path, run: config.TrainConfig, start: int, writes: bool) -> None:
         """Rows behind step `start`, of a run that went on beyond its last checkpoint, are forgotten."""
         self._file = workdir / FILE
         self._board: Any = None
+        self._wandb: wandb_run.WandbRun | None = None
         if not writes:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_rows(self._file) if row["step"] <= start] if start else []
         files.write_text(self._file, "".join(f"{json.dumps(row)}\n" for row in kept))
         self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+        if run.wandb:
+            self._wandb = wandb_run.WandbRun(workdir, run)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Adds a row; numbers in nested objects become scalars like `evaluation/test/top1`."""
@@ -33,14 +37,18 @@ class RunLog:
             return
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in scalars(values):
+        numbers = dict(scalars(values))
+        for name, value in numbers.items():
             self._board.add_scalar(name, value, step)
         self._board.flush()
+        if self._wandb is not None:
+            self._wandb.write(step, numbers)
 
     def close(self) -> None:
-        """Ends the TensorBoard file."""
-        if self._board is not None:
-            self._board.close()
+        """Ends the files."""
+        for viewer in (self._board, self._wandb):
+            if viewer is not None:
+                viewer.close()
 
 
 def scalars(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
