@@ -5,7 +5,7 @@ JOBS ?= 2
 VENV := .venv
 comma := ,
 
-.PHONY: demo test test-all test-faults wheel-test lint clean
+.PHONY: demo test test-all test-faults wheel-test lint docs clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/actionclip demo
@@ -31,6 +31,10 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ty check --python $(VENV)
 
+# docs/ and the reference made from docstrings, as pages in site/
+docs: $(VENV)/installed-docs
+	$(VENV)/bin/mkdocs build
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
@@ -44,5 +48,9 @@ $(VENV)/installed-dev: requirements.txt pyproject.toml setup.py | $(VENV)/bin/py
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
 	touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: pyproject.toml $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) outputs site
