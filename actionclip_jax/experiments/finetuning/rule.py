@@ -60,7 +60,7 @@ def choose_rate(
         why = f"{rule.lr_share:g} of {first:g}, with which this program first trained the model, from random weights"
     else:
         base, multipliers, clip_norm = rule.published_lr, usual.multipliers, usual.clip_norm
-        why = f"the published rate for {describe(provenance)}, ten times that for the temporal head"
+        why = f"the published rate for fine-tuning, ten times that for a temporal head; {describe(provenance)}"
     if request.lr:
         return request.lr, multipliers, clip_norm, f"learning rate {request.lr:g}, as asked for (the rule: {base:g})"
     if (share := batch_size / rule.batch_size) < 1:
@@ -87,19 +87,21 @@ def choose_epochs(request: config.FinetuneConfig, clips: int, batch_size: int) -
 def first_rate(provenance: Mapping[str, Any]) -> float | None:
     """The learning rate of the first of the trainings behind weights, if it began with random ones; else None."""
     while provenance.get("source") == "training":
-        initial = provenance["initial"]
-        if initial["source"] == "random initialisation":
+        if provenance["initial"]["source"] == "random initialisation":
             return provenance["config"]["optim"]["lr"]
-        # what a run started from is told under names with this prefix
-        provenance = {name.removeprefix("source_"): value for name, value in initial.items() if name != "source"}
+        provenance = behind(provenance)
     return None
 
 
+def behind(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the weights come from that a run started from, which it tells under names with this prefix."""
+    return {name.removeprefix("source_"): value for name, value in provenance["initial"].items() if name != "source"}
+
+
 def describe(provenance: Mapping[str, Any]) -> str:
-    """Weights that this program did not make from nothing, in words."""
+    """What is known of weights that this program did not make from nothing."""
     while provenance.get("source") == "training":
-        initial = provenance["initial"]
-        provenance = {name.removeprefix("source_"): value for name, value in initial.items() if name != "source"}
+        provenance = behind(provenance)
     if kind := provenance.get("format"):
-        return f"published weights (read as {kind})"
-    return "published weights, which this is taken for: nothing says how it was made"
+        return f"the weights are a checkpoint of the format {kind}"
+    return "nothing says how these weights were made, so they are taken for published ones (--lr sets another rate)"
