@@ -13,10 +13,8 @@ from actionclip_jax.training import expected
 
 logger = logging.getLogger(__name__)
 
-MEMORY_FILE = pathlib.Path("/proc/meminfo")  # of Linux
-# of a container, with what is used of it, by version of Linux' control groups
-LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-GROUPS = pathlib.Path("/sys/fs/cgroup")
+MACHINE = pathlib.Path("/proc/meminfo")  # of Linux
+CONTAINER = pathlib.Path("/sys/fs/cgroup")
 
 
 def fit(run: config.TrainConfig, share: float) -> config.TrainConfig:
@@ -81,10 +79,11 @@ def available_bytes(mesh: jax.sharding.Mesh) -> int | None:
 def free_bytes() -> int:
     """Memory that a process may still take, of the machine or of the container it runs in."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if MEMORY_FILE.is_file() and (said := re.search(r"MemAvailable: *(\d+) kB", MEMORY_FILE.read_text())):
+    if MACHINE.is_file() and (said := re.search(r"MemAvailable: *(\d+) kB", MACHINE.read_text())):
         free = int(said[1]) << 10
-    for names in LIMITS:
-        limit, used = ((GROUPS / name) for name in names)
-        if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
-            free = min(free, max(0, int(most) - int(used.read_text())))
+    most, used, kinds = (CONTAINER / name for name in ("memory.max", "memory.current", "memory.stat"))
+    if most.is_file() and used.is_file() and kinds.is_file() and (limit := most.read_text().strip()) != "max":
+        # what is kept of files that were read makes room when it is needed
+        kept = sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", kinds.read_text(), re.MULTILINE)))
+        free = min(free, max(0, int(limit) - int(used.read_text()) + kept))
     return free

@@ -54,7 +54,8 @@ def test_parts_are_equal_and_go_round_the_devices(batch_size, shards, parts):
 def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("3000\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    monkeypatch.setattr(memory, "GROUPS", tmp_path)
-    assert memory.free_bytes() == 2000
+    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 300\nactive_file 100\n")
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    assert memory.free_bytes() == 2400
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.free_bytes() > 1 << 20

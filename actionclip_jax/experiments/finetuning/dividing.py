@@ -45,6 +45,8 @@ def divide(request: config.FinetuneConfig, sample: config.SampleConfig) -> Parts
     if request.test.path:
         test_source = dataclasses.replace(request.test, labels=request.test.labels or str(out / CLASSES))
         test = open_labelled(test_source)
+        if test.labels != clips.labels:
+            raise ValueError(f"--val {request.test.path} has other classes: {test.labels}, expected {clips.labels}")
         train = without_test(whole, test)
     else:
         held = held_out.draw(whole, request.held_out, request.seed)

@@ -10,6 +10,8 @@ from actionclip_jax import config, files
 from actionclip_jax.evaluation import report_markdown
 from actionclip_jax.experiments.finetuning import dividing, look, planning
 
+LISTED = 30  # classes in the table
+
 Content = Mapping[str, Any]
 
 
@@ -66,13 +68,16 @@ def describe_scores(before: Content | None, after: Content, training_clips: int)
         f"{after['classes'] - after['classes_without_clips']} classes."
     )
     yield ""
-    rows = {
-        report_markdown.TITLES[name]: (name, "scores") for name in report_markdown.TITLES if name in after["scores"]
-    }
-    rows |= {name: (name, "per_class") for name in after["per_class"]}
+    known = [name for name, value in after["per_class"].items() if value is not None]
+    if len(known) > LISTED:
+        known = sorted(known, key=lambda name: after["per_class"][name])[:LISTED]
+        yield f"Of the classes the table has the {LISTED} lowest after training; report.json has all."
+        yield ""
+    rows = [(title, "scores", name) for name, title in report_markdown.TITLES.items() if name in after["scores"]]
+    rows += [(name, "per_class", name) for name in known]
     cells = [
         (title, percentage(before[part].get(name) if before else None), percentage(after[part][name]))
-        for title, (name, part) in rows.items()
+        for title, part, name in rows
     ]
     if "top1" in after["scores"]:
         chance = percentage(after["chance"])

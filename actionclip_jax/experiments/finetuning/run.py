@@ -48,8 +48,8 @@ def finetune(request: config.FinetuneConfig, *, plan_only: bool = False) -> dict
     if run.data.test.path and run.init_from:
         before = files.read_if_whole(out / "before" / "report.json")
         if before is None:
-            logger.info(f"before training: {request.model} on the held-out clips")
-            before = measure(run, request.model, out / "before")
+            logger.info(f"before training: {run.init_from} on the held-out clips")
+            before = measure(run, run.init_from, out / "before")
     outcome = loop.train_whole(run)
     after = measure(run, str(outcome.model), out / "after") if run.data.test.path else None
     return report.write(out, request, run, before, after)
