@@ -20,7 +20,7 @@ class FinetuneRule:
 
     published_lr: float = 5e-6  # of the towers of published weights
     scratch_lr: float = 5e-4  # of random weights of an architecture whose own rate is not known
-    lr_share: float = 0.1  # of the rate of its first training, for a model that this program trained from nothing
+    lr_share: float = 0.3  # of the rate of its first training, for a model that this program trained from nothing
     batch_size: int = 32  # below it, the rate falls with the square root of the batch
     epochs: float = 50.0
     clips_seen: int = 500_000  # after which the epochs of larger sets end ...
