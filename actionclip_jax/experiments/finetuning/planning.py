@@ -25,7 +25,7 @@ def plan(request: config.FinetuneConfig) -> None:
     weights = checkpoints.read_any(request.model, frames=request.frames or None)
     model = choose_model(request, weights.model)
     sample = config.SampleConfig(frames=model.frames, size=model.image.size)
-    check_choices(request, model)
+    check_choices(request, model, sample)
     parts = dividing.divide(request, sample)
     text.check_distinct(weights.tokenizer, parts.train.labels)
     devices = sharding.batch_shards(sharding.make_mesh())
@@ -35,7 +35,6 @@ def plan(request: config.FinetuneConfig) -> None:
     expect = config.ExpectConfig(len(parts.train), len(parts.train.labels), tokens.shape[-1])
     run = config.checked_run(dataclasses.replace(run, data=dataclasses.replace(run.data, expect=expect)))
     setup.check_classes(parts.train, run.objective.loss)
-    sharding.check_rows(run.data.loader.batch_size, sharding.make_mesh())
     del weights  # of which the step needs the memory
     for line in look.describe(parts.train, parts.test, request.rule):
         logger.info(line)
@@ -59,8 +58,8 @@ def choose_model(request: config.FinetuneConfig, model: config.ModelConfig) -> c
     return model
 
 
-def check_choices(request: config.FinetuneConfig, model: config.ModelConfig) -> None:
-    """Raises ValueError for choices that this model cannot follow."""
+def check_choices(request: config.FinetuneConfig, model: config.ModelConfig, sample: config.SampleConfig) -> None:
+    """Raises ValueError for choices that this model cannot follow, before the clips are looked at."""
     if request.freeze == "towers" and model.temporal.head == "meanP":
         raise ValueError(
             "--freeze towers: the head meanP has no parameters, so nothing would be trained but the scale of the "
@@ -68,6 +67,12 @@ def check_choices(request: config.FinetuneConfig, model: config.ModelConfig) -> 
         )
     if request.from_scratch and model.text.vocabulary != config.TextConfig().vocabulary:
         raise ValueError(f"--from-scratch: random weights go with CLIP's tokenizer, and {request.model} has another")
+    loader = config.LoaderConfig(batch_size=request.batch_size or request.rule.batch_size, workers=request.workers)
+    data = config.DataConfig(train=request.data, sample=sample, loader=loader)
+    config.checked_run(config.TrainConfig(model=model, compute=request.compute, data=data))
+    text.load_templates(request.templates)
+    if request.batch_size:
+        sharding.check_rows(request.batch_size, sharding.make_mesh())
 
 
 def assemble(
