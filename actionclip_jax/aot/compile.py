@@ -6,12 +6,11 @@ import re
 import time
 
 import jax
-import numpy as np
 
-from actionclip_jax import config, sharding, text, xla
+from actionclip_jax import config, sharding, xla
 from actionclip_jax.aot import hlo, schedule, topologies
-from actionclip_jax.models import action_clip, flops
-from actionclip_jax.training import first_state, setup, step_spec, train_step
+from actionclip_jax.models import flops
+from actionclip_jax.training import expected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,48 +76,8 @@ def compile_plan(plan: Plan, schedules: pathlib.Path | None = None) -> Compiled:
 
 
 def trace_plan(plan: Plan) -> jax.stages.Traced:
-    """The step of a plan, whose mesh is set.
-
-    Raises:
-        ValueError: the model or the batch cannot be spread over the devices in this way, or the configuration does not
-            say how large the training set is.
-    """
-    run, mesh, expected = plan.run, plan.mesh, plan.run.data.expect
-    for name in ("clips", "classes"):
-        if not getattr(expected, name):
-            raise ValueError(
-                f"data.expect.{name} is 0: say how many the training set has (--config.data.expect.{name}=N)"
-            )
-    if plan.batch_size % run.optim.accumulate:
-        raise ValueError(
-            f"{plan.batch_size} clips cannot be divided into optim.accumulate = {run.optim.accumulate} parts"
-        )
-    sharding.check_rows(plan.batch_size // run.optim.accumulate, mesh)
-    spec = setup.make_spec(run, expected.clips, label_frequency=1 / expected.classes)
-    state, texts = describe_state(spec, mesh), describe_texts(run, mesh)
-    return train_step.trace_step(spec, mesh, state, texts, run.data.sample, plan.batch_size)
-
-
-def describe_state(spec: step_spec.StepSpec, mesh: jax.sharding.Mesh) -> train_step.TrainState:
-    """Shapes and places of the state of a run that starts from a CLIP."""
-    shapes = action_clip.param_shapes(spec.model)
-    params = {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()}
-    loaded = [path for path in params if not path.startswith("temporal/")]
-    return first_state.describe(spec, params, loaded, mesh)
-
-
-def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.ShapeDtypeStruct:
-    """Shape and place of all prompts or, of a frozen text tower, of their embeddings."""
-    prompts = (run.data.expect.classes, len(text.load_templates(run.objective.templates)))
-    everywhere = sharding.everywhere(mesh)
-    if run.objective.text == "frozen":
-        return jax.ShapeDtypeStruct((*prompts, run.model.embed_width), np.float32, sharding=everywhere)
-    return jax.ShapeDtypeStruct((*prompts, text_length(run)), np.int32, sharding=everywhere)
-
-
-def text_length(run: config.TrainConfig) -> int:
-    """Tokens of a prompt, of which the text tower takes no more than its context."""
-    return min(run.data.expect.text_tokens, run.model.text.context)
+    """The step of a plan, whose mesh is set. Raises ValueError like `expected.trace`."""
+    return expected.trace(plan.run, plan.mesh)
 
 
 def read_wanted(message: str) -> int | None:

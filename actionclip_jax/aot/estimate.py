@@ -9,7 +9,7 @@ from typing import Any
 from actionclip_jax import config, sharding
 from actionclip_jax.aot import accelerators, breakdown, compile, hlo
 from actionclip_jax.models import flops
-from actionclip_jax.training import optim, setup
+from actionclip_jax.training import expected, optim, setup
 
 # Training clips/s that a CPU core reads from each storage, 8 frames: benchmarks/data.py, docs/performance.md.
 CLIPS_PER_CORE = {
@@ -28,7 +28,7 @@ def report(compiled: compile.Compiled, utilisation: float = UTILISATION) -> dict
     run, topology, mesh = plan.run, plan.topology, plan.mesh
     texts = setup.texts_per_clip(run, run.data.expect.classes)
     model_flops = plan.batch_size * flops.train_clip(
-        run.model, run.objective, run.data.sample.frames, texts, compile.text_length(run)
+        run.model, run.objective, run.data.sample.frames, texts, expected.text_length(run)
     )
     content = {
         "topology": {

@@ -64,25 +64,14 @@ def execute(options: argparse.Namespace) -> int:
 
 def draw_sheet(options: argparse.Namespace, clips: "table.ClipTable") -> int:
     """Draws clips as training would see them; returns how many could not be decoded."""
-    import jax
-    import numpy as np
-
-    from actionclip_jax.data import examples
-    from actionclip_jax.plots import sheets
-    from actionclip_jax.training import color
+    from actionclip_jax.training import preview
 
     augmentation = config.AugmentConfig() if options.augment else config.NO_AUGMENTATION
     sample = config.SampleConfig(frames=options.frames, size=options.size)
     terminal.set_up_jax()
-    make = examples.TrainingExamples.build(clips, sample, augmentation, config.LoaderConfig(seed=options.seed))
-    drawn = [make(number) for number in range(min(options.samples, len(clips)))]
-    frames = jax.numpy.asarray(np.stack([each["video"] for each in drawn]))
-    frames = color.augment_colors(frames, jax.random.key(options.seed), augmentation)
-    rows = [clips[int(each["clip"])] for each in drawn]
-    titles = [f"{clip.id}: {', '.join(clips.labels[label] for label in clip.labels)}" for clip in rows]
-    for page in sheets.clip_sheets(options.sheet, np.asarray(frames).round().astype(np.uint8), titles):
+    pages, bad = preview.draw(options.sheet, clips, sample, augmentation, options.seed, options.samples)
+    for page in pages:
         terminal.say(f"wrote {page}")
-    bad = {clip: reason for each in drawn for _, clip, _, reason in each["bad"]}
     for clip, reason in bad.items():
         terminal.say(f"cannot be decoded: {clip}: {reason}")
     return len(bad)

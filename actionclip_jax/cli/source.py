@@ -10,8 +10,13 @@ if typing.TYPE_CHECKING:
     from actionclip_jax.data import table
 
 
-def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
-    """SOURCE, or the flag, and what else says which clips are meant: the fields of `config.SourceConfig`."""
+def add_options(
+    parser: argparse.ArgumentParser, *, flag: str = "", seeds: str = "--shots and of the half drawn"
+) -> None:
+    """SOURCE, or the flag, and what else says which clips are meant: the fields of `config.SourceConfig`.
+
+    `seeds` says what --seed is of.
+    """
     default, place = config.SourceConfig(), "list or annotation file, directory, or TFDS name"
     if flag:
         parser.add_argument(flag, dest="path", default="", metavar="SOURCE", help=place)
@@ -46,15 +51,17 @@ def add_options(parser: argparse.ArgumentParser, *, flag: str = "") -> None:
     )
     add("--first-frame", type=int, default=default.first_frame, help="number of a folder's first frame (default: 1)")
     add("--intervals", action="store_true", help="Charades: a clip for each annotated action")
+    add("--only", default="", metavar="FILE", help="keep the clips whose ids FILE names, in lines or a column id")
     add("--shots", type=arguments.positive, default=0, help="keep so many clips of every class")
     add("--classes", choices=config.CLASSES, default="all", help="base: those of --base-classes, or half by --seed")
     add("--base-classes", default="", metavar="FILE", help="names of the base classes")
-    add("--seed", type=int, default=0, help="of --shots and of the half drawn (default: 0)")
+    add("--seed", type=int, default=0, help=f"of {seeds} (default: 0)")
 
 
 def paths_of(options: argparse.Namespace, flag: str = "SOURCE") -> dict[str, str | None]:
     """The options that name files or directories, as they are called; None for those not given."""
-    given = {"--videos": options.videos, "--labels": options.labels, "--base-classes": options.base_classes}
+    given = {"--videos": options.videos, "--labels": options.labels, "--only": options.only}
+    given["--base-classes"] = options.base_classes
     return {flag: options.path, **{name: value or None for name, value in given.items()}}
 
 

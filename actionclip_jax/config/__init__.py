@@ -25,6 +25,9 @@ from actionclip_jax.config.evaluation import TRAINING_PROTOCOLS as TRAINING_PROT
 from actionclip_jax.config.evaluation import EvaluationConfig as EvaluationConfig
 from actionclip_jax.config.evaluation import TimelineConfig as TimelineConfig
 from actionclip_jax.config.evaluation import checked_evaluation as checked_evaluation
+from actionclip_jax.config.finetune import FinetuneConfig as FinetuneConfig
+from actionclip_jax.config.finetune import FinetuneRule as FinetuneRule
+from actionclip_jax.config.finetune import checked_finetune as checked_finetune
 from actionclip_jax.config.model import ACTIVATIONS as ACTIVATIONS
 from actionclip_jax.config.model import ATTENTION as ATTENTION
 from actionclip_jax.config.model import ATTENTION_HEADS as ATTENTION_HEADS
@@ -47,6 +50,7 @@ from actionclip_jax.config.run_checks import run_problems as run_problems
 from actionclip_jax.config.settings import draft as draft
 from actionclip_jax.config.sizes import CLIP_SIZES as CLIP_SIZES
 from actionclip_jax.config.sizes import clip_model as clip_model
+from actionclip_jax.config.sizes import new_head as new_head
 from actionclip_jax.config.sizes import size_name as size_name
 from actionclip_jax.config.train import CheckpointConfig as CheckpointConfig
 from actionclip_jax.config.train import DataConfig as DataConfig

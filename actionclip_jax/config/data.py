@@ -12,7 +12,7 @@ Classes = Literal["all", "base", "novel"]
 Storage = Literal["jpeg", "video"]
 Flip = Literal["auto", "always", "never", "swap"]
 SOURCES, CLASSES, STORAGES = (typing.get_args(choices) for choices in (SourceKind, Classes, Storage))
-SOURCE_PATHS = ("path", "videos", "labels", "base_classes")  # of a SourceConfig, the settings that are paths
+SOURCE_PATHS = ("path", "videos", "labels", "base_classes", "only")  # of a SourceConfig, the settings that are paths
 
 
 @settings.dataclass
@@ -32,6 +32,7 @@ class SourceConfig:
     frame_template: str = "img_{:05d}.jpg"  # of frame folders
     first_frame: int = 1  # the number of a folder's first frame: the source's index bias
     intervals: bool = False  # Charades: a clip for each annotated action, not for each video
+    only: str = ""  # file that names the clips to keep by their ids, one a line or in a column `id`
     shots: int = 0  # clips kept of every class; 0 keeps all
     classes: Classes = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
     base_classes: str = ""  # file with the names of the base classes

@@ -28,8 +28,12 @@ def clip_model(size: str, head: model_config.Head = "meanP", **changes: Any) -> 
     if size not in CLIP_SIZES:
         raise checks.ConfigError([f"model size {size!r}: expected one of {', '.join(CLIP_SIZES)}"])
     base = CLIP_SIZES[size]
-    temporal = TemporalConfig(head=head, heads=8 if head == "Transf_cls" else base.text.heads)
-    return model_config.checked_model(dataclasses.replace(base, **{"temporal": temporal, **changes}))
+    return model_config.checked_model(dataclasses.replace(base, **{"temporal": new_head(head, base.text), **changes}))
+
+
+def new_head(head: model_config.Head, text: TextConfig) -> TemporalConfig:
+    """A temporal head as the source builds it for a CLIP with that text tower."""
+    return TemporalConfig(head=head, heads=8 if head == "Transf_cls" else text.heads)
 
 
 def size_name(model: ModelConfig) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 WORD_START = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])|(?<=[A-Z\d])(?=[A-Z][a-z])")
 MIRRORED = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
 DIRECTION = re.compile(rf"\b({'|'.join(MIRRORED)})\b")
+COLOR = re.compile(r"\b(black|white|gr[ae]y|red|orange|yellow|green|blue|purple|violet|pink|brown)\b")
 
 
 def split_name(name: str) -> str:
@@ -86,6 +87,12 @@ def mirror_labels(names: Sequence[str]) -> np.ndarray:
         if name == mirror:
             partners[label] = label  # also where two names read the same
     return np.array(partners, np.int32)
+
+
+def are_told_apart_by_colors(names: Sequence[str]) -> bool:
+    """Whether two of the names are the same but for words of colours."""
+    spelt = {split_name(name).lower() for name in names}
+    return len({COLOR.sub("", name) for name in spelt}) < len(spelt)
 
 
 def is_direction_sensitive(names: Sequence[str]) -> bool:

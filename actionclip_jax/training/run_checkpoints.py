@@ -231,11 +231,11 @@ def read_alone(path: pathlib.Path, wanted: dict[str, Any]) -> dict[str, Any]:
         return ocp.load_checkpointables(str(path), wanted)
 
 
-def describe_changes(saved: dict[str, Any], run: config.TrainConfig) -> list[str]:
-    """How the run differs from the one saved, a line for each setting. One that came later had its default."""
+def describe_changes(saved: dict[str, Any], run: config.TrainConfig | config.FinetuneConfig) -> list[str]:
+    """How settings differ from those saved, a line for each. One that came later had its default."""
     usual, now = (
         config_file.flatten(json.loads(json.dumps(config.to_dict(each))))  # tuples become lists, as in the saved one
-        for each in (config.TrainConfig(), run)
+        for each in (type(run)(), run)
     )
     then = usual | renamed.translate(config_file.flatten(saved))
     return [f"{name}: {then[name]!r} then, {now.get(name)!r} now" for name in then if then[name] != now.get(name)]

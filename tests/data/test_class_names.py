@@ -56,3 +56,10 @@ def test_a_list_is_direction_sensitive_if_any_label_is():
     assert class_names.is_direction_sensitive(["clap", "kick left"])
     assert not class_names.is_direction_sensitive(["clap", "copyright"])
     assert not class_names.is_direction_sensitive([])
+
+
+def test_names_that_differ_in_a_colour_alone_are_told_apart_by_it():
+    assert class_names.are_told_apart_by_colors(["a red square", "a green square", "surfing"])
+    assert class_names.are_told_apart_by_colors(["RedCar", "Grey_car"])
+    assert not class_names.are_told_apart_by_colors(["a red square", "a green circle", "blackboard"])
+    assert not class_names.are_told_apart_by_colors(["surfing"])

@@ -1,6 +1,7 @@
 """Opens a data set of any kind."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import re
@@ -8,7 +9,7 @@ import re
 import numpy as np
 
 from actionclip_jax import config, paths
-from actionclip_jax.data import class_names, label_files, subsets, table
+from actionclip_jax.data import class_names, clip_lists, label_files, subsets, table
 from actionclip_jax.data.records import reader
 from actionclip_jax.data.sources import auto, classes, collect, labelling, matching, problems
 from actionclip_jax.data.sources.kinds import (
@@ -24,7 +25,7 @@ from actionclip_jax.data.sources.kinds import (
     ucf101,
 )
 
-LABEL_FILES = {"labels": "--labels", "base_classes": "--base-classes"}
+FILES = {"labels": "--labels", "base_classes": "--base-classes", "only": "--only"}
 FRAME_TEMPLATE = re.compile(r"[^{}]*\{(:0?\d?\dd?|:d)?\}[^{}]*")  # of all that str.format knows, a number of a width
 KINDS = {
     "folders": folders.read,
@@ -68,6 +69,8 @@ def open_source(source: config.SourceConfig, check_files: bool = True) -> table.
     errors.check()
     clips = _open_records(source, errors) if kind == "records" else _open_list(source, kind, errors, check_files)
     clips = dataclasses.replace(clips, origin={**config.to_dict(source), "kind": kind, **clips.origin})
+    if source.only:
+        clips = errors.read(functools.partial(clip_lists.take_listed, clips), pathlib.Path(source.only))
     if source.classes != "all":
         clips = subsets.base_or_novel(clips, source.classes, source.base_classes, source.seed)
     if source.shots:
@@ -94,7 +97,7 @@ def _check_use(source: config.SourceConfig, kind: str, errors: problems.Problems
         value = getattr(source, name)
         if kind not in kinds and value != getattr(config.SourceConfig, name):
             errors.add(problems.UNUSED, f"{name} is {value!r}: only {', '.join(kinds)} have it, not {kind}")
-    for name, flag in LABEL_FILES.items():
+    for name, flag in FILES.items():
         file = pathlib.Path(getattr(source, name))
         if getattr(source, name) and (file.is_dir() or not file.exists()):
             errors.add(problems.WRONG, f"{name} ({flag}) is {str(file)!r}: there is no such file")
