@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None) -> int:
     """Reads the command line and does what it says; errors of users end it with a line."""
-    from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, predict, prepare, terminal, train
+    from actionclip_jax.cli import compile, convert, demo, evaluate, inspect, models, predict, prepare, terminal, train
 
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     parser.add_argument("--version", action="version", version=f"actionclip {actionclip_jax.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, train, evaluate, compile, convert, prepare, inspect, demo):
+    for command in (predict, models, train, evaluate, compile, convert, prepare, inspect, demo):
         command.add(commands)
     options, settings = parser.parse_known_args(arguments)
     if settings and "takes_settings" not in options:

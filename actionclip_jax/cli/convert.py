@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    parser.add_argument("source", metavar="SOURCE", help="checkpoint file or directory, model directory, or hub name")
+    arguments.add_model(parser, "SOURCE")
     parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
     parser.add_argument(
         "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"
@@ -41,6 +41,7 @@ def execute(options: argparse.Namespace) -> int:
 
     terminal.set_up_jax()
     check_options(options)
+    arguments.make_ready(options.source)
     weights = load.read_any(
         options.source, activation=options.activation, frames=options.frames, image_size=options.image_size
     )
