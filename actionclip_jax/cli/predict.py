@@ -97,7 +97,7 @@ def execute(options: argparse.Namespace) -> int:
             raise
     code = predictions.report(options, frames, asked, done)
     if example:
-        samples.say_what_next(options)
+        samples.say_what_next()
     return code
 
 

@@ -22,12 +22,11 @@ def fill_in(options: argparse.Namespace) -> None:
         options.labels = ", ".join(sample_model.class_names())
 
 
-def say_what_next(options: argparse.Namespace) -> None:
+def say_what_next() -> None:
     """What to change for one's own videos."""
-    videos = " ".join(options.videos[:1])
     terminal.say(
-        f"\nThese are moving shapes such as {videos}, of classes that the small model `sample` never saw in training.\n"
-        "For your own videos change one thing, the model:\n"
+        "\nThese are moving shapes of classes that the small model `sample` never saw; it knows nothing else.\n"
+        "For your own videos change one thing, the model, and name your videos and labels:\n"
         '  actionclip predict clip-vit-b-16 VIDEO --labels "archery, surfing"\n'
         "It is fetched from the Hugging Face hub; `actionclip models` lists it and others."
     )

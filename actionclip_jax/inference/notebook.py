@@ -44,12 +44,14 @@ def strip(result: "prediction.Prediction") -> str:
         f'<img alt="{title}" title="{title}" style="margin:0 2px 0 0;display:inline" height="{HEIGHT}" '
         f'src="data:image/jpeg;base64,{encode(result.images[index])}">'
         for index in chosen
-        for title in [told(result.frames[0, index], result.timestamps[0, index])]
+        for title in [say_when(result.frames[0, index], result.timestamps[0, index])]
     ]
-    return f'<div style="white-space:nowrap;overflow-x:auto">{"".join(pictures)}</div>'
+    views = len(result.frames)
+    told = f'<div style="opacity:0.7">the first of {views} clips</div>' if views > 1 else ""
+    return f'{told}<div style="white-space:nowrap;overflow-x:auto">{"".join(pictures)}</div>'
 
 
-def told(number: int, seconds: float) -> str:
+def say_when(number: int, seconds: float) -> str:
     """`frame 12 at 0.5 s`."""
     return f"frame {number}" if np.isnan(seconds) else f"frame {number} at {seconds:.1f} s"
 

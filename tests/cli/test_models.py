@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import multiprocessing
+import os
 import pathlib
 import re
+import signal
 import time
 
 import clip_sets
 import pytest
 import tiny
+from signals import signal_after_the_first_step
 
 import actionclip_jax
-from actionclip_jax import cli, config
+from actionclip_jax import checkpoints, cli, config
 from actionclip_jax.checkpoints import errors, released, sample
 from actionclip_jax.experiments import sample_model
 
@@ -118,15 +121,11 @@ def test_the_sample_model_is_made_again_where_the_recipe_changed(quick, monkeypa
 
 
 def test_the_sample_model_says_how_to_make_it_where_nothing_does():
-    from actionclip_jax import checkpoints
-
     with pytest.raises(errors.CheckpointError, match="`actionclip models sample --make` makes it"):
         checkpoints.read_any("sample")
 
 
 def make_slowly(cache, queue):
-    import os
-
     os.environ["XDG_CACHE_HOME"] = cache
 
     def train(workdir):
@@ -154,10 +153,6 @@ def test_two_processes_make_it_once(tmp_path):
 @pytest.mark.slow
 def test_a_making_that_was_stopped_goes_on(monkeypatch, one_device, tmp_path):
     """The real training, of a few steps; stopped after the first."""
-    import signal
-
-    from signals import signal_after_the_first_step
-
     small = dataclasses.replace(clip_sets.SAMPLE, train_clips=1)
     monkeypatch.setattr(config, "SampleSetConfig", lambda: small)
     short = tmp_path / "short.py"

@@ -7,6 +7,7 @@ import pathlib
 import threading
 import time
 
+import av
 import jax.numpy as jnp
 import numpy as np
 import pandas
@@ -177,8 +178,6 @@ def test_frames_are_sampled_resized_and_cropped_as_those_of_a_file_bit_for_bit(s
 
 
 def write_lossless(path, pixels):
-    import av
-
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
         stream.height, stream.width, stream.pix_fmt = *pixels.shape[1:3], "bgr0"

@@ -1,8 +1,12 @@
 """What comes back from `predict`: short to read, safe to show, ready to keep; and the model it comes from."""
 
+import dataclasses
 import html.parser
+import io
 import json
+import pydoc
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -103,15 +107,12 @@ def test_a_table_has_a_row_a_video(results):
 
 
 def test_without_pandas_the_table_says_what_to_install(results, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'actionclip-jax\[pandas\]'"):
         results.to_pandas()
 
 
 def test_a_plot_is_a_figure_that_shows_itself_with_and_without_frames(results, model_directory, tmp_path):
-    import dataclasses
-    import io
-
     for result, width in ((results[0], 1600), (dataclasses.replace(results[0], images=None), 800)):
         drawn = result.plot()
         picture = Image.open(io.BytesIO(drawn._repr_png_())).convert("RGB")
@@ -146,8 +147,6 @@ def test_a_model_is_closed_by_with(model_directory, video_directory):
 
 
 def test_the_help_of_the_package_is_short_and_names_what_to_ask_next():
-    import pydoc
-
     text = pydoc.plain(pydoc.render_doc(actionclip_jax))
     assert len(text.splitlines()) <= 40 and 'actionclip_jax.load("sample")' in text
     assert "views: tuple[int, int] | str = (1, 1)" in pydoc.plain(pydoc.render_doc(inference.Predictor.predict))
