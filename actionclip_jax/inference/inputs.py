@@ -35,8 +35,10 @@ def open_any(videos: Any, allow_urls: bool) -> tuple[list[given.Video], bool]:
     if isinstance(videos, str | os.PathLike) and is_several(videos):
         return find_all(videos), False
     items = as_list(videos)
-    if items is None or is_picture_list(items):
+    if items is None:
         return [open_one(videos, allow_urls, "")], True
+    if is_picture_list(items):
+        return [open_one(items, allow_urls, "")], True
     return open_each(items, allow_urls), False
 
 

@@ -6,7 +6,7 @@ import os
 import pathlib
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ class Predictor(encoder.VideoTextEncoder):
     ) -> None:
         super().__init__(weights, compute, sharding.make_mesh(jax.local_devices()[:1]), cache)
 
-    def __enter__(self) -> "Predictor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -72,6 +72,7 @@ RIGHT = {  # what is given -> how many predictions come back; None: one, and no 
     "frames of a view that is not contiguous": (lambda at, x: x[:, ::-1].copy()[:, ::-1], None),
     "a list of arrays": (lambda at, x: list(x), None),
     "a tuple of arrays": (lambda at, x: tuple(x), None),
+    "an iterator of pictures": (lambda at, x: iter(x), None),
     "a list of PIL images": (lambda at, x: [Image.fromarray(frame) for frame in x], None),
     "a torch tensor": (lambda at, x: torch.tensor(x), None),
     "a list of torch tensors": (lambda at, x: list(torch.tensor(x)), None),

@@ -120,6 +120,9 @@ def test_segments_are_runs_of_one_sure_label():
     assert parts == [(0, 3.5, "a", 0.6), (3.5, 4.5, "b", 0.8), (5.5, 9, "b", 0.8)]
     assert dataclasses.replace(found, threshold=0.81).segments == ()
     assert [part.label for part in dataclasses.replace(found, threshold=0.1).segments] == ["a", "b", "a", "b"]
+
+
+def test_times_are_told_as_on_a_clock():
     assert (times.clock(75.26), times.clock(3599.99), times.clock(59.6, 0)) == ("1:15.3", "1:00:00.0", "1:00")
 
 
