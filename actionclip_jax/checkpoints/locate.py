@@ -69,9 +69,9 @@ def locate(name: str) -> pathlib.Path:
         return in_directory(path)
     if path.exists():
         raise errors.CheckpointError(f"{name}: is neither a file nor a directory")
-    if not name.startswith((".", "/", "~")) and (hub := HUB_NAMES.get(letters(name))):
-        logger.info(f"{name}: {hub} on the Hugging Face hub")
-        return download(hub)
+    if not name.startswith((".", "/", "~")) and (repository := HUB_NAMES.get(letters(name))):
+        logger.info(f"{name}: {repository} on the Hugging Face hub")
+        return download(repository)
     if model := released.BY_NAME.get(name):
         raise errors.CheckpointError(f"{name}: {model.how_to_get()}")
     owner, _, rest = name.partition("/")

@@ -60,7 +60,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not go together, and where the destination cannot be written."""
-    from actionclip_jax.checkpoints import export, model_directory
+    from actionclip_jax.checkpoints import export, model_directory, released
 
     if options.verify and (options.to or options.image_size):
         raise ValueError(
@@ -68,7 +68,7 @@ def check_options(options: argparse.Namespace) -> None:
         )
     if options.towers_only and not options.to:
         raise ValueError("--towers-only goes with --to")
-    if options.verify and model_directory.is_model_directory(options.source):
+    if options.verify and (options.source == released.SAMPLE or model_directory.is_model_directory(options.source)):
         raise ValueError(
             f"--verify needs a PyTorch checkpoint as the source, and {options.source} is a model directory"
         )

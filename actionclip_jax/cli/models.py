@@ -49,7 +49,7 @@ def describe(model: released.Released) -> None:
     """What is known of one model, in a few lines."""
     frames = f"{model.frames} frames" if model.frames else "pictures"
     terminal.CONSOLE.print(f"[bold]{model.name}[/]  {model.publisher}, {model.size}, {frames}, {model.licence}")
-    lines = {"score": f"{model.score}%" if model.score else UNKNOWN}
+    lines = {"score": f"{model.score} (top-1, percent)" if model.score else UNKNOWN}
     if model.name == released.SAMPLE:
         lines["get"] = describe_sample()
     elif model.hub:
@@ -64,6 +64,7 @@ def describe(model: released.Released) -> None:
         lines["SHA-256"] = f"{begins}{model.sha256}" if model.sha256 else UNKNOWN
     for title, value in lines.items():
         terminal.CONSOLE.print(f"  {title:8} {terminal.escape(value)}")
+    terminal.CONSOLE.print()
 
 
 def describe_sample() -> str:

@@ -48,7 +48,7 @@ def make() -> pathlib.Path:
                 unseen = train(directory / "run")
             (directory / "run" / "model").rename(sample.model())
             logger.warning(f"the sample model is made: {unseen:.1%} right on {SPLIT} classes")
-    shutil.rmtree(directory / "run", ignore_errors=True)  # 100 MB of videos, records and checkpoints
+    shutil.rmtree(directory / "run", ignore_errors=True)  # videos, records and checkpoints
     return sample.model()
 
 

@@ -15,7 +15,7 @@ from slow import slow
 from actionclip_jax import cli, config, progress, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import video
-from actionclip_jax.data.video import stream, upright, views
+from actionclip_jax.data.video import stream, times, upright, views
 from actionclip_jax.inference import class_scores, predict, timeline, windows
 
 LABELS = ("archery", "playing the violin", "surfing")
