@@ -1,4 +1,4 @@
-"""What may stand where a path is expected: something on this machine."""
+"""What may stand where a path is expected: something on this machine. And where caches are."""
 
 import os
 import pathlib
@@ -42,6 +42,11 @@ def expand_home(path: str | os.PathLike) -> pathlib.Path:
         return path.expanduser()
     except RuntimeError:  # no such user
         return path
+
+
+def cache_directory() -> pathlib.Path:
+    """Where caches go: $XDG_CACHE_HOME/actionclip-jax, by default below ~/.cache."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "actionclip-jax"
 
 
 def check(values: Mapping[str, Path | Sequence[Path] | None]) -> None:

@@ -20,6 +20,36 @@ def shown_by(display: Display) -> Generator[None]:
         _display.reset(token)
 
 
+@contextlib.contextmanager
+def drawn() -> Generator[None]:
+    """Within, a bar shows how far each task of several steps is, in a notebook or on stderr; unless others show it."""
+    if _display.get() is not None:
+        yield
+        return
+    from tqdm import auto  # finds out where it runs, which those who draw nothing need not pay
+
+    bars: dict[str, auto.tqdm] = {}
+
+    def show(task: str, done: float, total: float | None, comment: str) -> None:
+        if total == 1:
+            return
+        if task not in bars:
+            bars[task] = auto.tqdm(desc=task, total=total, leave=False)
+        bar = bars[task]
+        bar.total = total
+        bar.set_postfix_str(comment, refresh=False)
+        bar.update(done - bar.n)
+        if done == total:
+            bars.pop(task).close()
+
+    try:
+        with shown_by(show):
+            yield
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
 class Progress:
     """How far one task is, in whatever it is counted: clips, files, seconds."""
 

@@ -8,20 +8,18 @@ import sys
 
 import actionclip_jax
 from actionclip_jax import inference
-from actionclip_jax.data.video import find
 
 
 def main(model: str, folder: str, labels: str) -> None:
     """Prints a line for each video: the three most probable labels, or why the video cannot be used."""
-    predictor = actionclip_jax.load(model)
-    videos = sorted(find.find_below(pathlib.Path(folder)).videos)
-    results = predictor.predict_each(videos, [label.strip() for label in labels.split(",")])
-    for file, result in zip(videos, results, strict=True):
+    with actionclip_jax.load(model) as predictor:
+        results = predictor.predict(folder, class_names=labels.split(","))
+    for result in results:
         if isinstance(result, inference.Prediction):
-            answer = ", ".join(f"{label} {probability:.0%}" for label, probability in result.top(3))
+            answer = ", ".join(f"{name} {probability:.0%}" for name, probability in result.top(3))
         else:
-            answer = f"not used: {result}"
-        print(f"{file.name:<30} {answer}")
+            answer = f"not used: {result.reason}"
+        print(f"{pathlib.Path(result.path).name:<30} {answer}")
 
 
 if __name__ == "__main__":

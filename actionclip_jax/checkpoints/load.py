@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from actionclip_jax import config, paths, text
-from actionclip_jax.checkpoints import errors, formats, locate, mapping, model_directory, torch_files
+from actionclip_jax.checkpoints import errors, formats, locate, mapping, model_directory, released, sample, torch_files
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -20,14 +20,16 @@ logger = logging.getLogger(__name__)
 def read_any(
     name: str | os.PathLike, *, activation: str | None = None, frames: int | None = None, image_size: int | None = None
 ) -> model_directory.Weights:
-    """Weights from a model directory, a checkpoint file or directory, or a hub name.
+    """Weights from a model directory, a checkpoint file or directory, a hub name, or a name of `released.MODELS`.
 
     Args:
-        name: where the weights are.
+        name: where the weights are. The sample model must have been made.
         activation: quick_gelu or gelu, for checkpoints that do not say it.
         frames: frames of a clip, if not the number the checkpoint says (or 8 where it says none).
         image_size: resize the image positions bicubically to another input size in pixels.
     """
+    if str(name) == released.SAMPLE and not paths.expand_home(name).exists():
+        name = made_sample()
     if str(name).strip() and model_directory.is_model_directory(name):
         try:
             weights = model_directory.load(name)
@@ -46,6 +48,13 @@ def read_any(
         model_directory.check_not_a_part(name)
         weights = import_weights(torch_files.read(name), activation, frames)
     return resize_image(weights, image_size) if image_size else weights
+
+
+def made_sample() -> pathlib.Path:
+    """The directory of the sample model. Raises CheckpointError where it has not been made yet."""
+    if not sample.is_made():
+        raise errors.CheckpointError(f"{released.SAMPLE}: is not made yet: {sample.MADE_BY} makes it")
+    return sample.model()
 
 
 def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:

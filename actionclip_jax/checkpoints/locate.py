@@ -1,5 +1,6 @@
 """Where the weights are that somebody names: a file, a directory, or a repository of the Hugging Face hub."""
 
+import logging
 import pathlib
 import re
 from typing import Any
@@ -8,7 +9,9 @@ import huggingface_hub
 from huggingface_hub import errors as hub
 
 from actionclip_jax import files, paths, text
-from actionclip_jax.checkpoints import errors
+from actionclip_jax.checkpoints import errors, released
+
+logger = logging.getLogger(__name__)
 
 HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that name
 OPEN_CLIP_HUB = "hf-hub:"  # open_clip's spelling of the same
@@ -27,19 +30,24 @@ WEIGHT_FILES = (
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
 TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json")  # which are no tokenizer alone
 SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, *TOKENIZER_PARTS)
-# OpenAI's names, without what people spell differently, and theirs on the hub
-OPENAI_NAMES = {
-    "vitb32": "openai/clip-vit-base-patch32",
-    "vitb16": "openai/clip-vit-base-patch16",
-    "vitl14": "openai/clip-vit-large-patch14",
-    "vitl14336": "openai/clip-vit-large-patch14-336",
-    "vitl14336px": "openai/clip-vit-large-patch14-336",
+
+
+def letters(name: str) -> str:
+    """A name without what people spell differently."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+# what people call models of the hub, and theirs there
+HUB_NAMES = {
+    letters(spelling): model.hub
+    for model in released.MODELS
+    if model.hub
+    for spelling in (model.name, model.size, f"{model.size}px", model.hub.split("/")[1])
 }
-OPENAI_NAMES |= {re.sub("[^a-z0-9]", "", name.split("/")[1]): name for name in OPENAI_NAMES.values()}
 
 
 def locate(name: str) -> pathlib.Path:
-    """The weight file meant by a file name, a directory or a hub repository `owner/name`.
+    """The weight file meant by a file name, a directory, a hub repository `owner/name` or a released model's name.
 
     Raises:
         errors.CheckpointError: nothing there, or the hub does not give it.
@@ -61,12 +69,17 @@ def locate(name: str) -> pathlib.Path:
         return in_directory(path)
     if path.exists():
         raise errors.CheckpointError(f"{name}: is neither a file nor a directory")
-    if meant := OPENAI_NAMES.get(re.sub("[^a-z0-9]", "", name.lower())):
-        raise errors.CheckpointError(f"{name}: no such file or directory: did you mean {meant}, on the hub?")
+    if not name.startswith((".", "/", "~")) and (repository := HUB_NAMES.get(letters(name))):
+        logger.info(f"{name}: {repository} on the Hugging Face hub")
+        return download(repository)
+    if model := released.BY_NAME.get(name):
+        raise errors.CheckpointError(f"{name}: {model.how_to_get()}")
     owner, _, rest = name.partition("/")
     file_like = path.suffix in (*TORCH_SUFFIXES, ".safetensors", ".json")
     if file_like or "/" in rest or not rest or owner in ("", ".", "..") or name.startswith("~"):
-        raise errors.CheckpointError(f"{name}: no such file or directory, and not a hub name of the form owner/name")
+        raise errors.CheckpointError(
+            f"{name}: no such file or directory, and not a hub name of the form owner/name{released.suggest(name)}"
+        )
     if pathlib.Path(owner).exists():
         raise errors.CheckpointError(
             f"{name}: no such file or directory, though {owner} is here; if you meant the hub, give {HUB}{name}"

@@ -29,6 +29,7 @@ def run(arguments: Sequence[str] | None) -> int:
         evaluate,
         finetune,
         inspect,
+        models,
         predict,
         prepare,
         terminal,
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
     parser.add_argument("--version", action="version", version=f"actionclip {actionclip_jax.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (predict, finetune, train, evaluate, compile, convert, prepare, inspect, demo):
+    for command in (predict, models, finetune, train, evaluate, compile, convert, prepare, inspect, demo):
         command.add(commands)
     options, settings = parser.parse_known_args(arguments)
     if settings and "takes_settings" not in options:

@@ -7,6 +7,8 @@ import os
 import pathlib
 
 from actionclip_jax import config
+from actionclip_jax.checkpoints import released
+from actionclip_jax.cli import terminal
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +54,32 @@ def natural(value: str) -> int:
 
 def views(value: str) -> tuple[int, int]:
     """`10x3` -> (10, 3)."""
-    parts = value.lower().split("x")
-    if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f"{value!r} is not of the form 10x3: clips over time x crops")
-    return positive(parts[0]), positive(parts[1])
+    try:
+        return config.read_views(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_model(parser: argparse.ArgumentParser, metavar: str = "MODEL", more: str = "") -> None:
+    """MODEL, by whatever name; a command that takes it calls `make_ready` before it is read."""
+    known = f"model directory, PyTorch checkpoint, hub name, or a name that `actionclip models` lists{more}"
+    parser.add_argument(metavar.lower(), metavar=metavar, help=known)
+
+
+def make_ready(*models: str | None) -> None:
+    """Makes the sample model, with a progress line, if it is among these and not there yet; others are ready."""
+    if released.SAMPLE not in models:  # no more is imported for others
+        return
+    from actionclip_jax import loading
+    from actionclip_jax.training import loop
+
+    terminal.set_up_jax()
+    with terminal.progress_line():
+        try:
+            loading.make_ready(released.SAMPLE)
+        except loop.Interrupted as interrupted:  # by SIGTERM
+            terminal.say(f"{interrupted}; the same command goes on from there")
+            raise SystemExit(terminal.EXIT_STOPPED) from None
 
 
 def add_activation(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    parser.add_argument("source", metavar="SOURCE", help="checkpoint file or directory, model directory, or hub name")
+    arguments.add_model(parser, "SOURCE")
     parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
     parser.add_argument(
         "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"
@@ -41,6 +41,7 @@ def execute(options: argparse.Namespace) -> int:
 
     terminal.set_up_jax()
     check_options(options)
+    arguments.make_ready(options.source)
     weights = load.read_any(
         options.source, activation=options.activation, frames=options.frames, image_size=options.image_size
     )
@@ -59,7 +60,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not go together, and where the destination cannot be written."""
-    from actionclip_jax.checkpoints import export, model_directory
+    from actionclip_jax.checkpoints import export, model_directory, released
 
     if options.verify and (options.to or options.image_size):
         raise ValueError(
@@ -67,7 +68,7 @@ def check_options(options: argparse.Namespace) -> None:
         )
     if options.towers_only and not options.to:
         raise ValueError("--towers-only goes with --to")
-    if options.verify and model_directory.is_model_directory(options.source):
+    if options.verify and (options.source == released.SAMPLE or model_directory.is_model_directory(options.source)):
         raise ValueError(
             f"--verify needs a PyTorch checkpoint as the source, and {options.source} is a model directory"
         )

@@ -44,15 +44,12 @@ def execute(options: argparse.Namespace) -> int:
     paths.check({"--out": options.out, "--config": options.config, "--videos": options.videos})
     if options.videos:
         return make_folders(options.videos)
-    from actionclip_jax.config import config_file
     from actionclip_jax.experiments import demo
 
     out = pathlib.Path(options.out)
-    changes = {"workdir": out, "seed": options.seed, "data.loader.seed": options.seed}
-    changes |= {f"data.{part}.path": out / "data" for part in ("test", "zero_shot")}
-    for source, split in (("data.train", "train"), ("pretrain.source", "stills")):
-        changes |= prepared(out, source, split)
-    run = config_file.load(options.config, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
+    run = demo.sample_run(options.config, out, options.seed)
+    for split in demo.PREPARED.values():
+        prepare(out / "data", split, demo.records(out, split))
     terminal.set_up_jax()
     terminal.say(f"$ actionclip train --config {options.config} --workdir {out}")
     reports: list[dict[str, Any]] = []
@@ -74,13 +71,12 @@ def make_folders(directory: str) -> int:
     return 0
 
 
-def prepared(out: pathlib.Path, source: str, split: str) -> dict[str, Any]:
-    """Decodes a split once for all epochs, as a user would; returns the settings that read the result."""
-    command = ["prepare", str(out / "data"), str(out / "shards" / split), "--kind", "sample", "--split", split]
+def prepare(videos: pathlib.Path, split: str, records: pathlib.Path) -> None:
+    """Decodes a split once for all epochs, as a user would."""
+    command = ["prepare", str(videos), str(records), "--kind", "sample", "--split", split]
     terminal.say(f"$ actionclip {shlex.join(command)}")
     if cli.main(command):
         raise ValueError(f"{split}: the sample videos could not be prepared")
-    return {f"{source}.{name}": value for name, value in (("path", command[2]), ("kind", "records"), ("split", ""))}
 
 
 def predict_unseen(out: pathlib.Path) -> int:

@@ -29,9 +29,7 @@ def add(commands: Any) -> None:
         f"{train.EXIT_CODES}",
     )
     parser.set_defaults(execute=execute, takes_settings=True)
-    parser.add_argument(
-        "model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name; with --config, -: what it says"
-    )
+    arguments.add_model(parser, more="; with --config, -: what it says")
     add = parser.add_argument
     add("--protocol", choices=config.PROTOCOLS, default="full", help="see docs/evaluation.md (default: full)")
     add("--out", metavar="DIR", default="outputs/evaluation", help="(default: %(default)s)")
@@ -90,6 +88,7 @@ def execute(options: argparse.Namespace) -> int:
         return train_and_test(options)
     if options.dry_run:
         return try_out(options)
+    arguments.make_ready(options.model, options.first)
     processes.join(options)
     code = interpolate(options) if options.interpolate else measure(options)
     processes.part()
@@ -257,6 +256,7 @@ def train_and_test(options: argparse.Namespace) -> int:
     if options.dry_run:
         print_trials(few_shot.plan(run, options.protocol, counts))
         return 0
+    arguments.make_ready(run.init_from)
     processes.join(options)
 
     def work() -> None:

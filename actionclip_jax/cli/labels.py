@@ -8,8 +8,8 @@ from actionclip_jax.cli import arguments, terminal
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """--labels or --labels-file, and whether joined names are split into words."""
-    group = parser.add_mutually_exclusive_group(required=True)
+    """--labels or --labels-file, of which `check` wants one, and whether joined names are split into words."""
+    group = parser.add_mutually_exclusive_group()
     group.add_argument("--labels", help='texts to choose from, separated by commas: "archery, surfing"')
     group.add_argument(
         "--labels-file",
@@ -25,12 +25,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check(options: argparse.Namespace) -> None:
+    """Raises ValueError where no labels are given."""
+    if options.labels is None and options.labels_file is None:
+        raise ValueError('--labels "archery, surfing" or --labels-file FILE is missing: the texts to choose from')
+
+
 def read(options: argparse.Namespace) -> tuple[str, ...]:
     """The labels as they are spelt; says what the model will read instead. Raises ValueError."""
     from actionclip_jax.data import class_names as names
-    from actionclip_jax.inference import predict
+    from actionclip_jax.inference import choices
 
-    labels = predict.checked_labels(_read_file(options) if options.labels_file else _read_list(options.labels))
+    called = f"--labels-file {options.labels_file}" if options.labels_file else "--labels"
+    given = _read_file(options) if options.labels_file else _read_list(options.labels)
+    labels = choices.checked_class_names(given, called)
     if options.split_names and (line := names.describe_splitting(labels)):
         terminal.say(line)
     if len(labels) == 1:

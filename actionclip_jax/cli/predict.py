@@ -8,24 +8,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from actionclip_jax import config, paths
-from actionclip_jax.cli import arguments, interrupts, labels, predictions, terminal, timelines
+from actionclip_jax.cli import arguments, interrupts, labels, predictions, samples, terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
-    from actionclip_jax.inference import predict
+    from actionclip_jax.inference import predict, prediction
 
 
 def add(commands: Any) -> None:
     """actionclip predict MODEL VIDEO... --labels ..."""
     parser = commands.add_parser(
         "predict",
+        usage="actionclip predict MODEL VIDEO... --labels TEXTS [options]\n       actionclip predict sample",
         help="videos and some words -> probabilities",
-        description="Prints how probable each label is for each video.",
+        description="Prints how probable each label is for each video. `sample` is a small model that is made on first "
+        "use; without VIDEO it gets example videos, and their labels if none are given.",
         epilog="Exit code: 0 all videos done, 1 some could not be used, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
-    parser.add_argument("model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name")
-    parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video files, directories of videos, or globs")
+    arguments.add_model(parser)
+    parser.add_argument("videos", metavar="VIDEO", nargs="*", help="video files, directories of videos, or globs")
     labels.add_options(parser)
     parser.add_argument(
         "--templates", default="actionclip", help="prompt templates: actionclip (16), none, or a file with one a line"
@@ -58,10 +60,13 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Predicts, prints, and writes what was asked for."""
+    example = samples.is_example(options)
     check_options(options)
+    from actionclip_jax import loading
     from actionclip_jax.data.video import find
-    from actionclip_jax.inference import predict
 
+    if example:
+        samples.fill_in(options)
     asked = labels.read(options)
     inputs, passed_over = find.find_videos(options.videos)
     videos = [item for item in inputs if isinstance(item, pathlib.Path)]
@@ -69,10 +74,11 @@ def execute(options: argparse.Namespace) -> int:
         terminal.say(find.describe_passed_over(passed_over, len(videos)))
     if not videos:
         raise ValueError("\n".join([f"no video found for: {', '.join(options.videos)}", *map(str, inputs)]))
-    model = predict.load(
+    arguments.make_ready(options.model)
+    model = loading.load(
         options.model,
         activation=options.activation,
-        cache=None if options.no_cache else terminal.cache_directory() / "text",
+        cache=None if options.no_cache else paths.cache_directory() / "text",
         **config.to_dict(arguments.read_computation(options)),
     )
     frames = options.frames or model.config.frames
@@ -89,7 +95,10 @@ def execute(options: argparse.Namespace) -> int:
             terminal.tell(f"stopped after {len(done)} of {len(inputs)} videos")
             predictions.report(options, frames, asked, done)
             raise
-    return predictions.report(options, frames, asked, done)
+    code = predictions.report(options, frames, asked, done)
+    if example:
+        samples.say_what_next()
+    return code
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -103,6 +112,8 @@ def check_options(options: argparse.Namespace) -> None:
         contents.check(model_file)  # before anything is said of VIDEO, which may stand in its place
     terminal.set_up_jax()
     timelines.check(options)
+    if not samples.is_example(options):
+        labels.check(options)
     if options.sheet:
         arguments.check_picture(options.sheet, "--sheet")
     if options.json and str(options.json) != "-":
@@ -111,7 +122,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def predict_each(
     options: argparse.Namespace, model: "predict.Predictor", videos: Sequence[pathlib.Path], asked: Sequence[str]
-) -> Iterator["predict.Prediction | video.VideoError"]:
+) -> Iterator["prediction.Prediction | video.VideoError"]:
     """A Prediction or VideoError of each video."""
     return model.predict_each(
         videos,

@@ -13,9 +13,9 @@ from actionclip_jax.cli import terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
-    from actionclip_jax.inference import predict, timeline
+    from actionclip_jax.inference import prediction, timeline
 
-    Result = predict.Prediction | timeline.Timeline | video.VideoError
+    Result = prediction.Prediction | timeline.Timeline | video.VideoError
 
 TOP = 5  # labels shown
 
@@ -80,14 +80,14 @@ def write_json(options: argparse.Namespace, frames: int, asked: Sequence[str], r
         terminal.say(f"wrote {options.json}")
 
 
-def draw_sheets(options: argparse.Namespace, results: "Sequence[predict.Prediction | timeline.Timeline]") -> None:
+def draw_sheets(options: argparse.Namespace, results: "Sequence[prediction.Prediction | timeline.Timeline]") -> None:
     """The pictures."""
-    from actionclip_jax.inference import predict, timeline
+    from actionclip_jax.inference import prediction, timeline
     from actionclip_jax.plots import sheets
     from actionclip_jax.plots import timelines as timeline_plots
 
     followed = [result for result in results if isinstance(result, timeline.Timeline)]
-    predicted = [result for result in results if isinstance(result, predict.Prediction)]
+    predicted = [result for result in results if isinstance(result, prediction.Prediction)]
     pages = timeline_plots.timeline_sheets(options.sheet, followed, options.top or timelines.TOP)
     pages += sheets.prediction_sheets(options.sheet, predicted, options.top or TOP)
     for page in pages:
@@ -96,16 +96,10 @@ def draw_sheets(options: argparse.Namespace, results: "Sequence[predict.Predicti
 
 def as_json(result: "Result") -> dict[str, Any]:
     """A prediction, a timeline or an error as JSON."""
-    from actionclip_jax.inference import predict, timeline
+    from actionclip_jax.inference import prediction, timeline
 
     if isinstance(result, timeline.Timeline):
         return timelines.as_json(result)
-    if isinstance(result, predict.Prediction):
-        return {
-            "video": result.path,
-            "probabilities": {label: round(value, 6) for label, value in result.top(len(result.labels))},
-            "frames": result.frames.tolist(),
-            "timestamps": result.timestamps.round(4).tolist(),
-            "note": result.note,
-        }
+    if isinstance(result, prediction.Prediction):
+        return result.to_dict()
     return {"video": result.path, "error": result.reason}

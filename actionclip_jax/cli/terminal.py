@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import os
-import pathlib
 import re
 from collections.abc import Callable, Generator
 
@@ -12,7 +10,7 @@ import rich.console
 import rich.markup
 import rich.progress
 
-from actionclip_jax import progress
+from actionclip_jax import paths, progress
 from actionclip_jax.cli import interrupts
 
 CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
@@ -110,14 +108,9 @@ def progress_line() -> Generator[None]:
         yield
 
 
-def cache_directory() -> pathlib.Path:
-    """Where caches go: $XDG_CACHE_HOME/actionclip-jax, by default below ~/.cache."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "actionclip-jax"
-
-
 def set_up_jax() -> None:
     """Keeps compiled programs between runs: compiling a large model takes longer than one prediction."""
     import jax  # takes seconds, which not every command has to pay
 
     if not jax.config.jax_compilation_cache_dir:  # ty: ignore[missing-attribute] - made at run time
-        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+        jax.config.update("jax_compilation_cache_dir", str(paths.cache_directory() / "compiled"))

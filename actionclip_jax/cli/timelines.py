@@ -95,12 +95,12 @@ def follow(
 
 def print_segments(result: "timeline.Timeline") -> None:
     """A line for each segment: when, what, and how probable."""
-    from actionclip_jax.inference import timeline
+    from actionclip_jax.data.video import times
 
     if not result.segments:
         terminal.CONSOLE.print(f"  no label is the best with a probability of {result.threshold:g} in any window")
         return
-    spans = [f"{timeline.clock(part.start)} - {timeline.clock(part.end)}" for part in result.segments]
+    spans = [f"{times.clock(part.start)} - {times.clock(part.end)}" for part in result.segments]
     width = max(rich.cells.cell_len(terminal.visible(part.label)) for part in result.segments)
     for span, part in zip(spans, result.segments, strict=True):
         bar = terminal.bar(part.label, width, part.score)

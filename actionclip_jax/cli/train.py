@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.cli import processes, terminal
+from actionclip_jax.cli import arguments, processes, terminal
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.training import loop
@@ -73,6 +73,7 @@ def execute(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
     run: config.TrainConfig = config_file.load(options.config, overrides)
+    arguments.make_ready(run.init_from)
     terminal.set_up_jax()
     if options.profile:  # programs compiled before may lack the names that a trace shows
         jax.config.update("jax_compilation_cache_include_metadata_in_key", True)

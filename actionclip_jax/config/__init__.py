@@ -17,6 +17,7 @@ from actionclip_jax.config.data import SampleSetConfig as SampleSetConfig
 from actionclip_jax.config.data import SourceConfig as SourceConfig
 from actionclip_jax.config.data import check_data as check_data
 from actionclip_jax.config.data import clip_bytes as clip_bytes
+from actionclip_jax.config.data import read_views as read_views
 from actionclip_jax.config.evaluation import AVERAGES as AVERAGES
 from actionclip_jax.config.evaluation import PROTOCOLS as PROTOCOLS
 from actionclip_jax.config.evaluation import SCORES as SCORES

@@ -1,5 +1,6 @@
 """Which clips, which of their frames, and what is done to them."""
 
+import operator
 import typing
 from typing import Any, Literal
 
@@ -121,6 +122,18 @@ DATA_LIMITS = {
     "quality": (1, 100),
     "crf": (0, 51),
 }
+
+
+def read_views(value: Any) -> tuple[int, int]:
+    """`10x3` or (10, 3): clips over time, and crops. Raises ValueError."""
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    try:
+        time, crops = (int(part) if isinstance(value, str) else operator.index(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not of the form 10x3 or (10, 3): clips over time x crops") from None
+    if min(time, crops) < 1:
+        raise ValueError(f"{value!r}: expected at least 1 of both")
+    return time, crops
 
 
 def check_data(*parts: Any) -> None:

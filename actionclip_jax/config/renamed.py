@@ -1,6 +1,9 @@
-"""Settings that had another name in version 0.1: users are told the new one, and what was saved then is still read."""
+"""Settings and arguments that had another name in version 0.1: users are told the new one, and saved ones are read."""
 
-from collections.abc import Mapping
+import functools
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 FIELDS = {
     "data.augment.grey": "data.augment.grayscale",
@@ -17,6 +20,22 @@ VALUES = {
         "full": "nothing",
     },
 }
+
+
+ARGUMENTS = {"labels": "class_names"}  # of functions
+Function = TypeVar("Function", bound=Callable)
+
+
+def refuse_arguments(function: Function) -> Function:
+    """The function, which answers an old argument by telling the new one."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        if old := next((name for name in ARGUMENTS if name in keywords), None):
+            raise TypeError(f"the argument {old} is now called {ARGUMENTS[old]}")
+        return function(*arguments, **keywords)
+
+    return typing.cast(Function, call)
 
 
 def hint(field: str, value: object) -> str:

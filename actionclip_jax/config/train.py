@@ -126,7 +126,7 @@ class TrainConfig:
     pretrain: PretrainConfig = PretrainConfig()
     sharding: ShardingConfig = ShardingConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
-    init_from: str = ""  # model directory, PyTorch checkpoint or hub name; without: random weights
+    init_from: str = ""  # as MODEL: a directory, checkpoint, hub name or released model; without: random weights
     workdir: str = "outputs/train"
     seed: int = 0  # of new weights, templates, colours and dropping; clips and crops have data.loader.seed
     log_every: int = 10  # steps

@@ -9,6 +9,7 @@ import numpy as np
 
 # Before a capital that begins a word: after a small letter, a digit (Salsa2Step, but not 3DPrinting) or an acronym.
 WORD_START = re.compile(r"(?<=[^\W\dA-Z_])(?=[A-Z])|(?<=[A-Z\d])(?=[A-Z][a-z])")
+LONGEST_SHOWN = 48  # letters
 MIRRORED = {"left": "right", "right": "left", "clockwise": "counterclockwise", "counterclockwise": "clockwise"}
 DIRECTION = re.compile(rf"\b({'|'.join(MIRRORED)})\b")
 COLOR = re.compile(r"\b(black|white|gr[ae]y|red|orange|yellow|green|blue|purple|violet|pink|brown)\b")
@@ -21,6 +22,11 @@ def split_name(name: str) -> str:
     if not name.isascii():
         name = ftfy.fix_text(name)  # as the tokenizer does, which could not once the letters are small
     return " ".join(WORD_START.sub(" ", name.replace("_", " ")).lower().split())
+
+
+def shorten(name: str) -> str:
+    """At most so many letters as a picture or a line has room for."""
+    return name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
 
 
 def as_texts(names: Sequence[str], split_names: bool) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """The test views of videos, read ahead of whoever computes with them."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax.data import sampling, video, workers
+from actionclip_jax.data.video import given
 from actionclip_jax.data.video import views as geometry
 
 
@@ -45,19 +45,19 @@ def read_clips(
     )
 
 
-def read_ahead(paths: Sequence[str], **options: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
-    """(path, its `read_clips` or the VideoError that says why not) in order, a few files ahead in threads."""
+def read_ahead(videos: Sequence[given.Video], **options: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
+    """(name, its `read_clips` or the VideoError that says why not) in order, a few videos ahead in threads."""
 
-    def read(path: str) -> Clips:
-        return read_clips(functools.partial(video.read_frames, path), **options)
+    def read(one: given.Video) -> Clips:
+        return read_clips(one.read, **options)
 
     threads = min(8, workers.count_cores())
     pool = futures.ThreadPoolExecutor(threads)
     try:
-        for path, future in zip(paths, workers.map_ahead(pool, read, paths, 2 * threads), strict=True):
+        for one, future in zip(videos, workers.map_ahead(pool, read, videos, 2 * threads), strict=True):
             try:
-                yield path, future.result()
+                yield one.name, future.result()
             except video.VideoError as error:
-                yield path, error
+                yield one.name, error
     finally:  # whoever stops early does not wait for files nobody will look at
         pool.shutdown(cancel_futures=True)

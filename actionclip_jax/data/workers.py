@@ -71,6 +71,11 @@ def process_pool(workers: int) -> futures.ProcessPoolExecutor:
     )
 
 
+def open_pool(processes: int) -> futures.Executor:
+    """So many processes; 0: threads of this one, one a core, for a script or notebook that cannot be started anew."""
+    return process_pool(processes) if processes else futures.ThreadPoolExecutor(count_cores())
+
+
 def map_ahead(
     pool: futures.Executor, function: Callable[[Any], Any], items: Iterable[Any], ahead: int
 ) -> Iterator[futures.Future]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from actionclip_jax.data import test_views, video
 from actionclip_jax.evaluation import metrics, protocols, scoring
-from actionclip_jax.inference import predict
+from actionclip_jax.inference import prediction
 from actionclip_jax.plots import charts, sheets
 
 WORST = 12  # clips of the contact sheet
@@ -30,7 +30,7 @@ def draw_pictures(
     return ["classes.png", "confusion.png", "coverage.png", *(page.name for page in pages)]
 
 
-def worst_clips(trial: protocols.Trial, scores: scoring.Scores) -> list[predict.Prediction]:
+def worst_clips(trial: protocols.Trial, scores: scoring.Scores) -> list[prediction.Prediction]:
     """The clips whose own label was least probable, the worst first, decoded once more."""
     own = scores.probabilities[np.arange(scores.scored), scores.targets]
     wrong = scores.probabilities.argmax(axis=1) != scores.targets
@@ -43,7 +43,7 @@ def worst_clips(trial: protocols.Trial, scores: scoring.Scores) -> list[predict.
         except (video.VideoError, OSError):  # saved features do not need the files any more
             continue
         predictions.append(
-            predict.Prediction(
+            prediction.Prediction(
                 f"{clip.id}: is {scores.labels[scores.targets[index]]}, given {own[index]:.1%}",
                 scores.labels,
                 scores.probabilities[index],

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from actionclip_jax import config, files
+from actionclip_jax.config import config_file
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.plots import charts
 from actionclip_jax.training import loop
 
 logger = logging.getLogger(__name__)
 
+PREPARED = {"data.train": "train", "pretrain.source": "stills"}  # splits decoded once for all epochs
 AXES = (("left", "right"), ("up", "down"))
 OPPOSITE = dict((*AXES, *((second, first) for first, second in AXES)))
 WORDS = {"color": 1, "shape": 2, "direction": -1}  # where they stand in `a red square moving left`
@@ -43,6 +45,20 @@ def run_demo(run: config.TrainConfig) -> dict[str, Any]:
     report["seconds"] = round(time.perf_counter() - begin, 1)
     files.write_text(workdir / "report.json", json.dumps(report, indent=2) + "\n")
     return report
+
+
+def sample_run(config_name: str, out: pathlib.Path, seed: int = 0) -> config.TrainConfig:
+    """The run of a configuration with everything below `out`, on the records that PREPARED says."""
+    changes: dict[str, Any] = {"workdir": out, "seed": seed, "data.loader.seed": seed}
+    changes |= {f"data.{part}.path": out / "data" for part in ("test", "zero_shot")}
+    for source, split in PREPARED.items():
+        changes |= {f"{source}.path": records(out, split), f"{source}.kind": "records", f"{source}.split": ""}
+    return config_file.load(config_name, [f"{config_file.PREFIX}{name}={value}" for name, value in changes.items()])
+
+
+def records(out: pathlib.Path, split: str) -> pathlib.Path:
+    """Where a split of the sample videos is once it is decoded."""
+    return out / "shards" / split
 
 
 def control_of(run: config.TrainConfig) -> config.TrainConfig:

@@ -27,12 +27,32 @@ class VideoTextEncoder:
         config.checked_model(weights.model, compute)
         self.config, self.compute, self.mesh = weights.model, compute, mesh
         self.tokenizer, self.provenance = weights.tokenizer, weights.provenance
-        self.params = sharding.replicate(weights.params, mesh)
+        self._params: dict[str, jax.Array] | None = sharding.replicate(weights.params, mesh)
         self.cache = text.TextCache(cache)
         self._encode_video = compile_for(action_clip.ActionClip.encode_video, weights.model, compute, mesh)
         self._encode_frames = compile_for(action_clip.ActionClip.encode_frames, weights.model, compute, mesh)
         self._join_frames = compile_for(action_clip.ActionClip.join_frames, weights.model, compute, mesh)
         self._encode_texts = compile_for(encode_texts, weights.model, compute, mesh)
+
+    @property
+    def params(self) -> dict[str, jax.Array]:
+        """Parameters by path. Raises ValueError once they are given back."""
+        if self._params is None:
+            raise ValueError("the model was closed: load it again")
+        return self._params
+
+    def close(self) -> None:
+        """Gives the memory of the parameters back; after it the model computes nothing."""
+        self._params = None
+
+    def __repr__(self) -> str:
+        model, source = self.config, self.provenance.get("source", "unknown")
+        name = f"{type(self).__name__}({config.size_name(model)}, temporal head {model.temporal.head}"
+        if self._params is None:
+            return f"{name}, closed)"
+        count = sum(param.size for param in self.params.values())
+        weights = f"weights {self.digests['weights'][:12]} from {source!r}"
+        return f"{name}, {model.frames} frames, {count:,} parameters, {weights})"
 
     def encode_video(self, frames: np.ndarray) -> np.ndarray:
         """uint8 RGB [B, T, S, S, 3] at the model's size S -> float32 [B, E] of unit norm.

@@ -18,6 +18,7 @@ except ImportError as error:
 
 from actionclip_jax import checkpoints, text
 from actionclip_jax.data import test_views, video
+from actionclip_jax.data.video import given
 from actionclip_jax.inference import batching, predict
 
 if typing.TYPE_CHECKING:
@@ -94,9 +95,9 @@ class Encoder(abs_encoder.AbsEncoder):
         for start in range(0, len(files), batch_size):
             with tempfile.TemporaryDirectory() as directory:
                 batch = enumerate(files[start : start + batch_size]["video"], start)
-                paths = [place(file, pathlib.Path(directory, str(row))) for row, file in batch]
+                placed = [given.of_path(place(file, pathlib.Path(directory, str(row)))) for row, file in batch]
                 clips = []
-                for _, read in test_views.read_ahead(paths, **shape):
+                for _, read in test_views.read_ahead(placed, **shape):
                     if isinstance(read, video.VideoError):
                         raise read  # mteb wants an embedding of every row
                     clips.append(read.clips[0])

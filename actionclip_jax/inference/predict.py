@@ -1,171 +1,212 @@
 """A video and some words -> probabilities."""
 
-import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
-import typing
+import types
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
 
-from actionclip_jax import checkpoints, config, files, progress, sharding, xla
+from actionclip_jax import checkpoints, config, progress, sharding
+from actionclip_jax.config import renamed
 from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import test_views, video
-from actionclip_jax.inference import batching, class_scores, encoder
+from actionclip_jax.data.video import given
+from actionclip_jax.inference import batching, choices, class_scores, encoder, inputs, prediction
 
 Path = str | os.PathLike[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the model says of one video."""
-
-    path: str
-    labels: tuple[str, ...]
-    probabilities: np.ndarray  # [C] float32, in the order of the labels; sums to 1
-    frames: np.ndarray  # [V, T] int64: the frames used, by temporal view
-    timestamps: np.ndarray  # [V, T] float64: their times in seconds on a player's clock
-    note: str | None  # what is wrong with the file although it could be used
-    images: np.ndarray | None = None  # [T, S, S, 3] uint8: what the model saw of the first view, if asked for
-    texts: tuple[str, ...] = ()  # what the model read for each label: joined names are split into words
-
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The most probable labels with their probabilities, best first."""
-        best = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self.labels[index], float(self.probabilities[index])) for index in best]
-
-
-def load(
-    path: Path, *, frames: int | None = None, activation: str | None = None, cache: Path | None = None, **compute: Any
-) -> "Predictor":
-    """Loads a model directory, a PyTorch checkpoint or a hub name.
-
-    Args:
-        path: where the weights are.
-        frames: frames sampled from a clip, if not the model's own number.
-        activation: quick_gelu or gelu, for PyTorch checkpoints that do not say it.
-        cache: directory that keeps text embeddings between runs.
-        **compute: fields of `config.ComputeConfig`: dtype, attention, interpolate_positions ...
-    """
-    how = config.ComputeConfig(**compute)
-    xla.check_attention(how.attention)
-    weights = checkpoints.read_any(path, activation=activation, frames=frames)
-    return Predictor(weights, how, None if cache is None else pathlib.Path(cache))
+Templates = str | os.PathLike[str] | Sequence[str]
 
 
 class Predictor(encoder.VideoTextEncoder):
-    """A model on one device with its tokenizer: encodes videos and texts, and predicts."""
+    """A model on one device with its tokenizer: encodes videos and texts, and predicts.
+
+    `predict` asks what happens in videos; `preprocess`, `encode_video` and `score` are its three steps. In a `with`
+    the model's memory is given back at the end.
+    """
 
     def __init__(
         self, weights: checkpoints.Weights, compute: config.ComputeConfig, cache: pathlib.Path | None = None
     ) -> None:
         super().__init__(weights, compute, sharding.make_mesh(jax.local_devices()[:1]), cache)
 
-    @typing.overload
-    def predict(self, videos: Path, labels: Sequence[str], **options: Any) -> Prediction: ...
+    def __enter__(self) -> Self:
+        return self
 
-    @typing.overload
-    def predict(
-        self, videos: Sequence[Path], labels: Sequence[str], **options: Any
-    ) -> list[Prediction | video.VideoError]: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        self.close()
 
+    @renamed.refuse_arguments
     def predict(
-        self, videos: Path | Sequence[Path], labels: Sequence[str], **options: Any
-    ) -> Prediction | list[Prediction | video.VideoError]:
-        """One video -> its Prediction; several -> a list with one entry each, an error for those that cannot be used.
+        self,
+        videos: Any,
+        class_names: Sequence[str],
+        *,
+        views: tuple[int, int] | str = (1, 1),
+        frames: int | None = None,
+        templates: Templates = "actionclip",
+        split_names: bool = True,
+        batch_size: int = 8,
+        keep_images: bool | None = None,
+        allow_urls: bool = False,
+        progress: bool = False,
+    ) -> Any:  # Prediction | Predictions: only the file system knows whether a path is a directory
+        """One video -> its Prediction; several -> Predictions, with a VideoError for those that cannot be used.
 
         Args:
-            videos: a file, or several.
-            labels: the texts to choose from.
-            **options: those of `predict_each`.
+            videos: a file, bytes, a file opened with 'rb', or uint8 frames: an array [T, H, W, 3] of any size, or a
+                list of pictures. Several: a list of these, a directory, or a glob.
+            class_names: the texts to choose from.
+            views: (T, S) or "TxS": T clips spread over time x S crops along the longer side, whose probabilities are
+                averaged.
+            frames: frames of a clip (the model's own number by default).
+            templates: prompt templates: a name in `text.TEMPLATES`, a file with one a line, or the templates.
+            split_names: split joined names into words, as data sets do: the model reads "yo yo" for "YoYo".
+            batch_size: clips computed at once, at most.
+            keep_images: keep what the model saw, to be shown and drawn; by default if it is one video.
+            allow_urls: fetch videos from http and https addresses, with limits.
+            progress: show a progress bar.
 
         Raises:
             VideoError: the single video given cannot be used.
-            ValueError: labels or options that make no sense.
+            ValueError: videos, class names or options that make no sense; it says what was expected.
         """
-        if not isinstance(videos, str | os.PathLike):
-            return list(self.predict_each(videos, labels, **options))
-        (result,) = self.predict_each([videos], labels, **options)
-        if isinstance(result, video.VideoError):
-            raise result
-        return result
+        opened, is_one = inputs.open_any(videos, allow_urls)
+        keep = is_one if keep_images is None else keep_images
+        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names}
+        results = self._predict(opened, class_names, batch_size=batch_size, keep_images=keep, **how)
+        with show_progress(progress):
+            predicted = prediction.Predictions(results)
+        if not is_one:
+            return predicted
+        if isinstance(predicted[0], video.VideoError):
+            raise predicted[0]
+        return predicted[0]
 
+    @renamed.refuse_arguments
     def predict_each(
         self,
-        videos: Iterable[Path],
-        labels: Sequence[str],
+        videos: Iterable[Any],
+        class_names: Sequence[str],
         *,
-        templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
-        split_names: bool = True,
+        views: tuple[int, int] | str = (1, 1),
         frames: int | None = None,
-        views: tuple[int, int] = (1, 1),
+        templates: Templates = "actionclip",
+        split_names: bool = True,
         batch_size: int = 8,
         keep_images: bool = False,
-    ) -> Iterator[Prediction | video.VideoError]:
-        """Predicts videos in the order given, decoding the next ones while the model works.
+        allow_urls: bool = False,
+    ) -> Iterator[prediction.Prediction | video.VideoError]:
+        """Predicts several videos in the order given, decoding the next ones while the model works.
 
-        Args:
-            videos: files.
-            labels: the texts to choose from.
-            templates: prompt templates: a name in `text.TEMPLATES`, a file with one a line, or the templates.
-            split_names: split joined names into words, as data sets do: the model reads "yo yo" for "YoYo".
-            frames: frames of a clip (the model's own number by default).
-            views: (T, S): T clips spread over time x S crops along the longer side; probabilities are averaged.
-            batch_size: clips computed at once, at most.
-            keep_images: keep what the model saw.
+        The arguments are those of `predict`.
 
         Yields:
             A Prediction or, for a video that cannot be used, the VideoError that says why.
         """
-        labels = checked_labels(labels)
-        paths = [os.fspath(path) for path in videos]
-        frames = self.config.frames if frames is None else frames
-        if min(*views, frames, batch_size) < 1:
-            raise ValueError(f"views {views}, frames {frames} and batch size {batch_size} must all be at least 1")
-        sample = config.SampleConfig(frames, self.config.image.size, *views)
-        config.check_data(sample)
-        self.check_frames(frames)
-        texts = label_names.as_texts(labels, split_names)
-        classes = self.encode_classes(texts, templates, labels)
-        clip_count = len(paths) * views[0] * views[1]
+        opened = inputs.open_each(videos, allow_urls)
+        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names}
+        yield from self._predict(opened, class_names, batch_size=batch_size, keep_images=keep_images, **how)
+
+    def preprocess(
+        self, video: Any, *, frames: int | None = None, views: tuple[int, int] | str = (1, 1), allow_urls: bool = False
+    ) -> np.ndarray:
+        """One video, in any form that `predict` takes -> its clips, uint8 [T * S, frames, size, size, 3].
+
+        It samples the frames, resizes and crops them: the first step of `predict`. The second is
+        `encode_video(clips)`, the third `score(features, class_names)`, the mean of whose rows is the prediction.
+
+        Raises:
+            VideoError: the video cannot be used.
+            ValueError: no video, or options that make no sense.
+        """
+        opened, is_one = inputs.open_any(video, allow_urls)
+        if not is_one:
+            raise ValueError(f"preprocess takes one video, and {len(opened)} were given")
+        how = choices.checked_sampling(self, frames, views)
+        size = self.config.image.size
+        return test_views.read_clips(opened[0].read, size=size, frames=how.frames, views=how.views).clips
+
+    @renamed.refuse_arguments
+    def score(
+        self,
+        video_features: np.ndarray,
+        class_names: Sequence[str],
+        *,
+        templates: Templates = "actionclip",
+        split_names: bool = True,
+    ) -> np.ndarray:
+        """Features [N, E] of clips, as `encode_video` gives them -> probabilities float32 [N, C], each row sums to 1.
+
+        A row is the mean over the prompt templates. Rows of one video's views are averaged for its prediction.
+
+        Raises:
+            ValueError: features of another shape or without unit norm, or class names that make no sense.
+        """
+        features = checked_features(video_features, self.config.embed_width)
+        names = choices.checked_class_names(class_names)
+        classes = self.encode_classes(label_names.as_texts(names, split_names), templates, names)
+        return class_scores.class_scores(features[:, None], classes)
+
+    def _predict(
+        self,
+        videos: Sequence[given.Video],
+        class_names: Sequence[str],
+        *,
+        views: tuple[int, int] | str,
+        frames: int | None,
+        templates: Templates,
+        split_names: bool,
+        batch_size: int,
+        keep_images: bool,
+    ) -> Iterator[prediction.Prediction | video.VideoError]:
+        names = choices.checked_class_names(class_names)
+        how = choices.checked_sampling(self, frames, views, batch_size)
+        texts = label_names.as_texts(names, split_names)
+        classes = self.encode_classes(texts, templates, names)
+        clip_count = len(videos) * how.views[0] * how.views[1]
         batches = max(1, -(-clip_count // batch_size))
         batch_size = max(1, -(-clip_count // batches))  # equal batches: little padding in the last
-        decoded = test_views.read_ahead(paths, size=self.config.image.size, frames=frames, views=views)
-        done = progress.Progress("predicting", len(paths))
+        decoded = test_views.read_ahead(videos, size=self.config.image.size, **dataclasses.asdict(how))
+        done = progress.Progress("predicting", len(videos))
         for encoded in batching.encode_each(self.encode_video, decoded, batch_size):
             done.advance()
             if isinstance(encoded, video.VideoError):
                 yield encoded
                 continue
             read = encoded.read
-            yield Prediction(
+            scores = class_scores.class_scores(np.stack(encoded.features)[:, None], classes)
+            yield prediction.Prediction(
                 encoded.path,
-                labels,
-                class_scores.class_scores(np.stack(encoded.features)[None], classes)[0],
+                names,
+                scores.mean(axis=0),
                 frames=read.indices,
                 timestamps=read.timestamps,
                 note=read.note,
-                images=read.clips[(views[1] - 1) // 2] if keep_images else None,
+                images=read.clips[(how.views[1] - 1) // 2] if keep_images else None,
                 texts=texts,
             )
 
 
-def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels stripped, or a ValueError naming everything wrong with them."""
-    if isinstance(labels, str):
-        raise ValueError(f"labels are the single text {labels!r}: expected a list of texts")
-    if not isinstance(labels, Iterable) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"labels are {labels!r}: expected a list of texts")
-    stripped = tuple(label.strip() for label in labels)
-    problems = ["there are none"] if not stripped else []
-    problems += [f"too long: {files.shorten(label)}" for label in stripped if len(label) > files.LONGEST_LABEL][:5]
-    if empty := [index + 1 for index, label in enumerate(stripped) if not label]:
-        problems.append(f"empty at position {', '.join(map(str, empty))}")
-    if twice := [label for label, count in collections.Counter(stripped).items() if count > 1]:
-        problems.append(f"given more than once: {', '.join(map(repr, twice))}")
-    if problems:
-        raise ValueError(f"labels: {'; '.join(problems)}")
-    return stripped
+def show_progress(wanted: bool) -> contextlib.AbstractContextManager[None]:
+    """Within, a bar shows how far work is, if that is wanted."""
+    return progress.drawn() if wanted else contextlib.nullcontext()
+
+
+def checked_features(features: Any, width: int) -> np.ndarray:
+    """[N, E] of unit norm, or a ValueError that says what it is instead."""
+    array = np.asarray(features)
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] != width:
+        raise ValueError(f"video features are {array.dtype} {array.shape}: expected floats (clips, {width})")
+    norms = np.linalg.norm(array, axis=1)
+    if not (np.abs(norms - 1) < 0.01).all():  # catches NaN too
+        raise ValueError(
+            f"video features are {norms.min():.3g} to {norms.max():.3g} long: expected 1, as encode_video has"
+        )
+    return array

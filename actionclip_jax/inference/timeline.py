@@ -13,7 +13,7 @@ import numpy as np
 from actionclip_jax import config
 from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import video
-from actionclip_jax.inference import predict, windows
+from actionclip_jax.inference import choices, predict, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def follow_each(
     Yields:
         A Timeline or, for a video that cannot be used, the VideoError that says why.
     """
-    settings, labels = checked(config.TimelineConfig(**timing)), predict.checked_labels(labels)
+    settings, labels = checked(config.TimelineConfig(**timing)), choices.checked_class_names(labels, "labels")
     frames = model.config.frames if frames is None else frames
     if min(frames, batch_size) < 1:
         raise ValueError(f"frames {frames} and batch size {batch_size} must be at least 1")
@@ -126,11 +126,3 @@ def checked(settings: config.TimelineConfig) -> config.TimelineConfig:
     if problems:
         raise ValueError("; ".join(problems))
     return settings
-
-
-def clock(seconds: float, decimals: int = 1) -> str:
-    """`75.25` -> `1:15.2`, `3600` -> `1:00:00.0`."""
-    minutes, rest = divmod(round(seconds, decimals), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    rest = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
-    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"

@@ -1,16 +1,22 @@
 """Sheets (PNG): videos as strips of frames, a row each, with what a model makes of them."""
 
+import contextlib
+import io
 import os
 import pathlib
+import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 import matplotlib
 import numpy as np
 from matplotlib import axes, figure, font_manager
 
-from actionclip_jax.inference import predict
+from actionclip_jax.data import class_names
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.inference import prediction as results
 
 Row = TypeVar("Row")
 
@@ -22,7 +28,7 @@ FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Ar
 
 
 def prediction_sheets(
-    path: str | os.PathLike, predictions: Sequence[predict.Prediction], top: int
+    path: str | os.PathLike, predictions: Sequence["results.Prediction"], top: int
 ) -> list[pathlib.Path]:
     """Draws, a row a video, the frames the model saw and its ranked probabilities as bars.
 
@@ -45,16 +51,23 @@ def draw_pages(
         number = start // ROWS_PER_PAGE + 1
         page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
         page.parent.mkdir(parents=True, exist_ok=True)
-        installed = set(font_manager.get_font_names())
-        fonts = [font for font in FONTS if font in installed]
-        with (
-            matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}),  # a $ in a label is a dollar
-            warnings.catch_warnings(),
-        ):
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # letters that no font has become boxes
+        with any_letters():
             draw(page, rows[start : start + ROWS_PER_PAGE])
         pages.append(page)
     return pages
+
+
+@contextlib.contextmanager
+def any_letters() -> Generator[None]:
+    """Within, texts are drawn as they are, in the fonts there are."""
+    installed = set(font_manager.get_font_names())
+    fonts = [font for font in FONTS if font in installed]
+    with (
+        matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}),  # a $ in a label is a dollar
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # letters that no font has become boxes
+        yield
 
 
 def draw_clips(path: pathlib.Path, rows: Sequence[tuple[np.ndarray, str]]) -> None:
@@ -75,26 +88,60 @@ def draw_strip(strip: axes.Axes, frames: np.ndarray) -> np.ndarray:
     return shown
 
 
-def draw_page(path: pathlib.Path, predictions: Sequence[predict.Prediction], top: int) -> None:
+class Shown(figure.Figure):
+    """A figure that a notebook shows by itself, whether or not it has set matplotlib up."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        with any_letters():
+            self.savefig(data, format="png", dpi=100)
+        return data.getvalue()
+
+
+def prediction_figure(prediction: "results.Prediction", top: int) -> figure.Figure:
+    """The row of `prediction_sheets` for one video, or its bars alone where the images were not kept."""
+    height = row_height([prediction], top)
+    with any_letters():
+        if prediction.images is not None:
+            drawn = Shown(figsize=(16, height), layout="constrained")
+            draw_row(drawn, prediction, top)
+        else:
+            drawn = Shown(figsize=(8, height), layout="constrained")
+            chart = drawn.subplots()
+            chart.set_title(prediction.path, fontsize=9, loc="left")
+            draw_bars(chart, prediction.top(min(top, BARS)))
+    return drawn
+
+
+def row_height(predictions: Sequence["results.Prediction"], top: int) -> float:
+    """Inches that a row needs."""
+    return max(1.6, 0.28 * min(top, BARS, max(len(p.class_names) for p in predictions))) + 0.5
+
+
+def draw_page(path: pathlib.Path, predictions: Sequence["results.Prediction"], top: int) -> None:
     """One page of `prediction_sheets`."""
-    bars = max(1.6, 0.28 * min(top, BARS, max(len(p.labels) for p in predictions)))
-    page = figure.Figure(figsize=(16, (bars + 0.5) * len(predictions)), layout="constrained")
+    height = row_height(predictions, top) * len(predictions)
+    page = figure.Figure(figsize=(16, height), layout="constrained")
     rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
     for row, prediction in zip(rows, predictions, strict=True):
         if prediction.images is None:
             raise ValueError(f"{prediction.path}: the prediction did not keep the images it was made from")
-        strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
-        shown = draw_strip(strip, prediction.images)
-        times = prediction.timestamps[0][shown]
-        note = f"\n{prediction.note}" if prediction.note else ""
-        strip.set_title(f"{prediction.path}\n{times[0]:.1f} s to {times[-1]:.1f} s{note}", fontsize=9, loc="left")
-        draw_bars(chart, prediction.top(min(top, BARS)))
+        draw_row(row, prediction, top)
     page.savefig(path, dpi=100)
 
 
-def shorten(label: str) -> str:
-    """At most 48 letters."""
-    return label if len(label) <= 48 else f"{label[:47]}…"
+def draw_row(row: figure.FigureBase, prediction: "results.Prediction", top: int) -> None:
+    """The frames, which were kept, beside the ranked probabilities."""
+    strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
+    shown = draw_strip(strip, typing.cast(np.ndarray, prediction.images))
+    first, last = shown[0], shown[-1]
+    numbers, times = prediction.frames[0], prediction.timestamps[0]
+    span = f"frames {numbers[first]} to {numbers[last]}"
+    if not np.isnan(times).any():
+        span = f"{times[first]:.1f} s to {times[last]:.1f} s"
+    note = f"\n{prediction.note}" if prediction.note else ""
+    strip.set_title(f"{prediction.path}\n{span}{note}", fontsize=9, loc="left")
+    draw_bars(chart, prediction.top(min(top, BARS)))
 
 
 def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
@@ -102,7 +149,7 @@ def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
     labels, values = zip(*ranked, strict=True)
     bars = chart.barh(range(len(labels)), values, color=["tab:blue"] + ["lightsteelblue"] * (len(labels) - 1))
     chart.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=9)
-    chart.set_yticks(range(len(labels)), [shorten(label) for label in labels], fontsize=9)
+    chart.set_yticks(range(len(labels)), [class_names.shorten(label) for label in labels], fontsize=9)
     chart.invert_yaxis()
     chart.set_xlim(0, 1.12)
     chart.set_xticks([])

@@ -3,19 +3,24 @@
 import collections
 import os
 import pathlib
+import typing
 from collections.abc import Mapping, Sequence
 
 from matplotlib import axes, colormaps, figure, layout_engine, ticker
 
-from actionclip_jax.inference import timeline
+from actionclip_jax.data import class_names
+from actionclip_jax.data.video import times
 from actionclip_jax.plots import sheets
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.inference import timeline
 
 VISIBLE = 0.03  # probability that a label needs at some time to be drawn
 COLORS = [colormaps["tab20"](shade) for shade in (*range(0, 20, 2), *range(1, 20, 2))]  # strong ones first
 OTHERS = "lightgrey"
 
 
-def timeline_sheets(path: str | os.PathLike, timelines: Sequence[timeline.Timeline], top: int) -> list[pathlib.Path]:
+def timeline_sheets(path: str | os.PathLike, timelines: Sequence["timeline.Timeline"], top: int) -> list[pathlib.Path]:
     """Draws, a chart a video, the probabilities of the `top` labels that matter most over time, and the segments.
 
     More than 12 videos go on to `name-2.png` and so on.
@@ -23,7 +28,7 @@ def timeline_sheets(path: str | os.PathLike, timelines: Sequence[timeline.Timeli
     return sheets.draw_pages(path, timelines, lambda page, part: draw_timelines(page, part, top))
 
 
-def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], top: int) -> None:
+def draw_timelines(path: pathlib.Path, timelines: Sequence["timeline.Timeline"], top: int) -> None:
     """One page of `timeline_sheets`."""
     lines = min(top, max(len(one.labels) for one in timelines))
     touching = layout_engine.ConstrainedLayoutEngine(hspace=0)  # a video's chart and segments belong together
@@ -39,11 +44,11 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence[timeline.Timeline], t
     page.savefig(path, dpi=100)
 
 
-def draw_probabilities(chart: axes.Axes, one: timeline.Timeline, colors: Mapping[str, tuple[float, ...]]) -> None:
+def draw_probabilities(chart: axes.Axes, one: "timeline.Timeline", colors: Mapping[str, tuple[float, ...]]) -> None:
     """A line for each label that has a color."""
     for label, color in colors.items():
         column = one.probabilities[:, one.labels.index(label)]
-        chart.stairs(column, one.bounds, baseline=None, color=color, linewidth=1.6, label=sheets.shorten(label))
+        chart.stairs(column, one.bounds, baseline=None, color=color, linewidth=1.6, label=class_names.shorten(label))
     if any(part.label not in colors for part in one.segments):
         chart.plot([], color=OTHERS, linewidth=6, label="other labels")
     chart.axhline(one.threshold, color="grey", linewidth=0.8, linestyle=":")
@@ -55,7 +60,7 @@ def draw_probabilities(chart: axes.Axes, one: timeline.Timeline, colors: Mapping
     chart.set_title(f"{one.path}{note}", fontsize=9, loc="left")
 
 
-def draw_segments(strip: axes.Axes, one: timeline.Timeline, colors: Mapping[str, tuple[float, ...]]) -> None:
+def draw_segments(strip: axes.Axes, one: "timeline.Timeline", colors: Mapping[str, tuple[float, ...]]) -> None:
     """A bar for each segment, over a scale of minutes and seconds."""
     spans = [(part.start, part.end - part.start) for part in one.segments]
     strip.broken_barh(spans, (0, 1), facecolors=[colors.get(part.label, OTHERS) for part in one.segments])
@@ -65,10 +70,10 @@ def draw_segments(strip: axes.Axes, one: timeline.Timeline, colors: Mapping[str,
     steps = (1, 1.5, 3, 6, 10) if length > 60 else (1, 2, 5, 10)  # whole minutes from 10 min on
     strip.xaxis.set_major_locator(ticker.MaxNLocator(12, steps=steps))
     decimals = 0 if length > 12 else 1
-    strip.xaxis.set_major_formatter(lambda seconds, place: timeline.clock(seconds, decimals))
+    strip.xaxis.set_major_formatter(lambda seconds, place: times.clock(seconds, decimals))
 
 
-def rank_over_time(one: timeline.Timeline) -> list[str]:
+def rank_over_time(one: "timeline.Timeline") -> list[str]:
     """The labels with the longest segments first, then others by mean probability; without those never to be seen."""
     lasting: dict[str, float] = collections.defaultdict(float)  # seconds
     for part in one.segments:

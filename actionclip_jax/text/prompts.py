@@ -42,6 +42,8 @@ def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
 
 def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:
     """The templates, or a ValueError naming each that does not hold exactly one `{}`."""
+    if not isinstance(templates, Sequence) or not all(isinstance(template, str) for template in templates):
+        raise ValueError(f"{where}templates are {templates!r}: expected a name, a file, or a list of texts")
     if not templates:
         raise ValueError(f"{where}no prompt templates: expected at least one, with {{}} where the label goes")
     if wrong := [template for template in templates if template.count("{}") != 1]:

@@ -17,7 +17,7 @@ from huggingface_hub import errors as hub_errors
 from PIL import Image
 
 from actionclip_jax import cli, text
-from actionclip_jax.checkpoints import errors, load, locate, model_directory, torch_files
+from actionclip_jax.checkpoints import errors, load, locate, model_directory, released, torch_files
 
 
 def refusal(name):
@@ -133,11 +133,34 @@ def asked(monkeypatch, tmp_path):
         ("ViT-L/14", "openai/clip-vit-large-patch14"),
         ("ViT-L/14@336px", "openai/clip-vit-large-patch14-336"),
         ("clip-vit-base-patch32", "openai/clip-vit-base-patch32"),
+        ("clip-vit-b-32", "openai/clip-vit-base-patch32"),
     ],
 )
-def test_openais_names_say_their_hub_names(name, meant, asked):
-    assert f"did you mean {meant}" in refusal(name)
+def test_names_of_models_that_are_on_the_hub_are_asked_for_there(name, meant, asked, told):
+    assert f"{meant}: no such file or directory here" in refusal(name)
+    assert [repository for repository, _ in asked] == [meant] and f"{name}: {meant} on the Hugging Face hub" in told
+
+
+@pytest.mark.parametrize("name", ["./vit-b-16", "/vit-b-16", "~/vit-b-16"])
+def test_a_path_is_never_taken_for_the_name_of_a_model(name, asked):
+    assert "no such file or directory" in refusal(name)
     assert not asked
+
+
+def test_what_lies_here_goes_before_a_name(asked, tmp_path):
+    tiny.save_model(tmp_path / "clip-vit-b-16", tiny.model_config())
+    assert load.read_any("clip-vit-b-16").model == tiny.model_config() and not asked
+
+
+@pytest.mark.parametrize("model", [model for model in released.MODELS if model.code or model.publisher == "mmaction2"])
+def test_a_model_that_is_on_no_hub_says_where_it_is_and_what_to_run_on_it(model, asked):
+    said = refusal(model.name)
+    assert model.where in said and f"actionclip convert FILE models/{model.name}" in said and not asked
+    assert ("--frames" in said) == (model.publisher == "ActionCLIP")
+
+
+def test_a_mistyped_name_says_which_is_meant(asked):
+    assert "did you mean sample?" in refusal("smaple") and not asked
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import tiny
 import videos
 from local_data import ANNOTATIONS, needs_annotations
 
+import actionclip_jax
 from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import readers, sources, subsets, table
 from actionclip_jax.data.shapes import sample_set
 from actionclip_jax.evaluation import clip_encoder, evaluate, features, metrics, protocols, published, report, scoring
 from actionclip_jax.experiments import interpolation
-from actionclip_jax.inference import predict
 
 CLASSES = 48  # of the sample's test split, with a clip each
 
@@ -147,7 +147,7 @@ def whole(tmp_path_factory, model, sample):
 def test_scores_equal_those_of_predicting_each_video(whole, model, source):
     content = whole[1]
     clips = sources.open_source(source)
-    predictor = predict.load(model)
+    predictor = actionclip_jax.load(model)
     results = predictor.predict(clips.paths.tolist(), clips.labels, templates="none")
     right = [clips.labels[clips.label_ids[row, 0]] == one.top(1)[0][0] for row, one in enumerate(results)]
     (trial,) = content["trials"]

@@ -13,7 +13,7 @@ import videos
 from actionclip_jax import config, text
 from actionclip_jax.config import config_file
 from actionclip_jax.data import sources
-from actionclip_jax.inference import predict
+from actionclip_jax.inference import choices
 
 SMALL = ("--config.data.train.path=clips",)
 
@@ -34,7 +34,7 @@ def open_with_labels(labels):
 
 def check_labels(labels):
     """Takes the labels of a prediction."""
-    return f"{len(predict.checked_labels(labels))} labels"
+    return f"{len(choices.checked_class_names(labels))} labels"
 
 
 def load_templates(path):

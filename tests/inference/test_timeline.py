@@ -15,7 +15,7 @@ from slow import slow
 from actionclip_jax import cli, config, progress, text
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.data import video
-from actionclip_jax.data.video import stream, upright, views
+from actionclip_jax.data.video import stream, times, upright, views
 from actionclip_jax.inference import class_scores, predict, timeline, windows
 
 LABELS = ("archery", "playing the violin", "surfing")
@@ -120,7 +120,10 @@ def test_segments_are_runs_of_one_sure_label():
     assert parts == [(0, 3.5, "a", 0.6), (3.5, 4.5, "b", 0.8), (5.5, 9, "b", 0.8)]
     assert dataclasses.replace(found, threshold=0.81).segments == ()
     assert [part.label for part in dataclasses.replace(found, threshold=0.1).segments] == ["a", "b", "a", "b"]
-    assert (timeline.clock(75.26), timeline.clock(3599.99), timeline.clock(59.6, 0)) == ("1:15.3", "1:00:00.0", "1:00")
+
+
+def test_times_are_told_as_on_a_clock():
+    assert (times.clock(75.26), times.clock(3599.99), times.clock(59.6, 0)) == ("1:15.3", "1:00:00.0", "1:00")
 
 
 @pytest.mark.parametrize("frames", [1, 3, 99, 100])

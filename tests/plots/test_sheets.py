@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from actionclip_jax.inference import predict, timeline
+from actionclip_jax.inference import prediction, timeline
 from actionclip_jax.plots import sheets, timelines
 
 LABELS = ("archery", "surfing", "playing the violin")
@@ -20,7 +20,7 @@ def make_timeline(best):
 
 def make_prediction(images):
     numbers = np.arange(4)[None]
-    return predict.Prediction("x.mp4", LABELS, np.array([0.2, 0.5, 0.3]), numbers, numbers / 25, None, images)
+    return prediction.Prediction("x.mp4", LABELS, np.array([0.2, 0.5, 0.3]), numbers, numbers / 25, None, images)
 
 
 def test_labels_are_ranked_by_how_long_they_last_without_those_never_seen():

@@ -17,12 +17,12 @@ import pytest
 import videos
 from slow import slow
 
+import actionclip_jax
 from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.inference import predict
 from actionclip_jax.training import loop, optim, run_checkpoints, run_log, setup, train_step, watchdog, workdir
 
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
@@ -177,7 +177,7 @@ def test_a_run_leaves_a_model_curves_metrics_and_checkpoints(finished, sample, t
     weights = model_directory.load(outcome.model)
     assert weights.model == run.model and weights.provenance["steps"] == STEPS
     video = next(pathlib.Path(sample).glob("videos/test/*.mp4"))
-    assert len(predict.load(outcome.model).predict(video, ["a red square moving left", "surfing"]).top()) == 2
+    assert len(actionclip_jax.load(outcome.model).predict(video, ["a red square moving left", "surfing"]).top()) == 2
     exported = [str(outcome.model), str(tmp_path / "back"), "--to", "huggingface", "--towers-only"]
     assert cli.main(["convert", *exported]) == 0
 

@@ -38,8 +38,8 @@ def prepare(
 ) -> Outcome:
     """Writes all clips to `directory`; finished shards of an earlier, interrupted run are kept.
 
-    The files are the same, byte for byte, whatever the number of processes and interruptions. `retry_bad` makes the
-    shards again of which clips could not be used.
+    The files are the same, byte for byte, whatever the number of processes (0: threads) and interruptions. `retry_bad`
+    makes the shards again of which clips could not be used.
 
     Raises:
         ValueError: the directory holds something else or is being written, or a worker was killed.
@@ -83,7 +83,8 @@ def write_shards(
     done = progress.Progress("preparing", len(clips))
     lists: list[dict[str, Any]] = []
     kept, size = 0, planned["settings"]["shard_clips"]
-    with workers.process_pool(processes) as pool:
+    ahead = 2 * (processes or workers.count_cores())
+    with workers.open_pool(processes) as pool:
         try:
             for number in range(planned["shards"]):
                 rows = range(number * size, min(len(clips), (number + 1) * size))
@@ -92,7 +93,7 @@ def write_shards(
                     kept += 1
                     done.advance(len(rows))
                 else:
-                    encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), 2 * processes)
+                    encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), ahead)
                     shard = write_shard(directory, number, encoded, done)
                 lists.append(shard)
         except BaseException:

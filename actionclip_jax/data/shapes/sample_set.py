@@ -25,8 +25,8 @@ LEAST = {"size": 32, "seed": 0}  # other settings: 1
 def make_sample_set(directory: str | os.PathLike, settings: config.SampleSetConfig, *, processes: int) -> None:
     """Writes the videos, a list of each split (train.csv ...) and at last sample.json; files there already are kept.
 
-    So it goes on where it was interrupted, and the files are the same, byte for byte, whatever the number of processes.
-    Another process that makes the set is waited for.
+    So it goes on where it was interrupted, and the files are the same, byte for byte, whatever the number of processes
+    (0: threads). Another process that makes the set is waited for.
 
     Raises:
         ValueError: impossible settings, a directory of something else or made with others, or a worker was killed.
@@ -58,10 +58,24 @@ def read_list(directory: pathlib.Path, split: str) -> list[tuple[pathlib.Path, s
 
 
 def examples(directory: pathlib.Path, split: str, count: int = 6) -> list[pathlib.Path]:
-    """So many videos of as many classes, far apart in the list, with all directions among them."""
+    """So many videos of a split of a set that has been made, of classes that `spread` chooses."""
     by_label = {label: path for path, label in read_list(directory, split)}
-    labels = sorted(by_label)
-    return [by_label[labels[5 * number % len(labels)]] for number in range(count)]
+    return [by_label[label] for label in spread(sorted(by_label), count)]
+
+
+def make_examples(directory: pathlib.Path, split: str) -> list[pathlib.Path]:
+    """The same of the usual set, without the rest of it: those that are not there yet are written."""
+    settings = config.SampleSetConfig()
+    by_label = {file.label: file for file in inventory.list_files(split, settings)}
+    chosen = [by_label[label] for label in spread(sorted(by_label))]
+    (directory / "videos" / split).mkdir(parents=True, exist_ok=True)
+    write_files(directory, settings, chosen)
+    return [directory / file.place for file in chosen]
+
+
+def spread(labels: Sequence[str], count: int = 6) -> list[str]:
+    """So many of the sorted labels, far apart, with all directions among them."""
+    return [labels[5 * number % len(labels)] for number in range(count)]
 
 
 def write_files(directory: pathlib.Path, settings: config.SampleSetConfig, planned: Sequence[inventory.File]) -> None:
@@ -87,10 +101,11 @@ def _write_all(
 ) -> None:
     done = progress.Progress("drawing sample videos", len(planned))
     tasks = [planned[start : start + FILES_A_TASK] for start in range(0, len(planned), FILES_A_TASK)]
-    with workers.process_pool(min(processes, len(tasks))) as pool:
+    ahead = 2 * (processes or workers.count_cores())
+    with workers.open_pool(min(processes, len(tasks))) as pool:
         try:
             write = functools.partial(write_files, directory, settings)
-            for task, future in zip(tasks, workers.map_ahead(pool, write, tasks, 2 * processes), strict=True):
+            for task, future in zip(tasks, workers.map_ahead(pool, write, tasks, ahead), strict=True):
                 future.result()
                 done.advance(len(task))
         except futures.process.BrokenProcessPool:

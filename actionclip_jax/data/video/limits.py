@@ -9,6 +9,9 @@ from actionclip_jax.data.video import errors
 MAX_PIXELS = 8192 * 4320  # of a frame: the largest 8K format; a decoder holds up to 16 at 1.5 bytes a pixel
 MAX_RATIO = 100  # of the sides: a line of 65,535 pixels would become gigabytes when its short side is made 224
 MAX_FRAMES = 1 << 22  # of a video: 38 hours at 30 a second, 600 MB while it is indexed
+MAX_FETCHED = 1 << 31  # bytes from an address or an open file, which are copied: two hours of 1080p
+WAIT_SECONDS = 30  # for a server to connect, or to send anything
+FETCH_SECONDS = 900  # for all of an address
 MAX_DECODED = 1 << 41  # pixels decoded to reach the frames asked for: ten hours of 1080p at 30 a second, all of it
 
 

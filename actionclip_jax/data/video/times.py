@@ -66,3 +66,11 @@ def tell_times(
             told = delay + float((frame.pts - first) * time_base(stream))
             seconds = told if told > seconds else seconds + step
         yield seconds, frame
+
+
+def clock(seconds: float, decimals: int = 1) -> str:
+    """`75.25` -> `1:15.2`, `3600` -> `1:00:00.0`."""
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    rest = f"{rest:0{3 + decimals if decimals else 2}.{decimals}f}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
