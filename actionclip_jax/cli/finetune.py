@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     add = parser.add_argument
-    add("model", metavar="MODEL", help="model directory, PyTorch checkpoint or hub name")
+    arguments.add_model(parser)
     source.add_options(parser, seeds="what is held out and of everything random")
     add("--out", default=default.out, metavar="DIR", help="(default: %(default)s)")
     add("--plan", action="store_true", help="stop before training: look at DIR, and change DIR/config.py")
@@ -69,6 +69,7 @@ def execute(options: argparse.Namespace) -> int:
     paths.check({"MODEL": options.model, **source.paths_of(options), "--out": options.out, "--val": of_val})
     from actionclip_jax.experiments.finetuning import run
 
+    arguments.make_ready(options.model)
     terminal.set_up_jax()
     request = read_request(options)
     if code := train.supervise(lambda: run.finetune(request, plan_only=options.plan)):
