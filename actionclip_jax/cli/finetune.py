@@ -31,7 +31,9 @@ def add(commands: Any) -> None:
     group = parser.add_argument_group("held-out clips, which the model is measured on")
     held = f"share held out of every class, 0 for none; or a list or folder of others (default: {default.held_out:g})"
     group.add_argument("--val", type=share_or_path, default=default.held_out, metavar="SHARE|SOURCE", help=held)
-    group.add_argument("--val-split", default="", help="the split of SOURCE, or of --val, that is held out")
+    group.add_argument(
+        "--val-split", default="", metavar="NAME", help="the split of SOURCE, or of --val, that is held out"
+    )
     add_training(parser.add_argument_group("training; what is not told is decided by the rule in docs/training.md"))
     arguments.add_computation(parser)
 

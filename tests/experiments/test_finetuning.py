@@ -129,6 +129,7 @@ def test_the_epochs_follow_the_size_of_the_set(clips, epochs, why):
         (0, 20, 1, 20, "instead of 32: the set has 20"),
         (0, 20, 8, 16, "instead of 32: the set has 20"),
         (0, 5, 8, 8, "instead of 32: the set has 5"),
+        (0, 1000, 6, 30, "instead of 32: the 6 devices share it"),
         (0, 2, 1, 2, "the set has 2"),
         (64, 20, 1, 20, "instead of 64: the set has 20"),
         (64, 1000, 1, 64, "as asked for"),

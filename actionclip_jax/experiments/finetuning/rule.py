@@ -42,8 +42,10 @@ def choose_batch(request: config.FinetuneConfig, clips: int, devices: int) -> tu
     if request.batch_size and wanted <= most:
         return wanted, f"batch of {wanted} clips, as asked for"
     chosen = min(max(least, wanted // devices * devices), most)
-    why = f"the set has {clips}" if chosen < wanted else "the rule's number"
-    return chosen, f"batch of {chosen} clips{f' instead of {wanted}' if chosen < wanted else ''}: {why}"
+    if chosen >= wanted:
+        return chosen, f"batch of {chosen} clips: the rule's number"
+    why = f"the set has {clips}" if most < wanted else f"the {devices} devices share it"
+    return chosen, f"batch of {chosen} clips instead of {wanted}: {why}"
 
 
 def choose_rate(
@@ -64,8 +66,9 @@ def choose_rate(
     if request.lr:
         return request.lr, multipliers, clip_norm, f"learning rate {request.lr:g}, as asked for (the rule: {base:g})"
     if (share := batch_size / rule.batch_size) < 1:
-        base = float(f"{base * math.sqrt(share):.3g}")
+        base *= math.sqrt(share)
         why += f"; times the square root of {batch_size}/{rule.batch_size}, for the smaller batch"
+    base = float(f"{base:.3g}")
     return base, multipliers, clip_norm, f"learning rate {base:g}: {why}"
 
 
