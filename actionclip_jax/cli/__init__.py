@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import actionclip_jax
 from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
 
+XLA_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # what XLA, in C++, says: 1 warnings and errors, 2 errors only
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code. Without `arguments` it has the process for itself."""
@@ -53,7 +55,9 @@ def run(arguments: Sequence[str] | None) -> int:
     if settings and "takes_settings" not in options:
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     options.settings = settings
-    if "verbose" not in options:
+    if "verbose" in options:
+        os.environ.setdefault(XLA_LEVEL, "1")  # as JAX has it; commands that this one calls find it set
+    else:
         quieten_libraries()
     try:
         with terminal.messages_shown():
@@ -71,6 +75,6 @@ def run(arguments: Sequence[str] | None) -> int:
 def quieten_libraries() -> None:
     """Libraries that log what the error message says anyway, or what does not matter here. Before they are imported."""
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA in C++: errors only
+    os.environ.setdefault(XLA_LEVEL, "2")
     for name in ("huggingface_hub", "asyncio", "absl"):  # retries without a network; damaged weights
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -8,10 +8,11 @@ from typing import Any
 
 HEADER = ("trial", "class", "clips", "score", "low", "high", "taken_for")
 Trial = Mapping[str, Any]  # of report.json
+ClassRow = tuple[str, int, float | None, list[float] | None, str]  # class, clips, score, interval, taken for
 
 
-def rows(trial: Trial) -> Iterator[tuple[str, int, float | None, tuple[float, float] | None, str]]:
-    """(class, clips, score, interval, most often taken for) of each class, in the order of the labels."""
+def rows(trial: Trial) -> Iterator[ClassRow]:
+    """The row of each class, in the order of the labels."""
     for label, score in trial["per_class"].items():
         interval, taken_for = trial["intervals_per_class"][label], trial.get("taken_for", {}).get(label, "")
         yield label, trial["clips_per_class"][label], score, interval, taken_for
@@ -29,6 +30,6 @@ def as_csv(trials: Sequence[Trial]) -> str:
     return text.getvalue()
 
 
-def best_first(trial: Trial) -> list[tuple[str, int, float | None, tuple[float, float] | None, str]]:
+def best_first(trial: Trial) -> list[ClassRow]:
     """The rows as `classes.png` has them; those without a score come last."""
     return sorted(rows(trial), key=lambda row: math.inf if row[2] is None else -row[2])

@@ -152,13 +152,15 @@ def shots_curve(
     deviations: Sequence[float],
     published_shots: Sequence[int],
     published: Mapping[str, Sequence[float]],
+    chance: float,
 ) -> None:
-    """Draws accuracy (0 to 1) over clips of a class, and published curves (percent) by method."""
+    """Draws accuracy (0 to 1) over clips of a class, the chance level, and published curves (percent) by method."""
     page = figure.Figure(figsize=(8, 5.5), layout="constrained")
     chart = page.subplots()
     chart.errorbar(shots, means, deviations, fmt="o-", capsize=3, linewidth=2, label="this model")
     for method, values in published.items():
         chart.plot(published_shots, np.asarray(values) / 100, "s--", alpha=0.7, label=method)
+    chart.axhline(chance, color="grey", linestyle=":", label=f"by chance, {chance:.1%}")
     chart.set_xscale("log", base=2)
     chart.set_xticks(list(shots), [str(shot) for shot in shots])
     chart.set(title="few-shot top-1", xlabel="training clips of a class", ylim=(0, 1.02))
