@@ -92,7 +92,7 @@ def draw(score: Callable[[np.ndarray], np.ndarray], clips: int) -> np.ndarray:
     rows = max(1, CHUNK // clips)
     for start in range(0, DRAWS, rows):
         indices = rng.integers(clips, size=(min(rows, DRAWS - start), clips))
-        values.append(score(np.stack([np.bincount(row, minlength=clips) for row in indices])))
+        values.append(score(np.stack([np.bincount(row, minlength=clips) for row in indices], dtype=np.int32)))
     return np.concatenate(values)
 
 

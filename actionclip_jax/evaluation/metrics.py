@@ -80,10 +80,12 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
 def counted_precisions(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The same where each clip counts so many times [R, N] -> [R]; NaN without a one."""
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # that each threshold takes
-    counts = counts[:, order]
-    taken = np.cumsum(counts, axis=1)[:, last]
-    correct = np.cumsum(counts * targets[order], axis=1)[:, last]
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # place that each threshold takes
+    ones = np.flatnonzero(targets[order])
+    ones_taken = np.searchsorted(ones, last, side="right")
+    gains = np.diff(ones_taken, prepend=0) > 0  # the other thresholds add nothing to the area
+    taken = np.cumsum(counts[:, order], axis=1)[:, last[gains]]
+    correct = np.cumsum(counts[:, order[ones]], axis=1)[:, ones_taken[gains] - 1]
     gained = np.diff(correct, axis=1, prepend=0) * correct
     with np.errstate(invalid="ignore"):
         return np.sum(gained / np.maximum(taken, 1), axis=1) / correct[:, -1]

@@ -23,7 +23,8 @@ def shown(capsys, *arguments):
 
 def listed(text):
     """The commands of a list, each with what is said of it."""
-    lines = text.split("COMMAND\n")[1].split("\n\n")[0].splitlines()
+    lines = text.split("  COMMAND\n")[1].split("\n\n")[0].splitlines()
+    assert all(line[:4].isspace() and not line[4].isspace() for line in lines), "a line each"
     return dict(line.split(maxsplit=1) for line in lines)
 
 
