@@ -5,7 +5,11 @@ import shlex
 from actionclip_jax import config
 from actionclip_jax.cli import terminal
 
-SHORT_FLAGS = {"workdir": "--workdir", "init_from": "--init-from", "wandb": "--wandb"}  # settings that have another flag as well
+SHORT_FLAGS = {
+    "workdir": "--workdir",
+    "init_from": "--init-from",
+    "wandb": "--wandb",
+}  # settings that have another flag as well
 
 
 def show(run: config.TrainConfig) -> None:

@@ -4,52 +4,39 @@ import csv
 import io
 import typing
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.cli import predictions
-    from actionclip_jax.data import video
-    from actionclip_jax.inference import predict, timeline
 
-PREDICTION = ("video", "label", "probability", "note", "error")  # of the best label; then a column for each label
-SEGMENT = ("video", "start", "end", "label", "probability", "note", "error")  # seconds; the mean over the windows
+SEGMENT = ("video", "start", "end", "class_name", "probability", "note", "error")  # seconds; the mean over the windows
 
 
 def as_csv(results: "Sequence[predictions.Result]", labels: Sequence[str], *, segments: bool) -> str:
     """A row a video, in the order given, or a row a segment. A video that cannot be used has a row that says why."""
-    from actionclip_jax.inference import predict, timeline
+    from actionclip_jax.inference import prediction
 
-    header = SEGMENT if segments else (*PREDICTION, *labels)
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    columns = SEGMENT if segments else prediction.table_columns(labels)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")  # leaves cells empty that a row has not
+    writer.writeheader()
     for one in results:
-        if isinstance(one, timeline.Timeline):
-            writer.writerows(segment_rows(one))
-        else:
-            writer.writerow(prediction_row(one) if isinstance(one, predict.Prediction) else error_row(one, header))
+        writer.writerows({name: rounded(value) for name, value in row.items()} for row in rows_of(one))
     return text.getvalue()
 
 
-def prediction_row(one: "predict.Prediction") -> list[str]:
-    """The best label, and the probabilities of all in the order asked for."""
-    [(best, probability)] = one.top(1)
-    probabilities = [rounded(float(value)) for value in one.probabilities]
-    return [one.path, best, rounded(probability), one.note or "", "", *probabilities]
+def rows_of(result: "predictions.Result") -> Iterator[dict[str, Any]]:
+    """One row of a video, or those of its segments in the order of time; a video may have none."""
+    from actionclip_jax.inference import prediction, timeline
+
+    if not isinstance(result, timeline.Timeline):
+        yield prediction.table_row(result)
+        return
+    for part in result.segments:
+        times = {"start": part.start, "end": part.end}
+        yield {"video": result.path, **times, "class_name": part.label, "probability": part.score, "note": result.note}
 
 
-def segment_rows(one: "timeline.Timeline") -> Iterator[list[str]]:
-    """The segments in the order of time; a video may have none."""
-    for part in one.segments:
-        yield [one.path, f"{part.start:.4f}", f"{part.end:.4f}", part.label, rounded(part.score), one.note or "", ""]
-
-
-def error_row(error: "video.VideoError", header: Sequence[str]) -> list[str]:
-    """Why a video cannot be used."""
-    row = [""] * len(header)
-    row[0], row[header.index("error")] = error.path, error.reason
-    return row
-
-
-def rounded(probability: float) -> str:
-    """As many digits as in the JSON."""
-    return f"{probability:.6f}"
+def rounded(value: object) -> object:
+    """Numbers with as many digits as in the JSON."""
+    return f"{value:.6f}" if isinstance(value, float) else value

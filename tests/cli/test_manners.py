@@ -93,7 +93,14 @@ def parts_of(part):
 
 
 def test_every_setting_has_a_meaning():
-    others = (config.RecordConfig, config.SampleSetConfig, config.TimelineConfig, config.EvaluationConfig)
+    others = (
+        config.RecordConfig,
+        config.SampleSetConfig,
+        config.TimelineConfig,
+        config.EvaluationConfig,
+        config.FinetuneRule,
+        config.FinetuneConfig,
+    )
     for kind in {*parts_of(config.TrainConfig()), *others}:
         said = meanings.of_fields(kind)
         parts = {name for name, value in vars(kind).items() if dataclasses.is_dataclass(value)}

@@ -20,6 +20,6 @@ def test_a_timeline_has_a_row_a_segment_and_a_video_that_cannot_be_used_one_that
     rows = list(csv.DictReader(written.splitlines()))
     assert [row["video"] for row in rows] == ["a.mp4", "a.mp4", "c.mp4"], "b.mp4 has no segment"
     for row, part in zip(rows, good.segments, strict=False):
-        assert (float(row["start"]), float(row["end"]), row["label"]) == (part.start, part.end, part.label)
+        assert (float(row["start"]), float(row["end"]), row["class_name"]) == (part.start, part.end, part.label)
         assert float(row["probability"]) == part.score and row["note"] == good.note and not row["error"]
-    assert rows[2]["error"] == "the file is empty" and not rows[2]["label"]
+    assert rows[2]["error"] == "the file is empty" and not rows[2]["class_name"]

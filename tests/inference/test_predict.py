@@ -272,7 +272,7 @@ def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(direct
     assert sorted(path.name for path in tmp_path.glob("sheet*")) == ["sheet-2.png", "sheet.png"]
     assert all(f"wrote {tmp_path / page}\n" in error for page in ("sheet.png", "sheet-2.png"))
     rows = list(csv.reader(printed.splitlines()))
-    assert rows[0] == ["video", "label", "probability", "note", "error", "a", "b"] and len(rows) == 15
+    assert rows[0] == ["video", "class_name", "probability", "note", "error", "p(a)", "p(b)"] and len(rows) == 15
     for row, result in zip(rows[1:-1], results[:-1], strict=True):
         best = next(iter(result["probabilities"].items()))
         assert (row[0], row[1], float(row[2])) == (result["video"], *best)
@@ -284,7 +284,7 @@ def test_a_label_may_be_called_like_a_column(directory, clip_file, tmp_path):
     out = tmp_path / "out.csv"
     assert run_command("predict", directory, clip_file, "--labels", 'video,error,"x"', "--csv", out) == 0
     header, row = csv.reader(out.read_text().splitlines())
-    assert header[5:] == ["video", "error", '"x"'] and row[0] == str(clip_file) and row[4] == ""
+    assert header[5:] == ["p(video)", "p(error)", 'p("x")'] and row[0] == str(clip_file) and row[4] == ""
     assert sum(map(float, row[5:])) == pytest.approx(1, abs=1e-5)
 
 
