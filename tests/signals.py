@@ -15,7 +15,7 @@ def signal_after_the_first_step(number):
     before, move_to, sent = signal.getsignal(signal.SIGTERM), progress.Progress.move_to, []
 
     def move_and_signal(self, done, comment=""):
-        if self.task == "training" and not sent:
+        if self.task == "training" and done and not sent:
             sent.append(number)
             os.kill(os.getpid(), number)
         move_to(self, done, comment)

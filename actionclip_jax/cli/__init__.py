@@ -1,13 +1,15 @@
 """The `actionclip` command: one subcommand a job, each a thin call."""
 
-import argparse
 import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 
 import actionclip_jax
 from actionclip_jax.cli import interrupts  # all that takes time is imported when Ctrl-C is heard
+
+XLA_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # what XLA, in C++, says: 1 warnings and errors, 2 errors only
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,22 +32,33 @@ def run(arguments: Sequence[str] | None) -> int:
         finetune,
         inspect,
         models,
+        parsing,
         predict,
         prepare,
         terminal,
         train,
     )
 
-    parser = argparse.ArgumentParser(prog="actionclip", description="Video action recognition as video-text matching.")
+    parser = parsing.Parser(
+        prog="actionclip",
+        description="Video action recognition as video-text matching.",
+        epilog="`actionclip COMMAND --help` explains a command.",
+    )
     parser.add_argument("--version", action="version", version=f"actionclip {actionclip_jax.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in (predict, models, finetune, train, evaluate, compile, convert, prepare, inspect, demo):
         command.add(commands)
     options, settings = parser.parse_known_args(arguments)
+    if "execute" not in options and not settings:
+        parser.print_help(sys.stderr)
+        return terminal.EXIT_USAGE
     if settings and "takes_settings" not in options:
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     options.settings = settings
-    quieten_libraries()
+    if "verbose" in options:
+        os.environ.setdefault(XLA_LEVEL, "1")  # as JAX has it; commands that this one calls find it set
+    else:
+        quieten_libraries()
     try:
         with terminal.messages_shown():
             return options.execute(options)
@@ -60,7 +73,8 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def quieten_libraries() -> None:
-    """Libraries that log what the error message says anyway, or what does not matter here."""
+    """Libraries that log what the error message says anyway, or what does not matter here. Before they are imported."""
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch, which is not needed here
+    os.environ.setdefault(XLA_LEVEL, "2")
     for name in ("huggingface_hub", "asyncio", "absl"):  # retries without a network; damaged weights
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -18,8 +18,8 @@ def add(commands: Any) -> None:
     """actionclip compile --config FILE --topology v5e:4x4"""
     parser = commands.add_parser(
         "compile",
-        usage="actionclip compile --config FILE --topology NAME [options] [--config.part.field=value ...]",
-        help="compile a training step for accelerators that are not here: does it fit, how fast, how long",
+        usage="actionclip compile --config FILE --topology NAME [options]\n       [--config.part.field=value ...]",
+        help="does a training step fit hardware that is not here, how fast",
         description="Compiles the training step of a configuration for TPUs or GPUs that need not be here, and says "
         "what it needs and about how fast it would be. Neither data nor weights are needed: config.data.expect says "
         "what the training set is like.",

@@ -13,7 +13,7 @@ def add(commands: Any) -> None:
     """actionclip convert SOURCE DESTINATION"""
     parser = commands.add_parser(
         "convert",
-        help="PyTorch CLIP or ActionCLIP checkpoint -> model directory, and back",
+        help="PyTorch checkpoint -> model directory, and back",
         description="Reads OpenAI CLIP, Hugging Face CLIP, open_clip, ActionCLIP and mmaction2 checkpoints.",
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+import rich.box
 import rich.table
 
 from actionclip_jax import config, paths
@@ -20,8 +21,10 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         usage="actionclip evaluate MODEL --data SOURCE [--protocol NAME] [options]\n       "
-        "actionclip evaluate MODEL --protocol few-shot --config FILE [--config.part.field=value ...]\n       "
-        "actionclip evaluate MODEL --interpolate 0:1:0.1 --from MODEL --data SOURCE [options]",
+        "actionclip evaluate MODEL --protocol few-shot --config FILE [options]\n       "
+        "[--config.part.field=value ...]\n       "
+        "actionclip evaluate MODEL --interpolate 0:1:0.1 --from MODEL\n       "
+        "--data SOURCE [options]",
         help="how good a model is, by the protocols of the field",
         description="Measures a model on a list of clips and writes a report that says all a number depends on. "
         "Goes on where it was interrupted.",
@@ -194,7 +197,8 @@ def measure(options: argparse.Namespace) -> int:
     if not content:  # another process reports
         return 0
     print_report(content)
-    terminal.say(f"{content['seconds']} seconds; {settings.out / 'report.md'} says what was done")
+    found = "says what was done, how sure the scores are, and how good the model is at each class"
+    terminal.say(f"{content['seconds']} seconds; {settings.out / 'report.md'} {found}")
     return terminal.EXIT_FAILED if any(trial["undecodable"] for trial in content["trials"]) else 0
 
 
@@ -291,16 +295,22 @@ def print_report(content: dict[str, Any]) -> None:
     from actionclip_jax.evaluation import report_markdown
 
     columns = report_markdown.metric_names(content["trials"])
-    table = rich.table.Table(rich.table.Column("", no_wrap=True), "classes", "scored")
+    # narrow, so that all columns there can be have room in a terminal of 80
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("", min_width=len("by chance"))
+    table.add_column("classes")
+    table.add_column("scored")
     for name in columns:
-        table.add_column(report_markdown.TITLES[name], justify="right")
+        table.add_column(report_markdown.TITLES[name], justify="right", min_width=len("answered"))
     for trial in content["trials"]:
         both = [(trial["name"], trial)]
         if unseen := trial.get("without_seen_classes"):
             both.append(("  unseen only", unseen))
         for name, row in both:
-            cells = report_markdown.percentages(row["scores"], columns)
+            cells = [report_markdown.percentage(row["scores"].get(name)) for name in columns]
             table.add_row(name, str(row["classes"]), f"{row['scored']} of {row['clips']}", *cells)
+    for name, cells in report_markdown.chance_rows(content["trials"], columns):
+        table.add_row(name, "", "", *cells)
     if summary := content.get("summary"):
         cells = [f"{x['mean']:.2%} ±{x['deviation']:.2%}" if (x := summary.get(name)) else "" for name in columns]
         table.add_row("mean ±", "", "", *cells)

@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "finetune",
         usage="actionclip finetune MODEL SOURCE --out DIR [options]",
-        help="train a model further on your own videos, or go on where that stopped",
+        help="train a model further on your own videos",
         description="Looks at the data, holds some clips out, decides what is not told, measures the model, trains it, "
         "and measures it again. DIR then holds the model, a report, and the whole configuration as config.py, with "
         "which `actionclip train` goes on. The same command goes on with a fine-tuning that was stopped.",

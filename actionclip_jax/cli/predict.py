@@ -49,6 +49,12 @@ def add(commands: Any) -> None:
         "--json", type=arguments.path, metavar="FILE", help="write all probabilities here (- for stdout)"
     )
     parser.add_argument(
+        "--csv",
+        type=arguments.path,
+        metavar="FILE",
+        help="write a table here: a row a video, or a row a segment of a timeline (- for stdout)",
+    )
+    parser.add_argument(
         "--sheet", type=arguments.path, metavar="FILE.png", help="draw the sampled frames and the probabilities"
     )
     timelines.add_options(parser)
@@ -90,7 +96,7 @@ def execute(options: argparse.Namespace) -> int:
                 # some inputs have no video
                 result = next(results) if isinstance(item, pathlib.Path) else item
                 done.append(result)
-                predictions.show(result, options.top, quiet=str(options.json) == "-")
+                predictions.show(result, options.top, quiet="-" in (str(options.json), str(options.csv)))
         except KeyboardInterrupt:
             terminal.tell(f"stopped after {len(done)} of {len(inputs)} videos")
             predictions.report(options, frames, asked, done)
@@ -104,7 +110,7 @@ def execute(options: argparse.Namespace) -> int:
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for paths and options that cannot work, before anything is loaded."""
     files = {"--labels-file": options.labels_file, "--templates": options.templates}
-    written = {"--json": options.json, "--sheet": options.sheet}
+    written = {"--json": options.json, "--csv": options.csv, "--sheet": options.sheet}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax.checkpoints import contents
 
@@ -116,8 +122,11 @@ def check_options(options: argparse.Namespace) -> None:
         labels.check(options)
     if options.sheet:
         arguments.check_picture(options.sheet, "--sheet")
-    if options.json and str(options.json) != "-":
-        arguments.check_output(options.json, "--json")
+    if str(options.json) == str(options.csv) == "-":
+        raise ValueError("--json - and --csv - would mix on standard output: give one of them a file")
+    for option in ("--json", "--csv"):
+        if written[option] and str(written[option]) != "-":
+            arguments.check_output(written[option], option)
 
 
 def predict_each(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import pathlib
 import sys
 import typing
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import rich.cells
 
-from actionclip_jax.cli import terminal, timelines
+from actionclip_jax.cli import tables, terminal, timelines
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.data import video
@@ -46,10 +47,12 @@ def print_ranked(ranked: Sequence[tuple[str, float]]) -> None:
 
 
 def report(options: argparse.Namespace, frames: int, asked: Sequence[str], results: Sequence["Result"]) -> int:
-    """Writes the JSON and the sheet, sums up failures, and returns the exit code."""
+    """Writes the JSON, the table and the sheet, sums up failures, and returns the exit code."""
     good = [result for result in results if not isinstance(result, ValueError)]
     if options.json:
         write_json(options, frames, asked, results)
+    if options.csv:
+        write_output(options.csv, tables.as_csv(results, asked, segments=options.timeline))
     if options.sheet and good:
         draw_sheets(options, good)
     if len(good) < len(results):
@@ -72,12 +75,16 @@ def write_json(options: argparse.Namespace, frames: int, asked: Sequence[str], r
         "texts": list(labels.as_texts(asked, options.split_names)),
         "results": [as_json(result) for result in results],
     }
-    dumped = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    if str(options.json) == "-":
-        sys.stdout.write(dumped)
+    write_output(options.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_output(path: pathlib.Path, content: str) -> None:
+    """Writes a file and says so, or writes to stdout where the path is `-`."""
+    if str(path) == "-":
+        sys.stdout.write(content)
     else:
-        options.json.write_text(dumped, encoding="utf-8")
-        terminal.say(f"wrote {options.json}")
+        path.write_text(content, encoding="utf-8")
+        terminal.say(f"wrote {path}")
 
 
 def draw_sheets(options: argparse.Namespace, results: "Sequence[prediction.Prediction | timeline.Timeline]") -> None:
@@ -89,7 +96,7 @@ def draw_sheets(options: argparse.Namespace, results: "Sequence[prediction.Predi
     followed = [result for result in results if isinstance(result, timeline.Timeline)]
     predicted = [result for result in results if isinstance(result, prediction.Prediction)]
     pages = timeline_plots.timeline_sheets(options.sheet, followed, options.top or timelines.TOP)
-    pages += sheets.prediction_sheets(options.sheet, predicted, options.top or TOP)
+    pages += sheets.prediction_sheets(options.sheet, predicted, options.top or TOP, options.views)
     for page in pages:
         terminal.say(f"wrote {page}")
 

@@ -24,7 +24,8 @@ def add_options(
         parser.add_argument("path", metavar="SOURCE", help=place)
     group = parser.add_argument_group("data set")
     add = group.add_argument
-    add("--kind", choices=config.SOURCES, default=default.kind, help="of SOURCE (default: recognised)")
+    kinds = f"of SOURCE: {', '.join(config.SOURCES)} (default: recognised)"
+    add("--kind", choices=config.SOURCES, default=default.kind, metavar="KIND", help=kinds)
     add(
         "--videos", default="", metavar="DIR", help="where the files of a list are (default: beside it); TFDS: data_dir"
     )

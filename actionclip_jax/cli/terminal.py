@@ -11,7 +11,7 @@ import rich.markup
 import rich.progress
 
 from actionclip_jax import paths, progress
-from actionclip_jax.cli import interrupts
+from actionclip_jax.cli import interrupts, progress_lines
 
 CONSOLE = rich.console.Console(emoji=False, highlight=False, soft_wrap=True)  # results
 ERRORS = rich.console.Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)  # progress and messages
@@ -74,14 +74,20 @@ def messages_shown() -> Generator[None]:
 
 @contextlib.contextmanager
 def progress_drawn(check: Callable[[], None] = lambda: None) -> Generator[None]:
-    """Within, a line shows how far each task of several steps is; `check` is called at every step."""
+    """Within, a bar shows how far each task of several steps is, or a line every minute where no bar can be drawn.
+
+    `check` is called at every step.
+    """
+    if not ERRORS.is_terminal:
+        with progress_lines.ProgressLines(say, check) as lines, progress.shown_by(lines.show):
+            yield
+        return
     bar = rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(),
         rich.progress.MofNCompleteColumn(),
         "{task.fields[comment]}",
         console=ERRORS,
         transient=True,
-        disable=not ERRORS.is_terminal,
     )
     tasks: dict[str, rich.progress.TaskID] = {}
 

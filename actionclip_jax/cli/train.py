@@ -8,8 +8,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from actionclip_jax import paths
-from actionclip_jax.cli import arguments, processes, terminal
+from actionclip_jax import config, paths
+from actionclip_jax.cli import arguments, processes, settings, terminal
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.training import loop
@@ -35,6 +35,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
     parser.add_argument("--wandb", metavar="PROJECT", help="of Weights & Biases, for the numbers: --config.wandb")
+    parser.add_argument(
+        "--show", action="store_true", help="print every setting: its flag with its value, its default, what it means"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, compile, do one step on real data, and stop"
     )
@@ -62,17 +65,14 @@ def execute(options: argparse.Namespace) -> int:
     paths.check({"--config": options.config, "--workdir": options.workdir, "--init-from": options.init_from})
     if options.profile and options.dry_run:
         raise ValueError("--profile traces steps of a run: it does not go with --dry-run")
+    run = read_run(options)
+    if options.show:
+        settings.show(run)
+        return 0
     import jax
 
-    from actionclip_jax import config
-    from actionclip_jax.config import config_file
     from actionclip_jax.training import loop
 
-    overrides = list(options.settings)
-    for name in ("workdir", "init_from", "wandb"):
-        if (value := getattr(options, name)) is not None:
-            overrides.append(f"{config_file.PREFIX}{name}={value}")
-    run: config.TrainConfig = config_file.load(options.config, overrides)
     arguments.make_ready(run.init_from)
     terminal.set_up_jax()
     if options.profile:  # programs compiled before may lack the names that a trace shows
@@ -90,6 +90,17 @@ def execute(options: argparse.Namespace) -> int:
         return outcome
 
     return supervise(work)
+
+
+def read_run(options: argparse.Namespace) -> config.TrainConfig:
+    """What the file and the flags say."""
+    from actionclip_jax.config import config_file
+
+    overrides = list(options.settings)
+    for name in settings.SHORT_FLAGS:
+        if (value := getattr(options, name)) is not None:
+            overrides.append(f"{config_file.PREFIX}{name}={value}")
+    return config_file.load(options.config, overrides)
 
 
 def supervise(work: Callable[[], object]) -> int:

@@ -21,31 +21,31 @@ class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 
     path: str = ""  # list or annotation file, directory, or name of a TFDS data set
-    kind: SourceKind = "auto"
+    kind: SourceKind = "auto"  # how the data set is kept; auto: recognised from what lies at the path
     videos: str = ""  # where the files named by a list are; by default beside the list
     labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
     split: str = ""  # of sources that hold several: train, validation, test
     depth: int = 1  # of folders: how many levels below the path the classes lie; 0: a video's own folder is its class
     fold: int = 1  # of UCF101 and HMDB51: which of the three official splits
-    split_names: bool = True  # ApplyEyeMakeup -> apply eye makeup
+    split_names: bool = True  # class names are split into words: ApplyEyeMakeup -> apply eye makeup
     ignore_columns: str = ""  # of a list: headings, separated by commas, of columns that say nothing of a clip
     skip_missing: bool = False  # leave out clips whose file is not there; an error otherwise
-    frame_template: str = "img_{:05d}.jpg"  # of frame folders
-    first_frame: int = 1  # the number of a folder's first frame: the source's index bias
+    frame_template: str = "img_{:05d}.jpg"  # of frame folders: how the files of a clip are called
+    first_frame: int = 1  # of frame folders: the number of the first frame, the source's index bias
     intervals: bool = False  # Charades: a clip for each annotated action, not for each video
     only: str = ""  # file that names the clips to keep by their ids, one a line or in a column `id`
     shots: int = 0  # clips kept of every class; 0 keeps all
     classes: Classes = "all"  # base: those of `base_classes`, or half of them drawn by `seed`; novel: the others
     base_classes: str = ""  # file with the names of the base classes
-    seed: int = 0  # of the shots and of the half drawn
+    seed: int = 0  # draws the shots, and the half of the classes
 
 
 @settings.dataclass
 class SampleConfig:
     """Which frames and which part of them the model sees."""
 
-    frames: int = 8
-    size: int = 224
+    frames: int = 8  # of a clip; those the model samples
+    size: int = 224  # pixels of a frame's side, which the model takes
     views_time: int = 1  # testing: clips spread over time
     views_space: int = 1  # testing: crops along the longer side
 
@@ -56,15 +56,15 @@ class AugmentConfig:
 
     rand_operations: int = 2  # RandAugment's N; 0 turns it off
     rand_magnitude: float = 9.0  # RandAugment's M, 0..30
-    per_frame: bool = False  # RandAugment and colours drawn for every frame anew, as the source does
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop
-    flip: Flip = "auto"  # never where labels speak of left and right; swap: exchange those labels
-    jitter: float = 0.8  # probability of the colour jitter; its strengths follow
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.2
-    hue: float = 0.1
-    grayscale: float = 0.2  # probability
+    per_frame: bool = False  # RandAugment and colours are drawn for every frame anew, as the source does
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of the multi-scale crop: shares of the short side
+    flip: Flip = "auto"  # left to right; auto: not where labels speak of left and right; swap: exchange those labels
+    jitter: float = 0.8  # probability of the colour jitter
+    brightness: float = 0.4  # strength of the colour jitter: factors of 1 - this to 1 + this
+    contrast: float = 0.4  # strength of the colour jitter, as that of the brightness
+    saturation: float = 0.2  # strength of the colour jitter, as that of the brightness
+    hue: float = 0.1  # strength of the colour jitter: turns of at most this share of the colour circle
+    grayscale: float = 0.2  # probability that a clip loses its colours
 
 
 @settings.dataclass
@@ -74,8 +74,8 @@ class RecordConfig:
     storage: Storage = "jpeg"  # evenly spread pictures; or video: all frames, each decodable alone
     frames: int = 32  # pictures kept of a clip
     short_side: int = 256  # larger clips are shrunk to this; 0 never
-    quality: int = 90  # of JPEG, 1..100
-    crf: int = 20  # of the video, 0 (exact) .. 51 (coarse)
+    quality: int = 90  # of JPEG pictures, 1..100
+    crf: int = 20  # of stored videos, 0 (exact) .. 51 (coarse)
     shard_clips: int = 1024  # clips in a file
 
 
@@ -84,13 +84,13 @@ class SampleSetConfig:
     """The embedded sample data set of moving shapes."""
 
     train_clips: int = 45  # of every class, as the other counts
-    test_clips: int = 6
-    unseen_clips: int = 12
-    still_clips: int = 20
+    test_clips: int = 6  # to test with, of the same classes
+    unseen_clips: int = 12  # of the classes that are never trained with
+    still_clips: int = 20  # single pictures, for pre-training
     size: int = 64  # pixels of a side
-    frames: int = 16
-    fps: int = 16
-    seed: int = 0
+    frames: int = 16  # of a video
+    fps: int = 16  # frames a second
+    seed: int = 0  # draws where shapes begin, and all else that is random
 
 
 @settings.dataclass
@@ -102,7 +102,7 @@ class LoaderConfig:
     read_ahead: int = 2  # batches a host holds ready
     short_side: int = 0  # training: larger videos are shrunk to this while they are decoded; 0: 256 for a size of 224
     max_bad_fraction: float = 0.01  # clips of an epoch that may fail to decode before the run stops
-    seed: int = 0
+    seed: int = 0  # of the order of the clips, their frames and their crops
 
 
 CLIP_BYTES = 1 << 33  # of all views of a clip: the published 10 x 3 views of 32 frames of 336 pixels have 0.3 GB

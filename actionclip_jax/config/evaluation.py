@@ -22,20 +22,20 @@ class EvaluationConfig:
     """How a model is measured, by one of SCORING_PROTOCOLS."""
 
     out: pathlib.Path  # where the report goes
-    protocol: str = "full"
+    protocol: str = "full"  # how it is measured: see docs/evaluation.md
     class_lists: tuple[pathlib.Path, ...] = ()  # of the protocol k600
     frames: int = 0  # 0: the model's own number
     views: tuple[int, int] = (1, 1)  # clips over time, crops
-    templates: str = "actionclip"
-    average: str = "templates"  # or embeddings: see `inference.class_scores`
-    scores: str = "softmax"  # or sigmoid
+    templates: str = "actionclip"  # prompts that the class names are put into
+    average: str = "templates"  # what is averaged over templates; or embeddings: see `inference.class_scores`
+    scores: str = "softmax"  # over the classes; or the sigmoid of each
     seen: pathlib.Path | None = None  # classes of the training set, without which all is measured once more
     threshold: float | None = None  # below it the answer is "none of these"
     features: pathlib.Path | None = None  # saved ones, instead of decoding
-    save_features: bool = False
-    loader: LoaderConfig = LoaderConfig(batch_size=8)
-    compute: ComputeConfig = ComputeConfig()
-    activation: str | None = None
+    save_features: bool = False  # keep the clips' features
+    loader: LoaderConfig = LoaderConfig(batch_size=8)  # how the clips are read
+    compute: ComputeConfig = ComputeConfig()  # how the model is computed
+    activation: str | None = None  # of open_clip weights that do not say it
 
 
 @settings.dataclass

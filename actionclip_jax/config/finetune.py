@@ -22,7 +22,7 @@ class FinetuneRule:
     scratch_lr: float = 5e-4  # of random weights of an architecture whose own rate is not known
     lr_share: float = 0.3  # of the rate of its first training, for a model that this program trained from nothing
     batch_size: int = 32  # below it, the rate falls with the square root of the batch
-    epochs: float = 50.0
+    epochs: float = 50.0  # times that every clip is trained with, within the limits that follow
     clips_seen: int = 500_000  # after which the epochs of larger sets end ...
     least_epochs: float = 10.0  # ... but not before so many
     least_steps: int = 200  # for which tiny sets take more epochs
@@ -41,22 +41,22 @@ class FinetuneConfig:
     """One fine-tuning. What is 0 or empty is decided by the rule, the model or the data."""
 
     model: str = ""  # model directory, PyTorch checkpoint or hub name
-    data: SourceConfig = SourceConfig()
-    out: str = "outputs/finetune"
+    data: SourceConfig = SourceConfig()  # the clips to train with
+    out: str = "outputs/finetune"  # where everything is written
     test: SourceConfig = SourceConfig()  # the held-out clips; without a path some of `data` are held out
     held_out: float = 0.1  # share of the clips of every class that is held out then; 0: none
-    epochs: float = 0.0
+    epochs: float = 0.0  # times that every clip is trained with
     batch_size: int = 0  # clips
-    lr: float = 0.0
-    freeze: Freeze = "nothing"
+    lr: float = 0.0  # greatest learning rate of the towers
+    freeze: Freeze = "nothing"  # parts that stay as they are
     frames: int = 0  # of a clip
     head: NewHead = ""  # a new temporal head instead of the model's
     from_scratch: bool = False  # random weights: only the architecture is the model's
-    templates: str = "actionclip"
+    templates: str = "actionclip"  # prompts that the class names are put into
     workers: int = -1  # that decode: see LoaderConfig
     seed: int = 0  # of what is held out and of everything random in training
-    compute: ComputeConfig = ComputeConfig()
-    rule: FinetuneRule = FinetuneRule()
+    compute: ComputeConfig = ComputeConfig()  # how the model is computed
+    rule: FinetuneRule = FinetuneRule()  # for what is not told
 
 
 def finetune_problems(request: FinetuneConfig) -> list[str]:

@@ -23,15 +23,15 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @settings.dataclass
 class ImageConfig:
-    """The image tower of CLIP ViT-B/16."""
+    """The image tower: by default that of CLIP ViT-B/16."""
 
-    size: int = 224
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
+    size: int = 224  # pixels of a frame's side
+    patch: int = 16  # pixels of a patch's side
+    width: int = 768  # channels of a token
+    depth: int = 12  # blocks
+    heads: int = 12  # of attention
     mean: tuple[float, float, float] = CLIP_MEAN  # taken out of RGB in 0..1; some open_clip models have 0.5
-    std: tuple[float, float, float] = CLIP_STD  # and what is left is divided by this
+    std: tuple[float, float, float] = CLIP_STD  # what RGB is divided by, once the mean is taken out
 
     @property
     def tokens(self) -> int:
@@ -41,22 +41,22 @@ class ImageConfig:
 
 @settings.dataclass
 class TextConfig:
-    """The text tower of CLIP ViT-B/16."""
+    """The text tower: by default that of CLIP ViT-B/16."""
 
-    vocabulary: int = 49408
-    context: int = 77
-    width: int = 512
-    depth: int = 12
-    heads: int = 8
+    vocabulary: int = 49408  # tokens there are
+    context: int = 77  # tokens of a text
+    width: int = 512  # channels of a token
+    depth: int = 12  # blocks
+    heads: int = 8  # of attention
 
 
 @settings.dataclass
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
-    head: Head = "meanP"
-    depth: int = 6
-    heads: int = 8
+    head: Head = "meanP"  # how frames become a clip: see docs/training.md
+    depth: int = 6  # blocks, of heads with attention
+    heads: int = 8  # of attention
     positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame
     norm_eps: float = 1e-12  # of Transf: the source's value, the mmaction2 port has 1e-5
     legacy_layout: bool = False  # of Conv_1D: the source convolves over channels, not time
@@ -69,14 +69,14 @@ class ModelConfig:
     image: ImageConfig = ImageConfig()
     text: TextConfig = TextConfig()
     temporal: TemporalConfig = TemporalConfig()
-    embed_width: int = 512
-    activation: Activation = "quick_gelu"
-    norm_eps: float = 1e-5
+    embed_width: int = 512  # of the space in which videos and texts are compared
+    activation: Activation = "quick_gelu"  # of both towers; OpenAI's weights have quick_gelu
+    norm_eps: float = 1e-5  # of the towers' layer norms
     frames: int = 8  # frames sampled from a clip unless the caller says otherwise
     shift: bool = False  # "in-network prompt": patch tokens shift over time before every image block
     joint: bool = False  # "pre-network prompt": the patches of all frames attend together
     drop_path: float = 0.0  # stochastic depth of the last block, growing linearly from 0 at the first
-    embedding_dropout: float = 0.0
+    embedding_dropout: float = 0.0  # share of the tokens' channels that training sets to 0 before the first block
     patch_dropout: float = 0.0  # share of a frame's patches that training leaves out (FLIP, arXiv 2212.00794)
 
     @property
@@ -89,10 +89,10 @@ class ModelConfig:
 class ComputeConfig:
     """How the model is computed: may differ between two runs of the same weights. Parameters are float32 always."""
 
-    dtype: Dtype = "float32"
-    remat: Remat = "everything"  # that a block computes is saved for the backward pass; see models/blocks.py
+    dtype: Dtype = "float32"  # of products and activations
+    remat: Remat = "everything"  # what of a block is saved for the backward pass, which computes the rest again
     layers: Layers = "auto"  # scan on CPUs and several TPU slices; else unroll: slower to compile, quicker
-    attention: Kernel = "auto"
+    attention: Kernel = "auto"  # kernel of attention; auto: the quickest for the device and the dtype
     interpolate_positions: bool = False  # stretch the frame positions when a clip has more frames than they have rows
 
 

@@ -19,8 +19,8 @@ Rules = tuple[tuple[str, float], ...]
 class ExpectConfig:
     """What the training set is like, for `actionclip compile`, which has to do without it."""
 
-    clips: int = 0
-    classes: int = 0
+    clips: int = 0  # of the training set
+    classes: int = 0  # of the training set
     text_tokens: int = 77  # of the longest label in the longest prompt, up to the next multiple of 8
 
 
@@ -28,9 +28,9 @@ class ExpectConfig:
 class DataConfig:
     """Which clips are trained and tested with, and what is done to them."""
 
-    train: SourceConfig = SourceConfig()
-    test: SourceConfig = SourceConfig()  # without a path: no evaluation
-    zero_shot: SourceConfig = SourceConfig()  # evaluated as well, among its own classes
+    train: SourceConfig = SourceConfig()  # the clips to train with
+    test: SourceConfig = SourceConfig()  # the clips to evaluate with; without a path there is no evaluation
+    zero_shot: SourceConfig = SourceConfig()  # clips that are evaluated as well, among their own classes
     sample: SampleConfig = SampleConfig()
     augment: AugmentConfig = AugmentConfig()
     loader: LoaderConfig = LoaderConfig()
@@ -42,12 +42,12 @@ class DataConfig:
 class ObjectiveConfig:
     """What is minimised. `training/losses.py` has the formulas."""
 
-    loss: Loss = "exact"
+    loss: Loss = "exact"  # see docs/training.md
     computation: Computation = "plain"  # or blockwise: never more than a [B / devices, block] tile of the similarities
     block: int = 1024  # texts or clips a tile of `blockwise` is wide
     templates: str = "actionclip"  # prompts a clip's label is put into, one drawn at random: see text.load_templates
     text: Tower = "trained"  # or frozen: all class x template texts are encoded once
-    image: Tower = "trained"
+    image: Tower = "trained"  # or frozen: it stays as it is, without a backward pass
     encode_texts: Texts = "clips"  # one for every clip; or distinct: one for every (class, template) of the batch
 
 
@@ -55,14 +55,18 @@ class ObjectiveConfig:
 class OptimConfig:
     """AdamW with a warm-up and a cosine, and what is done to the weights beside it."""
 
-    lr: float = 5e-6  # at the end of the warm-up, times the multiplier of the parameter
-    multipliers: Rules = ((r"image/.*", 1.0), (r"text/.*|logit_scale", 1.0), (r"temporal/.*", 10.0))  # 0 freezes
-    beta1: float = 0.9
-    beta2: float = 0.98
-    eps: float = 1e-8
-    weight_decay: float = 0.2
+    lr: float = 5e-6  # learning rate at the end of the warm-up, times the multiplier of the parameter
+    multipliers: Rules = (
+        (r"image/.*", 1.0),
+        (r"text/.*|logit_scale", 1.0),
+        (r"temporal/.*", 10.0),
+    )  # of lr, by path; 0 freezes
+    beta1: float = 0.9  # of AdamW: decay of the mean of the gradients
+    beta2: float = 0.98  # of AdamW: decay of the mean of their squares
+    eps: float = 1e-8  # of AdamW: keeps its divisor above 0
+    weight_decay: float = 0.2  # of AdamW, times the learning rate
     decay_everything: bool = True  # as the source does; False spares norms, biases, positions and other vectors
-    epochs: float = 50.0
+    epochs: float = 50.0  # times that every clip is trained with
     steps: int = 0  # instead of epochs, if not 0
     warmup_epochs: float = 5.0  # of `epochs`; in proportion where `steps` is given
     schedule_every: int = 1  # steps between two looks at the schedule; the source looks every 10
@@ -86,12 +90,12 @@ class InterpolationConfig:
 class PretrainConfig:
     """Image-text training of the towers on single frames, before the run itself: for those who start without a CLIP."""
 
-    source: SourceConfig = SourceConfig()
-    epochs: float = 0.0  # 0: none
-    warmup_epochs: float = 1.0
-    lr: float = 5e-4
-    multipliers: Rules = ((r".*", 1.0),)
-    batch_size: int = 128
+    source: SourceConfig = SourceConfig()  # the pictures, whose labels are their captions
+    epochs: float = 0.0  # of pre-training; 0: none
+    warmup_epochs: float = 1.0  # of `epochs`
+    lr: float = 5e-4  # learning rate of pre-training, at the end of its warm-up
+    multipliers: Rules = ((r".*", 1.0),)  # of lr, as those of the optimiser
+    batch_size: int = 128  # pictures of a global batch
 
 
 @settings.dataclass
@@ -107,9 +111,9 @@ class ShardingConfig:
 class CheckpointConfig:
     """When the state of the run is saved, and what is kept."""
 
-    every_epochs: float = 1.0  # 0: only at the end
-    keep_last: int = 2
-    keep_best: int = 1
+    every_epochs: float = 1.0  # epochs from checkpoint to checkpoint; 0: only at the end
+    keep_last: int = 2  # checkpoints, the newest ones
+    keep_best: int = 1  # checkpoints, those that scored best
     export: Export = "last"  # the weights of the model directory: the last ones, or those that scored best
 
 
@@ -127,9 +131,9 @@ class TrainConfig:
     sharding: ShardingConfig = ShardingConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     init_from: str = ""  # as MODEL: a directory, checkpoint, hub name or released model; without: random weights
-    workdir: str = "outputs/train"
+    workdir: str = "outputs/train"  # where everything is written, and what a run that stopped goes on from
     seed: int = 0  # of new weights, templates, colours and dropping; clips and crops have data.loader.seed
-    log_every: int = 10  # steps
+    log_every: int = 10  # steps from row to row of metrics.jsonl
     wandb: str = ""  # project of Weights & Biases that gets the numbers as well, if any
-    eval_every_epochs: float = 1.0  # 0: only at the end
+    eval_every_epochs: float = 1.0  # epochs from evaluation to evaluation; 0: only at the end
     hang_seconds: float = 180.0  # a step longer than this and than 20 of the last ones ends the run; 0: never

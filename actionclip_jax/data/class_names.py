@@ -24,9 +24,9 @@ def split_name(name: str) -> str:
     return " ".join(WORD_START.sub(" ", name.replace("_", " ")).lower().split())
 
 
-def shorten(name: str) -> str:
+def shorten(name: str, length: int = LONGEST_SHOWN) -> str:
     """At most so many letters as a picture or a line has room for."""
-    return name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def as_texts(names: Sequence[str], split_names: bool) -> tuple[str, ...]:

@@ -65,7 +65,8 @@ def evaluate(name: str, source: config.SourceConfig, settings: config.Evaluation
     }
     if jax.process_index():
         return {}
-    content = report.write(settings.out, described, trials, measured, settings, time.perf_counter() - begin)
+    seen = config.SampleConfig(**{name: value for name, value in sample.items() if name != "dtype"})
+    content = report.write(settings.out, described, trials, measured, settings, seen, time.perf_counter() - begin)
     shutil.rmtree(settings.out / UNFINISHED, ignore_errors=True)
     return content
 

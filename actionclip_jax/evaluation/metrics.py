@@ -14,9 +14,13 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
 def class_accuracies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Share of the clips [N] of each class whose most probable class [N, C] it is -> [C]; NaN without clips."""
     correct = probabilities.argmax(axis=1) == labels
-    clip_counts = np.bincount(labels, minlength=probabilities.shape[1])
+    return shares_by_class(correct, labels, probabilities.shape[1], np.ones(len(labels)))
+
+
+def shares_by_class(correct: np.ndarray, labels: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
+    """Share of right clips [N] of each class -> [C], where each clip counts so many times [N]; NaN without clips."""
     with np.errstate(invalid="ignore"):
-        return np.bincount(labels[correct], minlength=probabilities.shape[1]) / clip_counts
+        return np.bincount(labels, counts * correct, classes) / np.bincount(labels, counts, classes)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
@@ -26,16 +30,21 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     the share of right answers.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return calibration_gap(confidence, correct, np.ones(len(labels)), bins)
+
+
+def calibration_gap(confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray, bins: int = 15) -> float:
+    """The same from the greatest probability of each clip [N] and whether it is right, each counted so many times."""
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.abs(np.bincount(index, confidence - correct, minlength=bins))
-    return float(gaps.sum() / len(labels))
+    gaps = np.abs(np.bincount(index, counts * (confidence - correct), minlength=bins))
+    return float(gaps.sum() / counts.sum())
 
 
-def confused_pairs(probabilities: np.ndarray, labels: np.ndarray, count: int = 20) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes (class, taken for, clips), the most frequent first."""
+def confused_pairs(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, int]]:
+    """The mistakes (class, taken for, clips), the most frequent first."""
     best = probabilities.argmax(axis=1)
     pairs, counts = np.unique(np.stack([labels, best], 1)[best != labels], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:count]
+    order = np.argsort(-counts, kind="stable")
     return [(int(pairs[row, 0]), int(pairs[row, 1]), int(counts[row])) for row in order]
 
 
@@ -65,10 +74,21 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
 
     A threshold takes all clips of equal score or none of them, so their order does not matter.
     """
+    return float(counted_precisions(scores, targets, np.ones((1, len(scores)), np.int64))[0])
+
+
+def counted_precisions(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The same where each clip counts so many times [R, N] -> [R]; NaN without a one."""
     order = np.argsort(-scores, kind="stable")
-    taken = np.append(np.flatnonzero(np.diff(scores[order])) + 1, len(scores))  # by each threshold
-    correct = np.cumsum(targets[order], dtype=np.int64)[taken - 1]
-    return float(np.sum(np.diff(correct, prepend=0) * correct / taken) / correct[-1])
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # place that each threshold takes
+    ones = np.flatnonzero(targets[order])
+    ones_taken = np.searchsorted(ones, last, side="right")
+    gains = np.diff(ones_taken, prepend=0) > 0  # the other thresholds add nothing to the area
+    taken = np.cumsum(counts[:, order], axis=1)[:, last[gains]]
+    correct = np.cumsum(counts[:, order[ones]], axis=1)[:, ones_taken[gains] - 1]
+    gained = np.diff(correct, axis=1, prepend=0) * correct
+    with np.errstate(invalid="ignore"):
+        return np.sum(gained / np.maximum(taken, 1), axis=1) / correct[:, -1]
 
 
 def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:

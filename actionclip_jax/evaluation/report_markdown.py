@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from actionclip_jax.evaluation import class_table, intervals, pictures
+
 TITLES = {  # of the columns, by the metric's name in report.json
     "top1": "top-1",
     "top5": "top-5",
@@ -32,14 +34,40 @@ def as_markdown(content: Mapping[str, Any]) -> str:
     if unseen:
         lines += ["", f"Without clips and classes named in {settings['seen_classes']}:", ""]
         lines += score_table(unseen, columns, {})
+    lines += ["", intervals.ABOUT]
     lines += published_table(content["published"])
     lines += ["", "## What was done", "", *table(["", ""], what_was_done(content).items())]
     if confused := trials[0].get("confused"):
         mistakes = [(row["true"], row["taken_for"], row["clips"]) for row in confused[:10]]
         lines += ["", f"## Most frequent mistakes, {trials[0]['name']}", ""]
         lines += table(["true", "taken for", "clips"], mistakes)
-    lines += ["", *(f"![{name}]({name})" for name in content["pictures"]), ""]
+    lines += picture_lines(content["pictures"], trials[0]["name"])
+    lines += class_lines(trials[0])
     return "\n".join(lines)
+
+
+def picture_lines(names: Sequence[str], trial: str) -> list[str]:
+    """The pictures, each below what it shows."""
+    if not names:
+        return []
+    lines = ["", f"## Pictures, {trial}"]
+    for name in names:
+        caption = next(text for start, text in pictures.CAPTIONS.items() if name.startswith(start))
+        lines += ["", f"{caption}:", "", f"![{caption}]({name})"]
+    return lines
+
+
+def class_lines(trial: Mapping[str, Any]) -> list[str]:
+    """How good the model is at each class, the best first."""
+    one_label = "taken_for" in trial
+    metric = "accuracy" if one_label else "average precision"
+    rows = []
+    for label, clips, score, interval, taken_for in class_table.best_first(trial):
+        last = taken_for if one_label else percentage(clips / trial["scored"] if clips else None)
+        rows.append((label, clips, percentage(score, interval), last))
+    header = ["class", "clips", metric, "most often taken for" if one_label else "by chance"]
+    note = "`classes.csv` has the classes of all trials, in the order of the labels."
+    return ["", f"## Classes, {trial['name']}", "", *table(header, rows), "", note, ""]
 
 
 def metric_names(trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -47,15 +75,23 @@ def metric_names(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in TITLES if any(name in trial["scores"] for trial in trials)]
 
 
-def percentages(scores: Mapping[str, float], columns: Sequence[str]) -> list[str]:
-    """A cell for each metric, empty where the trial has it not."""
-    return [f"{scores[name]:.2%}" if name in scores else "" for name in columns]
+def percentages(trial: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """A cell for each metric with its interval, empty where the trial has it not."""
+    scores, found = trial["scores"], trial["intervals"]
+    return [percentage(scores[name], found[name]) if name in scores else "" for name in columns]
+
+
+def percentage(score: float | None, interval: Sequence[float] | None = None) -> str:
+    """`71.24% (69.8 to 72.6)`."""
+    if score is None:
+        return ""
+    return f"{score:.2%}" + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a table; cells are written as `str` has them."""
+    """The lines of a table; cells are written as `str` has them, but for bars, which would end a cell."""
     lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(map(str, cells))} |" for cells in lines]
+    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |" for cells in lines]
 
 
 def spread(numbers: Mapping[str, float]) -> str:
@@ -66,15 +102,25 @@ def spread(numbers: Mapping[str, float]) -> str:
 def score_table(
     trials: Sequence[Mapping[str, Any]], columns: Sequence[str], summary: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
-    """A row for each trial and, if there is a summary of several, one for their mean and deviation."""
+    """A row for each trial, one for chance and, if there is a summary of several, one for their mean and deviation."""
     rows = [
-        [trial["name"], trial["classes"], trial["clips"], trial["scored"], *percentages(trial["scores"], columns)]
+        [trial["name"], trial["classes"], trial["clips"], trial["scored"], *percentages(trial, columns)]
         for trial in trials
     ]
+    rows += [[name, "", "", "", *cells] for name, cells in chance_rows(trials, columns)]
     if summary:
         cells = [f"**{spread(x)}**" if (x := summary.get(name)) else "" for name in columns]
         rows.append(["mean ± deviation", "", "", "", *cells])
     return table(["", "classes", "clips", "scored", *(TITLES[name] for name in columns)], rows)
+
+
+def chance_rows(trials: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(name, cells) of what answers drawn at random would score; one row where that is the same in all trials."""
+    levels: dict[tuple[str, ...], str] = {}
+    for trial in trials:
+        cells = tuple(percentage(trial["by_chance"].get(name)) for name in columns)
+        levels.setdefault(cells, trial["name"])
+    return [(f"by chance, {name}" if len(levels) > 1 else "by chance", list(cells)) for cells, name in levels.items()]
 
 
 def published_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

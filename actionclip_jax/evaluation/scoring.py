@@ -50,10 +50,28 @@ class Scores:
             return metrics.average_precisions(self.probabilities, self.targets)
         return metrics.class_accuracies(self.probabilities, self.targets)
 
+    def clips_by_class(self) -> np.ndarray:
+        """How many of the scored clips each class has [C]."""
+        if self.targets.ndim == 2:
+            return self.targets.sum(axis=0, dtype=np.int64)
+        return np.bincount(self.targets, minlength=len(self.labels))
+
+    def by_chance(self) -> dict[str, float]:
+        """The metrics that have a chance level, of answers drawn at random; the first is that of `primary`.
+
+        Average precision of a random order is about the share of clips that have the class.
+        """
+        count = len(self.labels)
+        if self.targets.ndim == 2:
+            there = self.clips_by_class()
+            share = float(there[there > 0].mean() / self.scored) if there.any() else float("nan")
+            return {"mean_average_precision": share}
+        return {"top1": 1 / count, "top5": min(1.0, 5 / count), "mean_class_accuracy": 1 / count}
+
     def summary(self) -> dict[str, float]:
         """Counts and metrics; JSON."""
         counts = {"clips": self.clip_count, "scored": self.scored, "classes": len(self.labels)}
-        return {**self.metrics, **counts, "chance": 1 / len(self.labels)}
+        return {**self.metrics, **counts, "chance": next(iter(self.by_chance().values()))}
 
 
 class Evaluator:

@@ -18,6 +18,7 @@ from actionclip_jax.training import loop, run_checkpoints
 
 logger = logging.getLogger(__name__)
 
+TEST = "test"  # begins the names of the sets that are tested with
 BASE_SHOTS = 16  # training clips of every base class, as published
 
 
@@ -28,7 +29,7 @@ def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]
     report.json, report.md and shots.png. Returns what report.json holds. Raises `loop.Interrupted` where a run is asked
     to stop; the same call goes on.
     """
-    plan(run, "few-shot", shots)
+    tested = describe_tests(plan(run, "few-shot", shots))
     out, rows = pathlib.Path(run.workdir), []
     for count in shots:
         trials = []
@@ -44,14 +45,15 @@ def few_shot(run: config.TrainConfig, shots: Sequence[int], seeds: Sequence[int]
         cells.append((row["shots"], report_markdown.spread(row["summary"]["top1"]), *theirs))
     lines = report_markdown.table(("training clips of a class", "top-1", *known), cells)
     content = {
-        **describe("few-shot", run, seeds),
+        **describe("few-shot", run, seeds, tested),
         "results": rows,
         "published_shots": published.SHOTS,
         "published": known,
     }
     if jax.process_index() == 0:
         means, deviations = ([row["summary"]["top1"][name] for row in rows] for name in ("mean", "deviation"))
-        charts.shots_curve(out / "shots.png", shots, means, deviations, published.SHOTS, known)
+        chance = tested[0]["chance"]
+        charts.shots_curve(out / "shots.png", shots, means, deviations, published.SHOTS, known, chance)
         write(out, content, [*lines, "", "![few-shot accuracy](shots.png)"])
     return content
 
@@ -62,7 +64,7 @@ def base_to_novel(run: config.TrainConfig, shots: int, seeds: Sequence[int]) -> 
     Base classes are those of run.data.train.base_classes or else half of all, drawn by run.data.train.seed and written
     to base_classes.txt. The harmonic mean is that of each seed. The rest as in `few_shot`.
     """
-    plan(run, "base-to-novel", [shots])
+    tested = describe_tests(plan(run, "base-to-novel", [shots]))
     out, trials = pathlib.Path(run.workdir), []
     file = run.data.train.base_classes or write_base_classes(run, out / "base_classes.txt")
     part = {name: {"classes": name, "base_classes": file} for name in ("base", "novel")}
@@ -85,7 +87,7 @@ def base_to_novel(run: config.TrainConfig, shots: int, seeds: Sequence[int]) -> 
         *((f"published: {row.method}", "", "", f"{row.value}%") for row in known),
     ]
     lines = report_markdown.table(("seed", *summary), cells)
-    content = {**describe("base-to-novel", run, seeds), "shots": shots, "trials": trials, "summary": summary}
+    content = {**describe("base-to-novel", run, seeds, tested), "shots": shots, "trials": trials, "summary": summary}
     content["published"] = [dataclasses.asdict(row) for row in known]
     if jax.process_index() == 0:
         write(out, content, lines)
@@ -99,12 +101,12 @@ def plan(run: config.TrainConfig, protocol: str, shots: Sequence[int]) -> list[p
         ValueError: a configuration or data that cannot be measured by these protocols.
     """
     check(run)
-    training, tests = run.data.train, {"test": run.data.test}
+    training, tests = run.data.train, {TEST: run.data.test}
     if protocol == "base-to-novel":
         training = dataclasses.replace(training, classes="base")
         halves = {"base_classes": training.base_classes, "seed": training.seed}
         tests = {
-            f"test, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
+            f"{TEST}, {part} classes": dataclasses.replace(run.data.test, classes=part, **halves)
             for part in ("base", "novel")
         }
     sets = {f"training, {count} clips a class": dataclasses.replace(training, shots=count) for count in shots} | tests
@@ -163,12 +165,21 @@ def write_base_classes(run: config.TrainConfig, file: pathlib.Path) -> str:
     return str(file)
 
 
-def describe(protocol: str, run: config.TrainConfig, seeds: Sequence[int]) -> dict[str, Any]:
+def describe_tests(trials: Sequence[protocols.Trial]) -> list[dict[str, Any]]:
+    """The sets of a plan that are tested with, with the top-1 of answers drawn at random; JSON."""
+    sizes = [(one.name, len(one.clips), len(one.clips.labels)) for one in trials if one.name.startswith(TEST)]
+    return [{"name": name, "clips": clips, "classes": count, "chance": 1 / count} for name, clips, count in sizes]
+
+
+def describe(
+    protocol: str, run: config.TrainConfig, seeds: Sequence[int], tested: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """What was done; JSON."""
     return {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
         "protocol": protocol,
         "seeds": list(seeds),
+        "tested": list(tested),
         "config": config.to_dict(run),
     }
 
@@ -180,6 +191,13 @@ def write(out: pathlib.Path, content: Mapping[str, Any], lines: Sequence[str]) -
         f"# {content['protocol']}: {run['init_from'] or 'random weights'} on {run['data']['train']['path']}",
         "",
         *lines,
+        "",
+        "The deviation is that over the seeds. Tested with:",
+        "",
+        *report_markdown.table(
+            ("", "clips", "classes", "by chance"),
+            [(one["name"], one["clips"], one["classes"], f"{one['chance']:.2%}") for one in content["tested"]],
+        ),
         "",
         f"Seeds {seeds}; {run['data']['sample']['frames']} frames, one centre view, templates "
         f"{run['objective']['templates']}, class names split into words: {run['data']['train']['split_names']}. All "

@@ -108,9 +108,8 @@ class Predictions(Sequence[Prediction | video.VideoError]):
             import pandas
         except ImportError as error:
             raise ImportError(f"to_pandas needs pandas: pip install 'actionclip-jax[pandas]' ({error})") from None
-        columns = ["video", "class_name", "probability", "note", "error"]
-        columns += [f"p({name})" for name in (self.predicted[0].class_names if self.predicted else ())]
-        return pandas.DataFrame([_row(one) for one in self._results], columns=columns)
+        columns = table_columns(self.predicted[0].class_names if self.predicted else ())
+        return pandas.DataFrame([table_row(one) for one in self._results], columns=columns)
 
     def __repr__(self) -> str:
         errors = f", {len(self.errors)} could not be used" if self.errors else ""
@@ -120,7 +119,13 @@ class Predictions(Sequence[Prediction | video.VideoError]):
         return notebook.predictions_html(self)
 
 
-def _row(one: Prediction | video.VideoError) -> dict[str, Any]:
+def table_columns(class_names: Sequence[str]) -> list[str]:
+    """The columns of a table of predictions: what stands for the video, and `p(NAME)` of every class."""
+    return ["video", "class_name", "probability", "note", "error", *(f"p({name})" for name in class_names)]
+
+
+def table_row(one: Prediction | video.VideoError) -> dict[str, Any]:
+    """The row of a video in that table by column, without the columns that say nothing of it."""
     if isinstance(one, video.VideoError):
         return {"video": one.path, "error": one.reason}
     ((best, probability),) = one.top(1)

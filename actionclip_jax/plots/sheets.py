@@ -1,40 +1,79 @@
 """Sheets (PNG): videos as strips of frames, a row each, with what a model makes of them."""
 
-import contextlib
+import dataclasses
 import io
 import os
 import pathlib
 import typing
-import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import matplotlib
 import numpy as np
-from matplotlib import axes, figure, font_manager
+from matplotlib import axes, figure
 
 from actionclip_jax.data import class_names
+from actionclip_jax.plots import fonts
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.inference import prediction as results
 
-Row = TypeVar("Row")
+Part = TypeVar("Part")
 
 ROWS_PER_PAGE = 12
 COLUMNS = 8  # frames drawn side by side at most
 BARS = 20  # labels drawn at most
-# for labels in scripts that matplotlib's own font lacks; those that are installed are tried in turn
-FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Microsoft YaHei")
+BEST, RIGHT, OTHER = "tab:blue", "tab:green", "lightsteelblue"  # bars
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A video beside what a model says of it."""
+
+    title: str
+    images: np.ndarray  # [T, H, W, 3] uint8
+    ranked: Sequence[tuple[str, float]]  # labels with their probabilities, best first
+    right: Sequence[str] = ()  # labels that are true, where that is known
+
+    @property
+    def height(self) -> float:
+        """Inches that the row needs."""
+        return max(1.6, 0.28 * len(self.ranked)) + 0.3 + 0.15 * (1 + self.title.count("\n"))
 
 
 def prediction_sheets(
-    path: str | os.PathLike, predictions: Sequence["results.Prediction"], top: int
+    path: str | os.PathLike, predictions: Sequence["results.Prediction"], top: int, views: tuple[int, int] = (1, 1)
 ) -> list[pathlib.Path]:
     """Draws, a row a video, the frames the model saw and its ranked probabilities as bars.
 
-    More than 12 videos go on to `name-2.png`, `name-3.png` and so on. The predictions need their images.
+    Of several `views` (T, S) one is drawn, and named. The predictions need their images. The rest is as in
+    `row_sheets`.
     """
-    return draw_pages(path, predictions, lambda page, part: draw_page(page, part, top))
+    return row_sheets(path, [prediction_row(one, top, views) for one in predictions])
+
+
+def prediction_row(prediction: "results.Prediction", top: int, views: tuple[int, int]) -> Row:
+    """The row of one video. Raises ValueError for a prediction without its images."""
+    if prediction.images is None:
+        raise ValueError(f"{prediction.path}: the prediction did not keep the images it was made from")
+    numbers, times = prediction.frames[0], prediction.timestamps[0]
+    span = f"frames {numbers[0]} to {numbers[-1]}"
+    if not np.isnan(times).any():
+        span = f"{times[0]:.1f} s to {times[-1]:.1f} s"
+    lines = [prediction.path, f"{span}{describe_view(views)}", prediction.note]
+    return Row("\n".join(filter(None, lines)), prediction.images, prediction.top(min(top, BARS)))
+
+
+def describe_view(views: tuple[int, int]) -> str:
+    """Which of (T, S) views is drawn, for the end of a title: the first clip, and its middle crop; empty for one."""
+    clips, crops = views
+    parts = [f"clip 1 of {clips}"] if clips > 1 else []
+    parts += [f"crop {(crops - 1) // 2 + 1} of {crops}"] if crops > 1 else []
+    return f"; shown is {', '.join(parts)}, the probabilities are the mean of all" if parts else ""
+
+
+def row_sheets(path: str | os.PathLike, rows: Sequence[Row]) -> list[pathlib.Path]:
+    """Draws rows; more than 12 go on to `name-2.png`, `name-3.png` and so on. Returns the files."""
+    return draw_pages(path, rows, draw_rows)
 
 
 def clip_sheets(path: str | os.PathLike, clips: np.ndarray, titles: Sequence[str]) -> list[pathlib.Path]:
@@ -43,49 +82,35 @@ def clip_sheets(path: str | os.PathLike, clips: np.ndarray, titles: Sequence[str
 
 
 def draw_pages(
-    path: str | os.PathLike, rows: Sequence[Row], draw: Callable[[pathlib.Path, Sequence[Row]], None]
+    path: str | os.PathLike, parts: Sequence[Part], draw: Callable[[pathlib.Path, Sequence[Part]], None]
 ) -> list[pathlib.Path]:
-    """Calls `draw(file, rows)` for each page; returns the files."""
+    """Calls `draw(file, parts)` for each page; returns the files."""
     first, pages = pathlib.Path(path), []
-    for start in range(0, len(rows), ROWS_PER_PAGE):
+    for start in range(0, len(parts), ROWS_PER_PAGE):
         number = start // ROWS_PER_PAGE + 1
         page = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
         page.parent.mkdir(parents=True, exist_ok=True)
-        with any_letters():
-            draw(page, rows[start : start + ROWS_PER_PAGE])
+        draw(page, parts[start : start + ROWS_PER_PAGE])
         pages.append(page)
     return pages
-
-
-@contextlib.contextmanager
-def any_letters() -> Generator[None]:
-    """Within, texts are drawn as they are, in the fonts there are."""
-    installed = set(font_manager.get_font_names())
-    fonts = [font for font in FONTS if font in installed]
-    with (
-        matplotlib.rc_context({"font.family": fonts, "text.parse_math": False}),  # a $ in a label is a dollar
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # letters that no font has become boxes
-        yield
 
 
 def draw_clips(path: pathlib.Path, rows: Sequence[tuple[np.ndarray, str]]) -> None:
     """One page of `clip_sheets`."""
     page = figure.Figure(figsize=(12, 1.9 * len(rows)), layout="constrained")
     for strip, (frames, title) in zip(page.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-        draw_strip(strip, frames)
-        strip.set_title(title, fontsize=9, loc="left")
-    page.savefig(path, dpi=100)
+        draw_strip(strip, frames, title)
+    fonts.save(page, path)
 
 
-def draw_strip(strip: axes.Axes, frames: np.ndarray) -> np.ndarray:
-    """At most 8 of the frames [T, H, W, 3] side by side; returns which."""
+def draw_strip(strip: axes.Axes, frames: np.ndarray, title: str) -> None:
+    """At most 8 of the frames [T, H, W, 3] side by side, under a title that says so where these are not all."""
     shown = np.linspace(0, len(frames) - 1, min(COLUMNS, len(frames))).round().astype(int)
     gaps = ((0, 0), (0, 0), (0, 4), (0, 0))  # white, to the right of each frame
     strip.imshow(np.concatenate(np.pad(frames[shown], gaps, constant_values=255), axis=1))
     strip.set_axis_off()
-    return shown
+    part = f" ({len(shown)} of {len(frames)} frames)" if len(shown) < len(frames) else ""
+    strip.set_title(f"{title}{part}", fontsize=9, loc="left")
 
 
 class Shown(figure.Figure):
@@ -93,61 +118,47 @@ class Shown(figure.Figure):
 
     def _repr_png_(self) -> bytes:
         data = io.BytesIO()
-        with any_letters():
-            self.savefig(data, format="png", dpi=100)
+        fonts.save(self, data)
         return data.getvalue()
 
 
 def prediction_figure(prediction: "results.Prediction", top: int) -> figure.Figure:
     """The row of `prediction_sheets` for one video, or its bars alone where the images were not kept."""
-    height = row_height([prediction], top)
-    with any_letters():
-        if prediction.images is not None:
-            drawn = Shown(figsize=(16, height), layout="constrained")
-            draw_row(drawn, prediction, top)
-        else:
-            drawn = Shown(figsize=(8, height), layout="constrained")
-            chart = drawn.subplots()
-            chart.set_title(prediction.path, fontsize=9, loc="left")
-            draw_bars(chart, prediction.top(min(top, BARS)))
+    if prediction.images is not None:
+        row = prediction_row(prediction, top, (len(prediction.frames), 1))  # how many crops there were is not kept
+        drawn = Shown(figsize=(16, row.height), layout="constrained")
+        draw_row(drawn, row)
+        return drawn
+    row = Row(prediction.path, np.zeros(0, np.uint8), prediction.top(min(top, BARS)))
+    drawn = Shown(figsize=(8, row.height), layout="constrained")
+    chart = drawn.subplots()
+    chart.set_title(row.title, fontsize=9, loc="left")
+    draw_bars(chart, row)
     return drawn
 
 
-def row_height(predictions: Sequence["results.Prediction"], top: int) -> float:
-    """Inches that a row needs."""
-    return max(1.6, 0.28 * min(top, BARS, max(len(p.class_names) for p in predictions))) + 0.5
+def draw_rows(path: pathlib.Path, rows: Sequence[Row]) -> None:
+    """One page of `row_sheets`."""
+    heights = [row.height for row in rows]
+    page = figure.Figure(figsize=(16, sum(heights)), layout="constrained")
+    places = page.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for place, row in zip(places, rows, strict=True):
+        draw_row(place, row)
+    fonts.save(page, path)
 
 
-def draw_page(path: pathlib.Path, predictions: Sequence["results.Prediction"], top: int) -> None:
-    """One page of `prediction_sheets`."""
-    height = row_height(predictions, top) * len(predictions)
-    page = figure.Figure(figsize=(16, height), layout="constrained")
-    rows = page.subfigures(len(predictions), 1, squeeze=False)[:, 0]
-    for row, prediction in zip(rows, predictions, strict=True):
-        if prediction.images is None:
-            raise ValueError(f"{prediction.path}: the prediction did not keep the images it was made from")
-        draw_row(row, prediction, top)
-    page.savefig(path, dpi=100)
+def draw_row(place: figure.FigureBase, row: Row) -> None:
+    """The frames beside the ranked probabilities."""
+    strip, chart = place.subplots(1, 2, width_ratios=(3, 2))
+    draw_strip(strip, row.images, row.title)
+    draw_bars(chart, row)
 
 
-def draw_row(row: figure.FigureBase, prediction: "results.Prediction", top: int) -> None:
-    """The frames, which were kept, beside the ranked probabilities."""
-    strip, chart = row.subplots(1, 2, width_ratios=(3, 2))
-    shown = draw_strip(strip, typing.cast(np.ndarray, prediction.images))
-    first, last = shown[0], shown[-1]
-    numbers, times = prediction.frames[0], prediction.timestamps[0]
-    span = f"frames {numbers[first]} to {numbers[last]}"
-    if not np.isnan(times).any():
-        span = f"{times[first]:.1f} s to {times[last]:.1f} s"
-    note = f"\n{prediction.note}" if prediction.note else ""
-    strip.set_title(f"{prediction.path}\n{span}{note}", fontsize=9, loc="left")
-    draw_bars(chart, prediction.top(min(top, BARS)))
-
-
-def draw_bars(chart: axes.Axes, ranked: Sequence[tuple[str, float]]) -> None:
-    """Horizontal bars of (label, probability), best on top."""
-    labels, values = zip(*ranked, strict=True)
-    bars = chart.barh(range(len(labels)), values, color=["tab:blue"] + ["lightsteelblue"] * (len(labels) - 1))
+def draw_bars(chart: axes.Axes, row: Row) -> None:
+    """Horizontal bars of the ranked labels, best on top; those that are right are green."""
+    labels, values = zip(*row.ranked, strict=True)
+    colors = [RIGHT if label in row.right else OTHER if place else BEST for place, label in enumerate(labels)]
+    bars = chart.barh(range(len(labels)), values, color=colors)
     chart.bar_label(bars, [f"{value:.1%}" for value in values], padding=3, fontsize=9)
     chart.set_yticks(range(len(labels)), [class_names.shorten(label) for label in labels], fontsize=9)
     chart.invert_yaxis()

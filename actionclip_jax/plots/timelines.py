@@ -10,7 +10,7 @@ from matplotlib import axes, colormaps, figure, layout_engine, ticker
 
 from actionclip_jax.data import class_names
 from actionclip_jax.data.video import times
-from actionclip_jax.plots import sheets
+from actionclip_jax.plots import fonts, sheets
 
 if typing.TYPE_CHECKING:
     from actionclip_jax.inference import timeline
@@ -41,7 +41,7 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence["timeline.Timeline"],
         draw_probabilities(chart, one, colors)
         draw_segments(strip, one, colors)
         row.legend(loc="outside right upper", fontsize=9, frameon=False)
-    page.savefig(path, dpi=100)
+    fonts.save(page, path)
 
 
 def draw_probabilities(chart: axes.Axes, one: "timeline.Timeline", colors: Mapping[str, tuple[float, ...]]) -> None:

@@ -22,6 +22,7 @@ class Journal:
         self._work, self._clock = work, clock
         self._spikes, self._one_class = loss_spikes.LossSpikes(), one_class.OneClassBatches()
         self._progress = progress.Progress("training", work.spec.steps)
+        self._progress.move_to(done)  # compiling and the first steps may take long
 
     def batch(self, batch: Mapping[str, np.ndarray]) -> None:
         """A batch has come, of which these are this host's rows."""

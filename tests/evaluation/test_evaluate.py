@@ -1,5 +1,6 @@
 """Protocols and reports: every clip counted, stopped and gone on with, the same on any number of devices."""
 
+import csv
 import dataclasses
 import json
 import pathlib
@@ -15,9 +16,20 @@ from local_data import ANNOTATIONS, needs_annotations
 import actionclip_jax
 from actionclip_jax import cli, config, progress, sharding
 from actionclip_jax.checkpoints import model_directory
-from actionclip_jax.data import readers, sources, subsets, table
+from actionclip_jax.data import readers, sources, subsets, table, test_views
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.evaluation import clip_encoder, evaluate, features, metrics, protocols, published, report, scoring
+from actionclip_jax.evaluation import (
+    clip_encoder,
+    evaluate,
+    features,
+    metrics,
+    pictures,
+    protocols,
+    published,
+    report,
+    report_markdown,
+    scoring,
+)
 from actionclip_jax.experiments import interpolation
 
 CLASSES = 48  # of the sample's test split, with a clip each
@@ -167,11 +179,89 @@ def test_the_report_says_what_was_done(whole, source):
         "frames, views | 2, 1x1",
         "class names split into words | yes",
         "Without clips",
+        "| by chance |  |  |  | 2.08% | 10.42% | 2.08% |",
+        "95% confidence intervals",
+        "| class | clips | accuracy | most often taken for |",
     ):
         assert told in lines
     for picture in ("classes.png", "confusion.png", "coverage.png", "worst.png"):
         assert (settings.out / picture).read_bytes().startswith(b"\x89PNG") and picture in lines
     assert content["model"]["weights_sha256"] and content["data"]["label_texts_sha256"]
+
+
+def test_the_report_counts_and_scores_every_class_with_its_interval(whole):
+    settings, content = whole
+    (trial,) = content["trials"]
+    assert list(trial["intervals"]) == list(trial["scores"]) and trial["chance"] == 1 / CLASSES
+    assert all(low <= trial["scores"][name] <= high for name, (low, high) in filter(all, trial["intervals"].items()))
+    rows = list(csv.DictReader((settings.out / "classes.csv").read_text().splitlines()))
+    assert [row["class"] for row in rows] == list(trial["per_class"])
+    for row in rows:
+        name = row["class"]
+        assert (int(row["clips"]), float(row["score"])) == (1, trial["per_class"][name])
+        assert [float(row["low"]), float(row["high"])] == pytest.approx(trial["intervals_per_class"][name], abs=1e-6)
+        assert bool(row["taken_for"]) == (trial["per_class"][name] < 1) and row["taken_for"] != name
+    table = (settings.out / "report.md").read_text().split("## Classes, all\n\n")[1].splitlines()[2 : 2 + CLASSES]
+    shares = [float(line.split(" | ")[2].split("%")[0]) for line in table]
+    assert shares == sorted(shares, reverse=True) and len(shares) == CLASSES
+
+
+def test_a_bar_in_a_label_does_not_break_a_table():
+    assert report_markdown.table(["a|b"], [["c"]]) == ["| a\\|b |", "| --- |", "| c |"]
+
+
+@pytest.fixture
+def mistaken(source):
+    """The sample's first clips, all taken for one another class, one more surely than the one before; 2 x 3 views."""
+    clips = sources.open_source(source)
+    rows = np.arange(4)
+    probabilities = np.full((4, CLASSES), 0.001, np.float32)
+    targets = clips.label_ids[rows, 0]
+    probabilities[rows, (targets + 1) % CLASSES] = (0.5, 0.6, 0.7, 0.8)
+    probabilities[2] = np.eye(CLASSES)[targets[2]]  # this one is right
+    scores = scoring.Scores(clips.labels, 4, 4, {"top1": 0.25}, probabilities, targets, rows)
+    return protocols.Trial("all", clips), scores
+
+
+def test_the_worst_clips_are_the_surest_mistakes_as_the_model_saw_them(mistaken):
+    trial, scores = mistaken
+    rows = pictures.worst_clips(trial, scores, config.SampleConfig(frames=3, size=48, views_time=2, views_space=3))
+    assert [row.ranked[0][1] for row in rows] == pytest.approx([0.8, 0.6, 0.5])
+    clips = trial.clips
+    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), size=48, frames=3, views=(2, 3))
+    np.testing.assert_array_equal(rows[0].images, seen.clips[1], err_msg="the middle crop of the first clip")
+    name, true = clips[3].id, clips.labels[scores.targets[3]]
+    assert rows[0].title.splitlines() == [
+        f"{name}; shown is clip 1 of 2, crop 2 of 3, the probabilities are the mean of all",
+        f"true: {true} (0.1%)",
+        f"predicted: {clips.labels[scores.targets[3] + 1]} (80.0%)",
+    ]
+    assert rows[0].right == [true]
+
+
+def test_with_several_labels_a_mistake_is_a_best_label_that_the_clip_has_not(sample, tmp_path):
+    videos_of = sample_set.examples(pathlib.Path(sample), "test")[:3]
+    rows = [
+        table.Clip(f"{place}", str(path), ids)
+        for place, (path, ids) in enumerate(zip(videos_of, ((0, 1), (1,), ()), strict=True))
+    ]
+    clips = table.make_table(rows, ("x", "y", "z"), readers.VideoFiles(), multi_label=True, origin={"kind": "charades"})
+    probabilities = np.array([[0.9, 0.2, 0.8], [0.7, 0.2, 0.1], [0.1, 0.6, 0.3]], np.float32)
+    targets = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], np.uint8)
+    values = {"mean_average_precision": 0.5}
+    scores = scoring.Scores(clips.labels, 3, 3, values, probabilities, targets, np.arange(3))
+    trial, seen = protocols.Trial("all", clips), config.SampleConfig(frames=2, size=32)
+    worst = pictures.worst_clips(trial, scores, seen)
+    assert [row.title.splitlines() for row in worst] == [
+        ["1", "true: y (20.0%)", "predicted: x (70.0%)"],
+        ["2", "true: none of the classes", "predicted: y (60.0%)"],
+    ]
+    assert pictures.draw_pictures(tmp_path, trial, scores, None, seen) == ["classes.png", "worst.png"]
+    described = report.describe(report.Measured("all", scores, None), None)
+    assert described["clips_per_class"] == {"x": 1, "y": 2, "z": 0}
+    assert described["chance"] == described["by_chance"]["mean_average_precision"] == pytest.approx(0.5)
+    lines = report_markdown.class_lines(described)
+    assert "| class | clips | average precision | by chance |" in lines and lines[-4].startswith("| z | 0 |  |  |")
 
 
 def test_saved_features_serve_other_labels_without_the_videos(whole, model, source, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def test_confused_pairs(answers):
     probabilities, labels = answers
     matrix = sklearn.metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(7))
     np.fill_diagonal(matrix, 0)
-    pairs = metrics.confused_pairs(probabilities, labels, count=1000)
+    pairs = metrics.confused_pairs(probabilities, labels)
     assert sum(clips for *_, clips in pairs) == matrix.sum() and pairs[0][2] == matrix.max()
     assert all(matrix[true, taken_for] == clips for true, taken_for, clips in pairs)
 

@@ -69,7 +69,9 @@ def test_a_signal_ends_it_with_the_code_of_train_and_it_goes_on(protocol, number
     assert not (tmp_path / "out" / "report.json").exists()
     assert cli.main(command) == 0
     assert any(line.startswith("goes on from step 1 ") for line in capsys.readouterr().err.splitlines())
-    assert len(json.loads((tmp_path / "out" / "report.json").read_text())["seeds"]) == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    parts = {"few-shot": ["test"], "base-to-novel": ["test, base classes", "test, novel classes"]}[protocol]
+    assert len(report["seeds"]) == 1 and [one["name"] for one in report["tested"]] == parts
 
 
 @pytest.mark.slow
@@ -80,6 +82,8 @@ def test_few_shot_trains_for_every_count_and_seed_and_goes_on(model, training, t
     (row,) = found["results"]
     assert row["shots"] == 1 and len(row["trials"]) == row["summary"]["top1"]["trials"] == 1
     assert (tmp_path / "out" / "shots.png").is_file() and "few-shot" in capsys.readouterr().out
+    assert found["tested"] == [{"name": "test", "clips": 48, "classes": 48, "chance": 1 / 48}]
+    assert "| test | 48 | 48 | 2.08% |" in (tmp_path / "out" / "report.md").read_text()
     assert (tmp_path / "out" / "1_shots_seed_1" / "model").is_dir()
     assert not (tmp_path / "out" / "1_shots_seed_1" / "checkpoints").exists()
     monkeypatch.setattr(few_shot.loop, "train", None)  # all is done

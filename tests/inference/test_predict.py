@@ -1,5 +1,6 @@
 """From a video file to probabilities: equal to the same pipeline in PyTorch and PIL, and not stopped by a bad file."""
 
+import csv
 import json
 import pathlib
 
@@ -262,13 +263,35 @@ def test_the_command_goes_on_after_bad_files_and_says_so_by_its_exit_code(direct
     out = tmp_path / "result.json"
     sheets = tmp_path / "sheet.png"
     files_given = [*(videos.write(tmp_path / f"v{i:02}.mp4", frames=8) for i in range(13)), tmp_path / "note.mp4"]
-    arguments = ["--labels", "a,b", "--json", out, "--sheet", sheets, "--top", 1]
+    arguments = ["--labels", "a,b", "--json", out, "--csv", "-", "--sheet", sheets, "--top", 1]
     assert run_command("predict", directory, *files_given, *arguments) == 1
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
     assert "note.mp4: " in error and "1 of 14 videos could not be used" in error and "Traceback" not in error
     results = json.loads(out.read_text())["results"]
     assert len(results) == 14 and "error" in results[-1] and "probabilities" in results[0]
     assert sorted(path.name for path in tmp_path.glob("sheet*")) == ["sheet-2.png", "sheet.png"]
+    assert all(f"wrote {tmp_path / page}\n" in error for page in ("sheet.png", "sheet-2.png"))
+    rows = list(csv.reader(printed.splitlines()))
+    assert rows[0] == ["video", "class_name", "probability", "note", "error", "p(a)", "p(b)"] and len(rows) == 15
+    for row, result in zip(rows[1:-1], results[:-1], strict=True):
+        best = next(iter(result["probabilities"].items()))
+        assert (row[0], row[1], float(row[2])) == (result["video"], *best)
+        assert {"a": float(row[5]), "b": float(row[6])} == result["probabilities"]
+    assert rows[-1] == [results[-1]["video"], "", "", "", results[-1]["error"], "", ""]
+
+
+def test_a_label_may_be_called_like_a_column(directory, clip_file, tmp_path):
+    out = tmp_path / "out.csv"
+    assert run_command("predict", directory, clip_file, "--labels", 'video,error,"x"', "--csv", out) == 0
+    header, row = csv.reader(out.read_text().splitlines())
+    assert header[5:] == ["p(video)", "p(error)", 'p("x")'] and row[0] == str(clip_file) and row[4] == ""
+    assert sum(map(float, row[5:])) == pytest.approx(1, abs=1e-5)
+
+
+def test_json_and_a_table_do_not_share_standard_output(directory, clip_file, capsys):
+    given = ["predict", directory, clip_file, "--labels", "a,b", "--json", "-", "--csv", "-"]
+    assert run_command(*given) == 2
+    assert "--json - and --csv - would mix on standard output" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [[], ["--timeline"]])
@@ -292,6 +315,7 @@ def test_labels_that_are_the_same_text_are_refused_with_both_spellings(option, d
         (["{model}", "{clip}", "--labels", "a,b", "--attention", "cudnn"], "cudnn needs an NVIDIA GPU"),
         (["{model}", "{clip}", "--labels", "go " * 80], "needs 8"),
         (["{model}", "{clip}", "--labels", "a,b", "--json", "{model}"], "Is a directory"),
+        (["{model}", "{clip}", "--labels", "a,b", "--csv", "{model}"], "Is a directory"),
     ],
 )
 def test_the_command_explains_mistakes_without_a_traceback(arguments, message, directory, clip_file, capsys):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import figure
 from PIL import Image
 
 from actionclip_jax.inference import prediction, timeline
@@ -39,3 +40,24 @@ def test_a_prediction_without_images_is_refused(tmp_path):
     assert [page.name for page in sheets.prediction_sheets(tmp_path / "sheet.png", [drawn], top=2)] == ["sheet.png"]
     with pytest.raises(ValueError, match=r"x\.mp4: the prediction did not keep the images"):
         sheets.prediction_sheets(tmp_path / "other.png", [make_prediction(None)], top=2)
+
+
+def test_of_several_views_the_one_that_is_drawn_is_named(tmp_path, monkeypatch):
+    rows = []
+    monkeypatch.setattr(sheets, "row_sheets", lambda path, drawn: rows.extend(drawn))
+    drawn = [make_prediction(np.zeros((4, 32, 32, 3), np.uint8))]
+    for views in ((1, 1), (10, 1), (3, 3)):
+        sheets.prediction_sheets(tmp_path / "sheet.png", drawn, 2, views)
+    assert [row.title for row in rows] == [
+        "x.mp4\n0.0 s to 0.1 s",
+        "x.mp4\n0.0 s to 0.1 s; shown is clip 1 of 10, the probabilities are the mean of all",
+        "x.mp4\n0.0 s to 0.1 s; shown is clip 1 of 3, crop 2 of 3, the probabilities are the mean of all",
+    ]
+
+
+def test_a_strip_of_more_frames_than_it_shows_says_so():
+    page = figure.Figure()
+    for frames, said in ((8, "x"), (9, "x (8 of 9 frames)")):
+        strip = page.subplots()
+        sheets.draw_strip(strip, np.zeros((frames, 8, 8, 3), np.uint8), "x")
+        assert strip.get_title("left") == said

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from actionclip_jax import config, files
-from actionclip_jax.evaluation import report_markdown
+from actionclip_jax.evaluation import intervals, report_markdown
 from actionclip_jax.experiments.finetuning import dividing, look, planning
 
 LISTED = 30  # classes in the table
@@ -75,22 +75,21 @@ def describe_scores(before: Content | None, after: Content, training_clips: int)
         yield ""
     rows = [(title, "scores", name) for name, title in report_markdown.TITLES.items() if name in after["scores"]]
     rows += [(name, "per_class", name) for name in known]
-    cells = [
-        (title, percentage(before[part].get(name) if before else None), percentage(after[part][name]))
-        for title, part, name in rows
-    ]
-    if "top1" in after["scores"]:
-        chance = percentage(after["chance"])
-        cells.insert(1, ("by chance", chance, chance))
+    cells = [(title, score_of(before, part, name), score_of(after, part, name)) for title, part, name in rows]
+    chance = report_markdown.percentage(after["chance"])
+    cells.insert(1, ("by chance", chance, chance))
     yield from report_markdown.table(["", "before", "after"], cells)
     yield ""
     where = "[before](before/report.md) and [after](after/report.md)" if before else "[after](after/report.md)"
-    yield f"The evaluations {where} say what the numbers depend on. Few clips make an accuracy uncertain."
+    yield f"The evaluations {where} say what the numbers depend on."
+    yield ""
+    yield intervals.ABOUT
 
 
-def percentage(value: float | None) -> str:
-    """`71.24%`, or nothing for what is not known."""
-    return "" if value is None else f"{value:.2%}"
+def score_of(trial: Content | None, part: str, name: str) -> str:
+    """`71.24% (69.8 to 72.6)` of the trial's `scores` or `per_class`, or nothing for what is not known."""
+    ranges = {"scores": "intervals", "per_class": "intervals_per_class"}[part]
+    return report_markdown.percentage(trial[part].get(name), trial[ranges].get(name)) if trial else ""
 
 
 def next_commands(out: pathlib.Path) -> list[tuple[str, str]]:
