@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch-size", type=arguments.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     arguments.add_activation(parser)
+    arguments.add_trust(parser)
     arguments.add_computation(parser)
 
 
@@ -79,6 +80,7 @@ def execute(options: argparse.Namespace) -> int:
         options.model,
         activation=options.activation,
         cache=None if options.no_cache else paths.cache_directory() / "text",
+        trust_code=options.trust_code,
         **config.to_dict(arguments.read_computation(options)),
     )
     frames = options.frames or model.config.frames

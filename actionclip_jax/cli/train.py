@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
     parser.add_argument("--wandb", metavar="PROJECT", help="of Weights & Biases, for the numbers: --config.wandb")
+    arguments.add_trust(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, compile, do one step on real data, and stop"
     )
@@ -72,6 +73,8 @@ def execute(options: argparse.Namespace) -> int:
     for name in ("workdir", "init_from", "wandb"):
         if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
+    if options.trust_code:
+        overrides.append(f"{config_file.PREFIX}trust_code=true")
     run: config.TrainConfig = config_file.load(options.config, overrides)
     arguments.make_ready(run.init_from)
     terminal.set_up_jax()

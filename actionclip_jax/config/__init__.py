@@ -46,6 +46,7 @@ from actionclip_jax.config.model import TextConfig as TextConfig
 from actionclip_jax.config.model import checked_model as checked_model
 from actionclip_jax.config.model import model_problems as model_problems
 from actionclip_jax.config.model import pixel_problems as pixel_problems
+from actionclip_jax.config.own_code import code_digests as code_digests
 from actionclip_jax.config.run_checks import checked_run as checked_run
 from actionclip_jax.config.run_checks import run_problems as run_problems
 from actionclip_jax.config.settings import draft as draft

@@ -36,6 +36,7 @@ class EvaluationConfig:
     loader: LoaderConfig = LoaderConfig(batch_size=8)
     compute: ComputeConfig = ComputeConfig()
     activation: str | None = None
+    trust_code: bool = False  # import the temporal head of the model where it is code of somebody's own
 
 
 @settings.dataclass

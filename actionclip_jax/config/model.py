@@ -54,7 +54,7 @@ class TextConfig:
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
-    head: Head = "meanP"
+    head: Head | str = "meanP"
     depth: int = 6
     heads: int = 8
     positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame

@@ -23,7 +23,7 @@ CLIP_SIZES = {
 }
 
 
-def clip_model(size: str, head: model_config.Head = "meanP", **changes: Any) -> ModelConfig:
+def clip_model(size: str, head: model_config.Head | str = "meanP", **changes: Any) -> ModelConfig:
     """The model of a published CLIP size (a key of CLIP_SIZES) with a temporal head; `changes` replace other fields."""
     if size not in CLIP_SIZES:
         raise checks.ConfigError([f"model size {size!r}: expected one of {', '.join(CLIP_SIZES)}"])
