@@ -86,13 +86,15 @@ def execute(options: argparse.Namespace) -> int:
     frames = options.frames or model.config.frames
     with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():
         done: list[predictions.Result] = []
+        undrawn = 0
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked)
         try:
             for item in inputs:
                 # some inputs have no video
                 result = next(results) if isinstance(item, pathlib.Path) else item
                 done.append(result)
-                predictions.show(result, options.top, quiet=str(options.json) == "-")
+                predictions.show(result, options.top, quiet=str(options.json) == "-" or options.follow)
+                undrawn += timelines.annotate(options, done)
         except KeyboardInterrupt:
             terminal.tell(f"stopped after {len(done)} of {len(inputs)} videos")
             predictions.report(options, frames, asked, done)
@@ -100,13 +102,14 @@ def execute(options: argparse.Namespace) -> int:
     code = predictions.report(options, frames, asked, done)
     if example:
         samples.say_what_next()
-    return code
+    return terminal.EXIT_FAILED if code == 0 and undrawn else code
 
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for paths and options that cannot work, before anything is loaded."""
     files = {"--labels-file": options.labels_file, "--templates": options.templates}
-    written = {"--json": options.json, "--sheet": options.sheet}
+    written = {"--json": options.json, "--sheet": options.sheet, "--annotate": options.annotate}
+    written |= {"--json-lines": options.json_lines}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax.checkpoints import contents
 

@@ -24,6 +24,7 @@ from actionclip_jax.config.evaluation import SCORES as SCORES
 from actionclip_jax.config.evaluation import SCORING_PROTOCOLS as SCORING_PROTOCOLS
 from actionclip_jax.config.evaluation import TRAINING_PROTOCOLS as TRAINING_PROTOCOLS
 from actionclip_jax.config.evaluation import EvaluationConfig as EvaluationConfig
+from actionclip_jax.config.evaluation import LiveConfig as LiveConfig
 from actionclip_jax.config.evaluation import TimelineConfig as TimelineConfig
 from actionclip_jax.config.evaluation import checked_evaluation as checked_evaluation
 from actionclip_jax.config.finetune import FinetuneConfig as FinetuneConfig
