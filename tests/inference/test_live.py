@@ -1,5 +1,6 @@
 """A video that is followed while it is written gives what the finished file gives, and says what it had to drop."""
 
+import contextlib
 import itertools
 import os
 import threading
@@ -34,7 +35,8 @@ def grow(target, data, *, parts=20, seconds=0.6):
     """A thread that writes the bytes little by little, at the end of a file or into a pipe."""
 
     def write():
-        with open(target, "wb" if target.is_fifo() else "ab", buffering=0) as file:  # noqa: PTH123
+        mode = "wb" if target.is_fifo() else "ab"
+        with contextlib.suppress(BrokenPipeError), target.open(mode, buffering=0) as file:
             for part in np.array_split(np.frombuffer(data, np.uint8), parts):
                 file.write(part.tobytes())
                 time.sleep(seconds / parts)
@@ -104,14 +106,13 @@ def test_every_frame_is_encoded_once(model, tmp_path, monkeypatch):
     whole, original, seen = videos.write(tmp_path / "clip.ts", frames=100), predict.Predictor.encode_frames, []
 
     def encode(self, frames):
-        seen.extend(frame.tobytes() for frame in frames[:, 0])
+        seen.extend(dict.fromkeys(frame.tobytes() for frame in frames[:, 0]))  # a batch is filled up with its last
         return original(self, frames)
 
     monkeypatch.setattr(predict.Predictor, "encode_frames", encode)
     follow(model, whole, hop=0.25)
-    distinct = {frame for frame in seen if any(frame)}  # without those that only warmed up
-    # a batch is filled up with its last frame
-    assert len(distinct) == 16 and len([frame for frame in seen if any(frame)]) <= 16 + tiny.FRAMES
+    seen = [frame for frame in seen if any(frame)]  # without the black ones that only warmed up
+    assert len(seen) == len(set(seen)) == 16
 
 
 def test_segments_come_while_the_video_is_written(model, tmp_path):
@@ -156,19 +157,18 @@ def test_a_caller_who_goes_away_leaves_no_thread_behind(model, tmp_path):
 
 
 def test_a_model_that_is_too_slow_drops_frames_and_counts_them(model, tmp_path, monkeypatch):
-    whole, original = videos.write(tmp_path / "clip.ts", frames=500), predict.Predictor.encode_frames
+    whole, original = videos.write(tmp_path / "clip.ts", frames=250), predict.Predictor.encode_frames
 
     def encode(self, frames):
         time.sleep(0.25)
         return original(self, frames)
 
     monkeypatch.setattr(predict.Predictor, "encode_frames", encode)
-    windows, _, found = follow(model, whole, window=0.4, hop=0.1, max_lag=0.3, idle=0.3)
+    windows, _, found = follow(model, whole, window=0.16, hop=0.04, max_lag=0.3, idle=0.3)
     missing = np.isnan(found.probabilities).all(axis=1)
     assert found.dropped > 20 and 0 < missing.sum() < len(missing) and windows[-1].dropped == found.dropped
     np.testing.assert_allclose(found.probabilities[~missing].sum(axis=1), 1, atol=1e-5)
-    assert all(not missing[round(one.start / 0.1 + 1)] for one in found.segments)
-    whole_timeline = timeline.follow(model, whole, LABELS, window=0.4, hop=0.1, **PLAIN)
+    whole_timeline = timeline.follow(model, whole, LABELS, window=0.16, hop=0.04, **PLAIN)
     np.testing.assert_allclose(found.times, whole_timeline.times)
     np.testing.assert_allclose(found.probabilities[~missing], whole_timeline.probabilities[~missing], atol=1e-5)
 
@@ -182,9 +182,9 @@ def test_frames_are_late_by_the_one_that_came_earliest():
         return lateness.drops(seconds, 1, pauses)
 
     assert not any(drops(seconds, seconds / 10) for seconds in range(100))  # what was recorded before comes at once
-    assert not drops(100, 10 + 1.9) and drops(101, 11 + 2.1)
-    assert drops(102, 12 + 1.1) and not drops(103, 13 + 0.9)  # half of it is caught up with
-    assert not any(drops(seconds, seconds) for seconds in (104, 105)), "a whole window is seen first"
+    assert not drops(100, 10.9 + 1.9) and drops(101, 11.9 + 2.1)
+    assert drops(102, 12.9 + 1.1) and not drops(103, 13.9 + 0.9)  # half of it is caught up with
+    assert not any(drops(seconds, seconds) for seconds in (104, 105)), "three in a row come first"
     assert drops(106, 106)
     assert not drops(107, 200, pauses=1)  # the writer had paused
 
