@@ -31,7 +31,7 @@ def clip_model(size: str, head: model_config.Head | str = "meanP", **changes: An
     return model_config.checked_model(dataclasses.replace(base, **{"temporal": new_head(head, base.text), **changes}))
 
 
-def new_head(head: model_config.Head, text: TextConfig) -> TemporalConfig:
+def new_head(head: model_config.Head | str, text: TextConfig) -> TemporalConfig:
     """A temporal head as the source builds it for a CLIP with that text tower."""
     return TemporalConfig(head=head, heads=8 if head == "Transf_cls" else text.heads)
 

@@ -37,7 +37,7 @@ def draw_strip(caption: Caption, height: int, width: int) -> np.ndarray:
     margin = 0.2 * rows / width  # of the figure's width, as all x below
     letters = SURE if caption.sure else UNSURE
     with sheets.any_letters():
-        size = 72 * 0.42 * rows  # points, of which a "dot" of this figure has 72
+        size = 72 * max(6.0, 0.42 * rows)  # points, of which a "dot" of this figure has 72
         how: dict[str, Any] = {"y": 0.66, "va": "center_baseline", "fontsize": size, "color": letters}
         end = 1 - margin
         if caption.probability is not None:
@@ -69,6 +69,7 @@ def measure(drawn: text.Text, canvas: backend_agg.FigureCanvasAgg) -> float:
 
 def fit(drawn: text.Text, canvas: backend_agg.FigureCanvasAgg, width: float) -> None:
     """Makes a text smaller, down to two thirds, and then shorter, until it has this width in pixels."""
+    width = max(width, 0.0)
     if (wide := measure(drawn, canvas)) > width:
         drawn.set_fontsize(float(drawn.get_fontsize()) * max(2 / 3, width / wide))
     label = drawn.get_text()
