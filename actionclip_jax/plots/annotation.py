@@ -2,18 +2,21 @@
 
 import os
 import pathlib
+import typing
 
 import numpy as np
 
 from actionclip_jax import progress
 from actionclip_jax.data.video import rewrite
-from actionclip_jax.inference import timeline
 from actionclip_jax.plots import captions, timelines
+
+if typing.TYPE_CHECKING:
+    from actionclip_jax.inference import timeline
 
 NOT_SCORED = "not scored: frames came too late"
 
 
-def annotate(one: timeline.Timeline, destination: str | os.PathLike) -> str | None:
+def annotate(one: "timeline.Timeline", destination: str | os.PathLike) -> str | None:
     """Writes a copy of a timeline's video with the current label, a bar and the probability in each frame.
 
     Returns and raises what `video.rewrite` does.
@@ -33,7 +36,7 @@ def annotate(one: timeline.Timeline, destination: str | os.PathLike) -> str | No
 class Captioner:
     """Draws what a timeline says into frames; a strip is drawn once for each window."""
 
-    def __init__(self, one: timeline.Timeline) -> None:
+    def __init__(self, one: "timeline.Timeline") -> None:
         self.one = one
         self.current = np.concatenate([np.full(end - first, label) for label, first, end in one.runs])  # [W]
         self.colors = {
