@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import av
 
-from actionclip_jax.data.video import opening
+from actionclip_jax.data.video import opening, times
 
 
 class Sound:
@@ -17,6 +17,8 @@ class Sound:
         self._container = opening.open_container(os.path.abspath(path), opening.OPTIONS)  # noqa: PTH100 - may be text
         self._output = output
         self._packet: av.Packet | None = None  # the next one
+        # what a decoder needs to get going and is not heard: before 0, which Matroska has no times for
+        self._keeps_lead = output.format.name != "matroska"
         source = typing.cast(av.AudioStream | None, self._container.streams.best("audio"))
         self._target = self._add(source) if source else None
         self._packets: Iterator[av.Packet] = self._container.demux(source) if source and self._target else iter(())
@@ -36,8 +38,12 @@ class Sound:
                     self._packet = None
                     continue
                 base = packet.time_base
-                if float(packet.pts * base) - start > until:
+                heard = float(packet.pts * base) - start
+                if heard > until:
                     return
+                if heard < -times.ROUNDING and not self._keeps_lead:
+                    self._packet = None
+                    continue
                 shift = round(start / base)
                 packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self._target
                 self._output.mux(packet)

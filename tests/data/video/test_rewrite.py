@@ -83,34 +83,37 @@ def packets(path):
 def test_sound_is_copied_as_it_is(name, suffix, tmp_path):
     source, copy = videos.write(tmp_path / name, frames=25, audio=True), tmp_path / f"copy{suffix}"
     assert rewrite.rewrite(source, copy, mark) is None
-    ours, theirs = packets(copy), packets(source)
-    assert [data for _, data in ours] == [data for _, data in theirs]
     with av.open(str(source)) as container:
         start = max(0, container.start_time / av.time_base)
-    np.testing.assert_allclose(np.diff([time for time, _ in ours]), np.diff([time for time, _ in theirs]), atol=2e-3)
-    assert ours[1][0] == pytest.approx(theirs[1][0] - start, abs=2e-3)
+    ours, theirs = packets(copy), [(time - start, data) for time, data in packets(source)]
+    if suffix == ".mkv":
+        theirs = [(time, data) for time, data in theirs if time >= 0]  # without what comes before all sound
+    assert [data for _, data in ours] == [data for _, data in theirs] and len(ours) >= 40
+    np.testing.assert_allclose([time for time, _ in ours], [time for time, _ in theirs], atol=2e-3)
+    np.testing.assert_allclose(read_all(copy).timestamps, read_all(source).timestamps, atol=1.1e-3)
 
 
 def test_sound_that_a_format_cannot_hold_is_left_out_and_named(tmp_path):
     source = tmp_path / "speech.mkv"
     with av.open(str(source), "w") as container:
-        picture, heard = container.add_stream("libx264", rate=25), container.add_stream("wmav2", rate=44100)
+        picture, heard = container.add_stream("libx264", rate=25), container.add_stream("wavpack", rate=44100)
         picture.width, picture.height, picture.pix_fmt = videos.WIDTH, videos.HEIGHT, "yuv420p"
         for number in range(10):
             container.mux(picture.encode(av.VideoFrame.from_ndarray(videos.draw_frame(number), format="rgb24")))
         container.mux(picture.encode(None))
         container.mux(videos.encode_silence(heard, 10))
     note = rewrite.rewrite(source, tmp_path / "copy.mp4", mark)
-    assert note == "its sound (wmav2) cannot be copied into mp4: left out (name a file .mkv to keep it)"
+    assert note == "its sound (wavpack) cannot be copied into mp4: left out (name a file .mkv to keep it)"
     assert rewrite.rewrite(source, tmp_path / "copy.mkv", mark) is None and packets(tmp_path / "copy.mkv")
 
 
 def write_sizes(path, sizes, aspect=None):
-    """A frame of every size, losslessly."""
+    """A grey frame of every size."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=5)
-        (stream.width, stream.height), stream.pix_fmt = sizes[0], "bgr0"
-        stream.codec_context.sample_aspect_ratio = aspect
+        stream = container.add_stream("libx264" if aspect else "ffv1", rate=5)
+        (stream.width, stream.height), stream.pix_fmt = sizes[0], "yuv420p" if aspect else "bgr0"
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         for width, height in sizes:
             picture = np.full((height, width, 3), 128, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
