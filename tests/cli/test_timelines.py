@@ -101,13 +101,17 @@ def test_smoothing_stands_in_the_json_and_leaves_the_probabilities(model, clip, 
         (["--timeline", "--annotate", "a.avi"], "--annotate a.avi: expected a name ending in .mp4, .mov, .mkv"),
         (["--timeline", "--idle", "3", "--json-lines", "-"], "--idle, --json-lines: only with --follow"),
         (["--timeline", "--follow", "--json", "-", "--json-lines", "-"], "cannot both write to standard output"),
-        (["--timeline", "--follow", "other.ts"], "follows one video, and 2 were given"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(options, message, model, clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("predict", model, clip, "--labels", "a,b", *options) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_one_video_is_followed(model, clip, capsys):
+    assert run("predict", model, clip, "other.ts", "--labels", "a,b", "--timeline", "--follow") == 2
+    assert "--follow: follows one video, and 2 were given" in capsys.readouterr().err
 
 
 def test_following_ends_with_what_the_finished_file_gives(model, clip, tmp_path, capsys):
