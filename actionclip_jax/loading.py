@@ -15,6 +15,7 @@ def load(
     frames: int | None = None,
     activation: str | None = None,
     cache: str | os.PathLike[str] | None = None,
+    trust_code: bool = False,
     **compute: Any,
 ) -> predict.Predictor:
     """Loads a model directory, a PyTorch checkpoint, a hub name, or a name that `actionclip models` lists.
@@ -26,6 +27,7 @@ def load(
         frames: frames sampled from a clip, if not the model's own number.
         activation: quick_gelu or gelu, for PyTorch checkpoints that do not say it.
         cache: directory that keeps text embeddings between runs.
+        trust_code: import the temporal head of a model directory that is somebody's own code.
         **compute: fields of `config.ComputeConfig`: dtype, attention, interpolate_positions ...
 
     Raises:
@@ -35,7 +37,7 @@ def load(
     xla.check_attention(how.attention)
     with progress.drawn():
         make_ready(model)
-    weights = checkpoints.read_any(model, activation=activation, frames=frames)
+    weights = checkpoints.read_any(model, activation=activation, frames=frames, trust_code=trust_code)
     return predict.Predictor(weights, how, None if cache is None else pathlib.Path(cache))
 
 

@@ -132,7 +132,8 @@ def param_shardings(shapes: Mapping[str, tuple[int, ...]], mesh: Mesh) -> dict[s
     """Parameters by path -> where they live. Raises ValueError naming every dimension that cannot be divided."""
     shardings, problems = {}, []
     for path, shape in shapes.items():
-        spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
+        # a head of the user's own may give one of these names to an array of fewer dimensions: it is copied
+        spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path) and len(spec) <= len(shape))
         spec = (None,) * (len(shape) - len(spec)) + spec
         for size, axis in zip(shape, spec, strict=True):
             if axis and size % mesh.shape[axis]:

@@ -135,6 +135,7 @@ class ReportCache:
             estimate.versions(),
             {name: value for name, value in os.environ.items() if re.match("JAX_|XLA_|LIBTPU_INIT_ARGS", name)},
             source_digest(),
+            config.code_digests(plan.run),
         ]
         name = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
         path = self.directory / f"{name}.json"

@@ -18,7 +18,12 @@ logger = logging.getLogger(__name__)
 
 
 def read_any(
-    name: str | os.PathLike, *, activation: str | None = None, frames: int | None = None, image_size: int | None = None
+    name: str | os.PathLike,
+    *,
+    activation: str | None = None,
+    frames: int | None = None,
+    image_size: int | None = None,
+    trust_code: bool = False,
 ) -> model_directory.Weights:
     """Weights from a model directory, a checkpoint file or directory, a hub name, or a name of `released.MODELS`.
 
@@ -27,12 +32,13 @@ def read_any(
         activation: quick_gelu or gelu, for checkpoints that do not say it.
         frames: frames of a clip, if not the number the checkpoint says (or 8 where it says none).
         image_size: resize the image positions bicubically to another input size in pixels.
+        trust_code: import the temporal head of a model directory that is somebody's own code.
     """
     if str(name) == released.SAMPLE and not paths.expand_home(name).exists():
         name = made_sample()
     if str(name).strip() and model_directory.is_model_directory(name):
         try:
-            weights = model_directory.load(name)
+            weights = model_directory.load(name, trust_code=trust_code)
         except config.ConfigError as error:
             raise errors.CheckpointError(f"{name}: {error}") from None
         logger.info(

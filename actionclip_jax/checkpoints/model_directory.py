@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -16,9 +17,11 @@ import transformers
 from flax import traverse_util
 from orbax.checkpoint import v1 as ocp
 
-from actionclip_jax import config, paths, text
+from actionclip_jax import config, entry_points, paths, text
 from actionclip_jax.checkpoints import digests, errors, locate, torch_files
 from actionclip_jax.models import action_clip
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "actionclip-jax model"
 VERSION = 2  # 1 had no digests
@@ -81,6 +84,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
         for file in (partial / "params").rglob("commit_success.txt"):
             file.write_text("whole\n")  # Orbax looks whether it is there; its own words name this machine's directory
         weights.tokenizer.save_pretrained(partial / "tokenizer")
+        head = weights.model.temporal.head
         if weights.unused:
             unused = {name: np.asarray(array, order="C") for name, array in weights.unused.items()}
             safetensors.numpy.save_file(unused, partial / "unused.safetensors")
@@ -90,6 +94,7 @@ def save(directory: str | os.PathLike, weights: Weights, overwrite: bool = False
             "model": config.to_dict(weights.model),
             "model_digest": digests.digest_json(config.to_dict(weights.model)),
             "digests": {path: digests.digest({path: array}) for path, array in sorted(weights.params.items())},
+            **({"code_digest": entry_points.digest(head)} if entry_points.is_name(head) else {}),
         }
         for name, content in (("provenance", without_places(weights.provenance)), ("config", described)):
             (partial / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -115,14 +120,19 @@ def without_places(value: Any) -> Any:
     return value
 
 
-def load(directory: str | os.PathLike) -> Weights:
+def load(directory: str | os.PathLike, *, trust_code: bool = False) -> Weights:
     """Reads a model directory onto the default device.
 
+    `trust_code` imports a temporal head that is somebody's own code, which a directory only names.
+
     Raises:
-        ModelDirectoryError: something is missing, damaged or of another version.
+        ModelDirectoryError: something is missing, damaged or of another version, or code that is not trusted.
+        ValueError: the code is not there, or cannot be such a head.
     """
     path = paths.expand_home(directory).absolute()
     model, unused = load_config(path), path / "unused.safetensors"
+    if entry_points.is_name(model.temporal.head):
+        check_code(path, model.temporal.head, trust_code)
     params = load_params(path / "params", action_clip.param_shapes(model))
     check_digests(path, params)
     check_finite(path, params)
@@ -148,6 +158,18 @@ def load_config(directory: str | os.PathLike) -> config.ModelConfig:
     if not isinstance(described.get("model"), dict):
         raise errors.ModelDirectoryError(f"{directory}: config.json describes no model")
     return config.checked_model(config.from_dict(config.ModelConfig, described["model"], "model"))
+
+
+def check_code(directory: pathlib.Path, name: str, trust_code: bool) -> None:
+    """Raises ModelDirectoryError for a head that is somebody's own code, unless it is trusted; notes changed code."""
+    if not trust_code:
+        raise errors.ModelDirectoryError(
+            f"{directory}: its temporal head is code that does not belong to this program, {name}. Nothing was "
+            "imported. If you know whose code it is, say --trust-code (in Python: trust_code=True)"
+        )
+    written = read_json(directory / "config.json").get("code_digest")
+    if written != entry_points.digest(name):
+        logger.warning(f"note: {directory}: the file that {name} is in has changed since the model was saved")
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

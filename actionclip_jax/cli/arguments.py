@@ -5,8 +5,9 @@ import logging
 import math
 import os
 import pathlib
+from collections.abc import Callable, Sequence
 
-from actionclip_jax import config
+from actionclip_jax import config, entry_points
 from actionclip_jax.checkpoints import released
 from actionclip_jax.cli import terminal
 
@@ -80,6 +81,27 @@ def make_ready(*models: str | None) -> None:
         except loop.Interrupted as interrupted:  # by SIGTERM
             terminal.say(f"{interrupted}; the same command goes on from there")
             raise SystemExit(terminal.EXIT_STOPPED) from None
+
+
+def choice_or_own(choices: Sequence[str]) -> Callable[[str], str]:
+    """Reads one of the choices, or the name of a user's own code."""
+
+    def read(value: str) -> str:
+        if value not in choices and not entry_points.is_name(value):
+            known = ", ".join(choices)
+            raise argparse.ArgumentTypeError(f"invalid choice: {value!r} (choose from {known}, or {entry_points.FORM})")
+        return value
+
+    return read
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """--trust-code, without which a model that came from somewhere runs no code."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import the code that MODEL names as its temporal head: do so only if you know whose it is",
+    )
 
 
 def add_activation(parser: argparse.ArgumentParser) -> None:

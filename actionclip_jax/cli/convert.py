@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--frames", help="frames of a clip, where the source does not say (default: 8)", **number)
     parser.add_argument("--image-size", help="another input size in pixels: positions are interpolated", **number)
     arguments.add_activation(parser)
+    arguments.add_trust(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -43,7 +44,11 @@ def execute(options: argparse.Namespace) -> int:
     check_options(options)
     arguments.make_ready(options.source)
     weights = load.read_any(
-        options.source, activation=options.activation, frames=options.frames, image_size=options.image_size
+        options.source,
+        activation=options.activation,
+        frames=options.frames,
+        image_size=options.image_size,
+        trust_code=options.trust_code,
     )
     with interrupts.handled_by(signal.default_int_handler):  # which removes what is half written
         if options.to:

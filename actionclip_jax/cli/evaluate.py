@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     add_measuring(parser)
     arguments.add_computation(parser)
     arguments.add_activation(parser)
+    arguments.add_trust(parser)
     source.add_options(parser, flag="--data")
     processes.add_options(parser)
 
@@ -183,6 +184,7 @@ def read_settings(options: argparse.Namespace) -> config.EvaluationConfig:
         loader=config.LoaderConfig(batch_size=options.batch_size or 8 * jax.device_count(), workers=workers),
         compute=arguments.read_computation(options),
         activation=options.activation,
+        trust_code=options.trust_code,
     )
     return config.checked_evaluation(settings)
 
@@ -210,7 +212,7 @@ def interpolate(options: argparse.Namespace) -> int:
 
     settings = read_settings(options)
     shares, sets = plan_interpolation(options, settings, check_files=True)
-    first = load.read_any(options.first)
+    first = load.read_any(options.first, trust_code=options.trust_code)
     model = evaluate.load_model(options.model, settings)
     with terminal.progress_line():
         interpolation.sweep(first, model, sets, shares, settings)
@@ -254,6 +256,8 @@ def train_and_test(options: argparse.Namespace) -> int:
     overrides = [f"{config_file.PREFIX}workdir={options.out}"]
     if options.model != "-":
         overrides.append(f"{config_file.PREFIX}init_from={options.model}")
+    if options.trust_code:
+        overrides.append(f"{config_file.PREFIX}trust_code=true")
     run = config_file.load(options.config, [*overrides, *options.settings])
     usual = list(published.SHOTS) if options.protocol == "few-shot" else [few_shot.BASE_SHOTS]
     counts = options.clips_per_class or usual

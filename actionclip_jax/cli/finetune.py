@@ -36,6 +36,7 @@ def add(commands: Any) -> None:
     )
     add_training(parser.add_argument_group("training; what is not told is decided by the rule in docs/training.md"))
     arguments.add_computation(parser)
+    arguments.add_trust(parser)
 
 
 def add_training(group: argparse._ArgumentGroup) -> None:
@@ -47,7 +48,8 @@ def add_training(group: argparse._ArgumentGroup) -> None:
     freezes = typing.get_args(typing.get_type_hints(config.FinetuneConfig)["freeze"])
     add("--freeze", choices=freezes, default="nothing", help="parts that stay as they are (default: nothing)")
     add("--frames", type=arguments.positive, default=0, metavar="N", help="frames of a clip (default: the model's)")
-    add("--head", choices=config.HEADS, default="", help="a new temporal head (default: the model's)")
+    heads = f"a new temporal head: {', '.join(config.HEADS)}, or package.module:Name (default: the model's)"
+    add("--head", type=arguments.choice_or_own(config.HEADS), default="", metavar="HEAD", help=heads)
     add("--from-scratch", action="store_true", help="random weights in MODEL's architecture, to compare with")
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
     workers = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
@@ -97,7 +99,8 @@ def read_request(options: argparse.Namespace) -> config.FinetuneConfig:
     if workers is None:
         # where the CPU computes as well, processes gain nothing over threads and take seconds to start
         workers = 0 if jax.default_backend() == "cpu" else -1
-    names = ("model", "out", "epochs", "batch_size", "lr", "freeze", "frames", "head", "from_scratch", "templates")
+    names = ("model", "out", "epochs", "batch_size", "lr", "freeze", "frames", "head", "from_scratch")
+    names += ("templates", "trust_code")
     return config.FinetuneConfig(
         **{name: getattr(options, name) for name in names},
         data=data,

@@ -61,6 +61,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--batch-size", type=arguments.positive, default=8, help="clips computed at once (default: 8)")
     parser.add_argument("--no-cache", action="store_true", help="do not keep text embeddings between runs")
     arguments.add_activation(parser)
+    arguments.add_trust(parser)
     arguments.add_computation(parser)
 
 
@@ -85,18 +86,22 @@ def execute(options: argparse.Namespace) -> int:
         options.model,
         activation=options.activation,
         cache=None if options.no_cache else paths.cache_directory() / "text",
+        trust_code=options.trust_code,
         **config.to_dict(arguments.read_computation(options)),
     )
     frames = options.frames or model.config.frames
     with interrupts.handled_by(signal.default_int_handler), terminal.progress_drawn():
         done: list[predictions.Result] = []
+        undrawn = 0
         results = (timelines.follow if options.timeline else predict_each)(options, model, videos, asked)
         try:
             for item in inputs:
                 # some inputs have no video
                 result = next(results) if isinstance(item, pathlib.Path) else item
                 done.append(result)
-                predictions.show(result, options.top, quiet="-" in (str(options.json), str(options.csv)))
+                to_stdout = "-" in (str(options.json), str(options.csv))
+                predictions.show(result, options.top, quiet=to_stdout or options.follow)
+                undrawn += timelines.annotate(options, done)
         except KeyboardInterrupt:
             terminal.tell(f"stopped after {len(done)} of {len(inputs)} videos")
             predictions.report(options, frames, asked, done)
@@ -104,13 +109,14 @@ def execute(options: argparse.Namespace) -> int:
     code = predictions.report(options, frames, asked, done)
     if example:
         samples.say_what_next()
-    return code
+    return terminal.EXIT_FAILED if code == 0 and undrawn else code
 
 
 def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for paths and options that cannot work, before anything is loaded."""
     files = {"--labels-file": options.labels_file, "--templates": options.templates}
-    written = {"--json": options.json, "--csv": options.csv, "--sheet": options.sheet}
+    written = {"--json": options.json, "--csv": options.csv, "--sheet": options.sheet, "--annotate": options.annotate}
+    written |= {"--json-lines": options.json_lines}
     paths.check({"MODEL": options.model, "VIDEO": options.videos, **files, **written})
     from actionclip_jax.checkpoints import contents
 

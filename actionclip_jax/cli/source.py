@@ -24,8 +24,9 @@ def add_options(
         parser.add_argument("path", metavar="SOURCE", help=place)
     group = parser.add_argument_group("data set")
     add = group.add_argument
-    kinds = f"of SOURCE: {', '.join(config.SOURCES)} (default: recognised)"
-    add("--kind", choices=config.SOURCES, default=default.kind, metavar="KIND", help=kinds)
+    known = arguments.choice_or_own(config.SOURCES)
+    kinds = f"of SOURCE (default: recognised): {', '.join(config.SOURCES)}, or your own reader, package.module:read"
+    add("--kind", type=known, metavar="KIND", default=default.kind, help=kinds)
     add(
         "--videos", default="", metavar="DIR", help="where the files of a list are (default: beside it); TFDS: data_dir"
     )

@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--workdir", metavar="DIR", help="where everything is written: --config.workdir")
     parser.add_argument("--init-from", metavar="MODEL", help="weights to start from: --config.init_from")
     parser.add_argument("--wandb", metavar="PROJECT", help="of Weights & Biases, for the numbers: --config.wandb")
+    arguments.add_trust(parser)
     parser.add_argument(
         "--show", action="store_true", help="print every setting: its flag with its value, its default, what it means"
     )
@@ -100,6 +101,8 @@ def read_run(options: argparse.Namespace) -> config.TrainConfig:
     for name in settings.SHORT_FLAGS:
         if (value := getattr(options, name)) is not None:
             overrides.append(f"{config_file.PREFIX}{name}={value}")
+    if options.trust_code:
+        overrides.append(f"{config_file.PREFIX}trust_code=true")
     return config_file.load(options.config, overrides)
 
 

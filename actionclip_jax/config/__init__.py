@@ -24,6 +24,7 @@ from actionclip_jax.config.evaluation import SCORES as SCORES
 from actionclip_jax.config.evaluation import SCORING_PROTOCOLS as SCORING_PROTOCOLS
 from actionclip_jax.config.evaluation import TRAINING_PROTOCOLS as TRAINING_PROTOCOLS
 from actionclip_jax.config.evaluation import EvaluationConfig as EvaluationConfig
+from actionclip_jax.config.evaluation import LiveConfig as LiveConfig
 from actionclip_jax.config.evaluation import TimelineConfig as TimelineConfig
 from actionclip_jax.config.evaluation import checked_evaluation as checked_evaluation
 from actionclip_jax.config.finetune import FinetuneConfig as FinetuneConfig
@@ -46,6 +47,7 @@ from actionclip_jax.config.model import TextConfig as TextConfig
 from actionclip_jax.config.model import checked_model as checked_model
 from actionclip_jax.config.model import model_problems as model_problems
 from actionclip_jax.config.model import pixel_problems as pixel_problems
+from actionclip_jax.config.own_code import code_digests as code_digests
 from actionclip_jax.config.run_checks import checked_run as checked_run
 from actionclip_jax.config.run_checks import run_problems as run_problems
 from actionclip_jax.config.settings import draft as draft

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from actionclip_jax import entry_points
 from actionclip_jax.config import renamed
 
 T = TypeVar("T")
@@ -20,13 +21,31 @@ class ConfigError(ValueError):
 
 
 def choice_problems(part: Any) -> list[str]:
-    """Values of one part of the settings that are none of those its field can choose from."""
-    return [
-        f"{name} is {value!r}: expected one of {', '.join(choices)}{renamed.hint(name, value)}"
-        for name, hint in typing.get_type_hints(type(part)).items()
-        if typing.get_origin(hint) is Literal
-        and (value := getattr(part, name)) not in (choices := typing.get_args(hint))
-    ]
+    """Values of one part of the settings that are none of those its field can choose from.
+
+    A field of the type `Literal[...] | str` may also name code of the user's own, whose existence is not asked here.
+    """
+    problems = []
+    for name, hint in typing.get_type_hints(type(part)).items():
+        choices, value = choices_of(hint), getattr(part, name)
+        if not choices or value in choices or (takes_own_code(hint) and entry_points.is_name(value)):
+            continue
+        own = f", or code of your own as {entry_points.FORM}" if takes_own_code(hint) else ""
+        problems.append(f"{name} is {value!r}: expected one of {', '.join(choices)}{own}{renamed.hint(name, value)}")
+    return problems
+
+
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """What a field of this type can choose from by name; () where it is no such field."""
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    return choices_of(typing.get_args(hint)[0]) if takes_own_code(hint) else ()
+
+
+def takes_own_code(hint: Any) -> bool:
+    """Whether the type of a field is `Literal[...] | str`."""
+    members = typing.get_args(hint)
+    return len(members) == 2 and typing.get_origin(members[0]) is Literal and members[1] is str
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -64,14 +83,14 @@ def read_dict(kind: type[T], values: Mapping[str, Any], where: str, problems: li
 
 def describe(kind: Any) -> str:
     """The type of a field in a message."""
-    if typing.get_origin(kind) is Literal:
+    if choices_of(kind):
         return "str"
     return str(kind) if typing.get_args(kind) else kind.__name__
 
 
 def convert(kind: Any, value: Any) -> Any:
     """A value as the type of its field. Raises TypeError."""
-    if typing.get_origin(kind) is Literal:
+    if choices_of(kind):
         kind = str  # which of them is asked later, by `choice_problems`
     members = typing.get_args(kind)  # of tuple[float, ...] and tuple[str, float]
     if members and isinstance(value, list | tuple):

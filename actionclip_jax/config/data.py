@@ -21,7 +21,7 @@ class SourceConfig:
     """A data set: where its list and its files are, and which part of it to take."""
 
     path: str = ""  # list or annotation file, directory, or name of a TFDS data set
-    kind: SourceKind = "auto"  # how the data set is kept; auto: recognised from what lies at the path
+    kind: SourceKind | str = "auto"  # how the data set is kept; auto: recognised from what lies at the path
     videos: str = ""  # where the files named by a list are; by default beside the list
     labels: str = ""  # file of the label texts, where the source does not bring them or others are wanted
     split: str = ""  # of sources that hold several: train, validation, test

@@ -36,6 +36,7 @@ class EvaluationConfig:
     loader: LoaderConfig = LoaderConfig(batch_size=8)  # how the clips are read
     compute: ComputeConfig = ComputeConfig()  # how the model is computed
     activation: str | None = None  # of open_clip weights that do not say it
+    trust_code: bool = False  # import the temporal head of the model where it is code of somebody's own
 
 
 @settings.dataclass
@@ -45,6 +46,16 @@ class TimelineConfig:
     window: float = 10.0  # seconds: the length of Kinetics' clips
     hop: float | None = None  # seconds from window to window; by default a quarter of the window
     threshold: float = 0.5  # probability that the best label needs
+    smooth: float = 0.0  # seconds of a running median of each label's probabilities, before segments; 0: none
+    min_length: float = 0.0  # seconds that a label, or none, must last to take the place of the one before it
+
+
+@settings.dataclass
+class LiveConfig:
+    """How a video is followed while it is written."""
+
+    idle: float = 30.0  # seconds without a new byte after which a growing file has ended
+    max_lag: float | None = None  # seconds late beyond which frames are dropped; by default two windows
 
 
 def evaluation_problems(evaluation: EvaluationConfig) -> list[str]:

@@ -49,8 +49,9 @@ class FinetuneConfig:
     batch_size: int = 0  # clips
     lr: float = 0.0  # greatest learning rate of the towers
     freeze: Freeze = "nothing"  # parts that stay as they are
+    trust_code: bool = False  # import the temporal head of the model where it is code of somebody's own
     frames: int = 0  # of a clip
-    head: NewHead = ""  # a new temporal head instead of the model's
+    head: NewHead | str = ""  # a new temporal head instead of the model's
     from_scratch: bool = False  # random weights: only the architecture is the model's
     templates: str = "actionclip"  # prompts that the class names are put into
     workers: int = -1  # that decode: see LoaderConfig

@@ -54,7 +54,7 @@ class TextConfig:
 class TemporalConfig:
     """How frame features become a clip feature. `Transf` is what every released ActionCLIP uses."""
 
-    head: Head = "meanP"  # how frames become a clip: see docs/training.md
+    head: Head | str = "meanP"  # how frames become a clip: see docs/training.md
     depth: int = 6  # blocks, of heads with attention
     heads: int = 8  # of attention
     positions: int = 77  # rows of the frame position table: the source keeps 77, the mmaction2 port one a frame

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 
-from actionclip_jax import paths
+from actionclip_jax import entry_points, paths
 from actionclip_jax.config import checks
 from actionclip_jax.config import data as data_config
 from actionclip_jax.config import model as model_config
@@ -84,7 +84,8 @@ def batch_problems(run: TrainConfig) -> list[str]:
     for name, batch in (("loader.batch_size", data.loader.batch_size), ("eval_batch_size", data.eval_batch_size)):
         if batch * data_config.clip_bytes(data.sample) > BATCH_BYTES:
             problems.append(f"data.{name} is {batch}: a batch of more than {BATCH_BYTES} bytes")
-    contrastive = {"data.loader.batch_size": data.loader.batch_size} if run.objective.loss != "multi_label" else {}
+    is_contrastive = run.objective.loss != "multi_label" and not entry_points.is_name(run.objective.loss)
+    contrastive = {"data.loader.batch_size": data.loader.batch_size} if is_contrastive else {}
     contrastive |= {"pretrain.batch_size": run.pretrain.batch_size} if run.pretrain.epochs else {}
     for name, size in contrastive.items():
         if size == 1:
@@ -145,6 +146,8 @@ def option_problems(run: TrainConfig) -> list[str]:
         problems.append(
             "objective.computation blockwise tiles clips against clips; multi_label has clips against classes"
         )
+    if entry_points.is_name(run.objective.loss) and run.objective.computation == "blockwise":
+        problems.append("objective.computation blockwise knows the formulas of this program alone, not objective.loss")
     if run.checkpoint.export == "best" and not run.data.test.path:
         problems.append("checkpoint.export is 'best', but data.test.path is empty: nothing says which is best")
     if run.checkpoint.export == "best" and not run.checkpoint.keep_best:

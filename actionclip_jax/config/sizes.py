@@ -23,7 +23,7 @@ CLIP_SIZES = {
 }
 
 
-def clip_model(size: str, head: model_config.Head = "meanP", **changes: Any) -> ModelConfig:
+def clip_model(size: str, head: model_config.Head | str = "meanP", **changes: Any) -> ModelConfig:
     """The model of a published CLIP size (a key of CLIP_SIZES) with a temporal head; `changes` replace other fields."""
     if size not in CLIP_SIZES:
         raise checks.ConfigError([f"model size {size!r}: expected one of {', '.join(CLIP_SIZES)}"])
@@ -31,7 +31,7 @@ def clip_model(size: str, head: model_config.Head = "meanP", **changes: Any) -> 
     return model_config.checked_model(dataclasses.replace(base, **{"temporal": new_head(head, base.text), **changes}))
 
 
-def new_head(head: model_config.Head, text: TextConfig) -> TemporalConfig:
+def new_head(head: model_config.Head | str, text: TextConfig) -> TemporalConfig:
     """A temporal head as the source builds it for a CLIP with that text tower."""
     return TemporalConfig(head=head, heads=8 if head == "Transf_cls" else text.heads)
 

@@ -42,7 +42,7 @@ class DataConfig:
 class ObjectiveConfig:
     """What is minimised. `training/losses.py` has the formulas."""
 
-    loss: Loss = "exact"  # see docs/training.md
+    loss: Loss | str = "exact"  # see docs/training.md
     computation: Computation = "plain"  # or blockwise: never more than a [B / devices, block] tile of the similarities
     block: int = 1024  # texts or clips a tile of `blockwise` is wide
     templates: str = "actionclip"  # prompts a clip's label is put into, one drawn at random: see text.load_templates
@@ -131,6 +131,7 @@ class TrainConfig:
     sharding: ShardingConfig = ShardingConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     init_from: str = ""  # as MODEL: a directory, checkpoint, hub name or released model; without: random weights
+    trust_code: bool = False  # import the temporal head of `init_from` where it is code of somebody's own
     workdir: str = "outputs/train"  # where everything is written, and what a run that stopped goes on from
     seed: int = 0  # of new weights, templates, colours and dropping; clips and crops have data.loader.seed
     log_every: int = 10  # steps from row to row of metrics.jsonl

@@ -25,7 +25,8 @@ UNFINISHED = "unfinished_features"  # below the report's directory, until all is
 
 def load_model(name: str, settings: config.EvaluationConfig) -> encoder.VideoTextEncoder:
     """Reads a model directory, PyTorch checkpoint or hub name onto all devices."""
-    weights = load.read_any(name, activation=settings.activation, frames=settings.frames or None)
+    frames, trust_code = settings.frames or None, settings.trust_code
+    weights = load.read_any(name, activation=settings.activation, frames=frames, trust_code=trust_code)
     return encoder.VideoTextEncoder(weights, settings.compute, sharding.make_mesh())
 
 

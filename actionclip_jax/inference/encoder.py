@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from actionclip_jax import checkpoints, config, sharding, text, xla
+from actionclip_jax import checkpoints, config, entry_points, sharding, text, xla
 from actionclip_jax.models import action_clip
+
+logger = logging.getLogger(__name__)
 
 TEXT_BATCH = 256  # texts encoded at once
 
@@ -100,6 +103,7 @@ class VideoTextEncoder:
             ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
         """
         text.check_distinct(self.tokenizer, labels, names)
+        self._note_other_templates(templates)
         if isinstance(templates, str | os.PathLike):
             filled = text.load_templates(templates)
         else:
@@ -134,14 +138,28 @@ class VideoTextEncoder:
             given = f"{getattr(frames, 'dtype', type(frames).__name__)} {shape}"
             raise ValueError(f"frames are {given}: expected uint8 (clips, frames, {size}, {size}, 3)")
 
+    def _note_other_templates(self, templates: object) -> None:
+        """Says so where the model was trained with a user's own templates, and asked with others."""
+        run = self.provenance.get("config")
+        trained = run.get("objective", {}).get("templates") if isinstance(run, Mapping) else None
+        if entry_points.is_name(trained) and templates != trained:
+            logger.warning(f"note: the model was trained with the templates {trained}, and other ones are used here")
+
     @functools.cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of all weights, and of those that encode videos, with how pixels are normalised if not as by CLIP."""
+        """SHA-256 of all weights, and of those that encode videos, with what else decides what they compute.
+
+        That is how pixels are normalised, if not as by CLIP, and the code of a temporal head of the user's own.
+        """
         whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
-        digests, pixels = {"weights": whole, "video": video}, (self.config.image.mean, self.config.image.std)
-        if pixels == (config.CLIP_MEAN, config.CLIP_STD):
-            return digests
-        return {name: hashlib.sha256(f"{digest}\n{pixels!r}".encode()).hexdigest() for name, digest in digests.items()}
+        digests, beside = {"weights": whole, "video": video}, []
+        if (pixels := (self.config.image.mean, self.config.image.std)) != (config.CLIP_MEAN, config.CLIP_STD):
+            beside.append(repr(pixels))
+        if entry_points.is_name(head := self.config.temporal.head):
+            beside += [head, entry_points.digest(head)]
+        for line in beside:
+            digests = {name: hashlib.sha256(f"{one}\n{line}".encode()).hexdigest() for name, one in digests.items()}
+        return digests
 
     @functools.cached_property
     def _text_digest(self) -> str:

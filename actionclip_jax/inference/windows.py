@@ -31,54 +31,74 @@ class SlidingWindows:
     frames: int  # of a window
     batch_size: int  # windows' worth of frames
 
+    @property
+    def spacing(self) -> float:
+        """Seconds from frame to frame of a window."""
+        return self.window / self.frames
+
+    @property
+    def hop_cells(self) -> int:
+        """Frames from window to window."""
+        return max(1, round(self.hop / self.spacing))
+
+    @property
+    def step(self) -> float:
+        """Seconds from window to window."""
+        return self.hop_cells * self.spacing
+
     def __call__(self, path: str) -> Scored:
         """The windows of a video with start and end in seconds, and their probabilities. Raises VideoError.
 
         Of all frames only their features are held, those of equal cells once: 2 KiB a frame for a ViT-B.
         """
-        spacing = self.window / self.frames
+        spacing = self.spacing
         transform = views.view_transform(self.model.config.image.size)
         grid = stream.Grid(path, spacing, lambda image: transform(image)[0])
         encoded: list[np.ndarray] = []
         cells: list[int] = []  # that each frame represents
         seconds = progress.Progress(f"{pathlib.Path(path).name} (seconds)", None)
         for batch in _read_ahead(grid, self.batch_size * self.frames):
-            if self._is_longer_than(grid.length):
+            if self.is_longer_than(grid.length):
                 break
-            encoded.append(self._encode(np.stack([image for image, _ in batch])))
+            encoded.append(self.encode(np.stack([image for image, _ in batch]), self.batch_size * self.frames))
             cells += [count for _, count in batch]
             seconds.total = grid.promised  # which the first frames tell
             seconds.move_to(sum(cells) * spacing)
         seconds.finish()
         length = grid.length
         assert length is not None, "known at the end of the grid"
-        if self._is_longer_than(length):
-            return self._predict_whole(path, length)
+        if self.is_longer_than(length):
+            return self.predict_whole(path, length)
         whole = math.floor((length + stream.ROUNDING) / spacing)
         rows = np.repeat(np.arange(len(cells)), cells)[:whole]
-        starts = window_starts(whole, self.frames, max(1, round(self.hop / spacing)))
-        probabilities = self._score(np.concatenate(encoded), rows[starts[:, None] + np.arange(self.frames)])
+        starts = window_starts(whole, self.frames, self.hop_cells)
+        chosen = rows[starts[:, None] + np.arange(self.frames)]
+        probabilities = self.score(np.concatenate(encoded), chosen, self.batch_size * self.frames)
         return np.stack([starts, starts + self.frames], axis=1) * spacing, probabilities, grid.note
 
-    def _is_longer_than(self, length: float | None) -> bool:
+    def is_longer_than(self, length: float | None) -> bool:
         """Whether a window is longer than the video, whose length is not known before its end."""
         return length is not None and length < self.window - stream.ROUNDING
 
-    def _predict_whole(self, path: str, length: float) -> Scored:
+    def predict_whole(self, path: str, length: float) -> Scored:
         """The same for a video shorter than a window, of the frames that `Predictor.predict` takes."""
         read = functools.partial(video.read_frames, path)
         clips = test_views.read_clips(read, size=self.model.config.image.size, frames=self.frames, views=(1, 1))
-        probabilities = self._score(self._encode(clips.clips[0]), np.arange(self.frames)[None])
+        features = self.encode(clips.clips[0], self.batch_size * self.frames)
+        probabilities = self.score(features, np.arange(self.frames)[None], self.batch_size * self.frames)
         return np.array([[0.0, length]]), probabilities, clips.note
 
-    def _encode(self, images: np.ndarray) -> np.ndarray:
-        """Frames [N, S, S, 3] -> features [N, E], for N up to a batch."""
-        filled = batching.fill(images, self.batch_size * self.frames)
+    def encode(self, images: np.ndarray, size: int) -> np.ndarray:
+        """Frames [N, S, S, 3] -> features [N, E], for N up to the size of the batch that is computed."""
+        filled = batching.fill(images, size)
         return self.model.encode_frames(filled[:, None])[: len(images), 0]
 
-    def _score(self, features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Features [N, E] and the rows of them that make up each window [W, T] -> probabilities [W, C]."""
-        size, scores = self.batch_size * self.frames, []
+    def score(self, features: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
+        """Features [N, E] and the rows of them that make up each window [W, T] -> probabilities [W, C].
+
+        So many windows are computed at once.
+        """
+        scores = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             joined = self.model.join_frames(features[batching.fill(part, size)])[: len(part)]

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 
-from actionclip_jax import config
-from actionclip_jax.models import clip, temporal
+from actionclip_jax import config, entry_points
+from actionclip_jax.models import clip, own_heads, temporal
 
 
 def unit_norm(x: jax.Array) -> jax.Array:
@@ -31,7 +31,8 @@ class ActionClip(nnx.Module):
         self.compute = compute
         self.image = clip.ImageTower(model, compute, rngs=rngs)
         self.text = clip.TextTower(model, compute, rngs=rngs)
-        self.temporal = temporal.HEADS[model.temporal.head](model, compute, rngs=rngs)
+        self.temporal = temporal.make(model, compute, rngs=rngs)
+        self.own_head = model.temporal.head if entry_points.is_name(model.temporal.head) else None
         self.logit_scale = nnx.Param(jnp.full((), math.log(1 / 0.07), jnp.float32))
 
     def encode_frames(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
@@ -43,6 +44,8 @@ class ActionClip(nnx.Module):
     def encode_clip(self, features: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Frame features [B, T, E] -> float32 clip features [B, E], not normalised."""
         with self.precision():
+            if self.own_head:
+                return own_heads.join(self.own_head, self.temporal, features, key)
             return self.temporal(features, key)
 
     def encode_video(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
@@ -79,13 +82,15 @@ def named_params(module: nnx.Module) -> dict[str, jax.Array]:
 
 
 def param_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of a model's parameters by path."""
+    """Shapes of a model's parameters by path. Raises ValueError for a temporal head of the user's that cannot work."""
     hashable: Any = model  # checkers are not told that settings are frozen
     return dict(_param_shapes(hashable))
 
 
 @functools.lru_cache(maxsize=8)  # tracing takes a second of every start, and several ask
 def _param_shapes(model: config.ModelConfig) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    if entry_points.is_name(model.temporal.head):
+        own_heads.check(model)
     params = named_params(abstract(model, config.ComputeConfig()))
     return tuple((path, leaf.shape) for path, leaf in params.items())
 

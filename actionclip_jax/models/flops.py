@@ -8,7 +8,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from actionclip_jax import config
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from actionclip_jax import config, entry_points
+from actionclip_jax.models import own_heads
 
 
 def blocks(tokens: int, width: int, depth: int) -> int:
@@ -40,8 +45,21 @@ def text_tower(model: config.ModelConfig, tokens: int = 0) -> int:
 
 
 def temporal_head(model: config.ModelConfig, frames: int) -> int:
-    """One clip through the Transf head; the others are not counted."""
+    """One clip through the Transf head, or one of the user's own, which is traced; the others are not counted."""
+    if entry_points.is_name(model.temporal.head):
+        return own_head(model, frames)
     return blocks(frames, model.embed_width, model.temporal.depth) if model.temporal.head == "Transf" else 0
+
+
+def own_head(model: config.ModelConfig, frames: int) -> int:
+    """One clip through a head of the user's own: its products, as `executed` counts them."""
+
+    def call(features: jax.Array) -> jax.Array:
+        head = own_heads.make(model, config.ComputeConfig(), rngs=nnx.Rngs(0))
+        return own_heads.join(model.temporal.head, head, features, None)
+
+    features = jax.ShapeDtypeStruct((1, frames, model.embed_width), jnp.float32)
+    return executed(jax.make_jaxpr(call)(features).jaxpr)
 
 
 def encode_video(model: config.ModelConfig, frames: int) -> int:
@@ -74,6 +92,9 @@ def executed(jaxpr: Any) -> int:
             (contracted, _), _ = parameters["dimension_numbers"]
             sizes = [equation.invars[0].aval.shape[axis] for axis in contracted]
             total += 2 * math.prod(sizes) * math.prod(equation.outvars[0].aval.shape)
+        elif name == "conv_general_dilated":  # each output sums over a kernel, whose inputs are those of its group
+            kernel, outputs = equation.invars[1].aval.shape, parameters["dimension_numbers"].rhs_spec[0]
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) // kernel[outputs]
         elif name.startswith("dot_product_attention"):  # cuDNN's: two products forward, five backward
             batch, length, heads, width = equation.invars[0].aval.shape
             total += (5 if "bwd" in name else 2) * 2 * batch * heads * width * length**2

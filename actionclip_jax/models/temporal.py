@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import attention, blocks, clip, layers, norm
+from actionclip_jax.models import attention, blocks, clip, layers, norm, own_heads
 
 
 class MeanP(nnx.Module):
@@ -140,3 +140,8 @@ class TransfCls(nnx.Module):
 
 
 HEADS = {"meanP": MeanP, "Conv_1D": Conv1D, "LSTM": Lstm, "Transf": Transf, "Transf_cls": TransfCls}
+
+
+def make(model: config.ModelConfig, compute: config.ComputeConfig, *, rngs: nnx.Rngs) -> nnx.Module:
+    """The head that the model names: one of HEADS, or code of the user's own. Raises ValueError for unusable code."""
+    return HEADS.get(model.temporal.head, own_heads.make)(model, compute, rngs=rngs)

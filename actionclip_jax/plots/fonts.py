@@ -6,7 +6,7 @@ import logging
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import IO
 
 import matplotlib
@@ -34,9 +34,18 @@ def save(page: figure.Figure, path: str | os.PathLike | IO[bytes]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING)
         page.savefig(path, dpi=100, format="png")
-    if missing:
-        name = os.fspath(path) if isinstance(path, str | os.PathLike) else "this picture"
-        logger.warning(describe_missing(missing, name))
+    tell_missing(missing, os.fspath(path) if isinstance(path, str | os.PathLike) else "this picture")
+
+
+@contextlib.contextmanager
+def in_use(families: list[str]) -> Generator[None]:
+    """Within, new texts have these fonts, and are drawn as they are; letters that no font has become boxes."""
+    with (
+        matplotlib.rc_context({"font.family": families, "text.parse_math": False}),  # a $ in a label is a dollar
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", MISSING)
+        yield
 
 
 def fit(page: figure.Figure) -> set[str]:
@@ -107,10 +116,12 @@ def letters_of(file: str) -> frozenset[int]:
     return frozenset(font.get_charmap()) if font.scalable else frozenset()
 
 
-def describe_missing(missing: set[str], name: str) -> str:
-    """The note of letters that cannot be drawn."""
+def tell_missing(missing: set[str], name: str) -> None:
+    """Says which letters of a picture, if any, cannot be drawn, and what to install."""
+    if not missing:
+        return
     shown = " ".join(sorted(missing)[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
-    return (
+    logger.warning(
         f"{name}: no font here has {shown}; boxes stand in their place. Install fonts that have them (on Debian and "
         f"Ubuntu {PACKAGES}) and draw again"
     )

@@ -6,6 +6,7 @@ import pathlib
 import typing
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib import axes, colormaps, figure, layout_engine, ticker
 
 from actionclip_jax.data import class_names
@@ -45,9 +46,12 @@ def draw_timelines(path: pathlib.Path, timelines: Sequence["timeline.Timeline"],
 
 
 def draw_probabilities(chart: axes.Axes, one: "timeline.Timeline", colors: Mapping[str, tuple[float, ...]]) -> None:
-    """A line for each label that has a color."""
+    """A line for each label that has a color: the one that decides about segments, and faintly what it smooths."""
     for label, color in colors.items():
-        column = one.probabilities[:, one.labels.index(label)]
+        number = one.labels.index(label)
+        if one.median > 1:
+            chart.stairs(one.probabilities[:, number], one.bounds, baseline=None, color=color, linewidth=0.8, alpha=0.4)
+        column = one.smooth[:, number]
         chart.stairs(column, one.bounds, baseline=None, color=color, linewidth=1.6, label=class_names.shorten(label))
     if any(part.label not in colors for part in one.segments):
         chart.plot([], color=OTHERS, linewidth=6, label="other labels")
@@ -78,6 +82,8 @@ def rank_over_time(one: "timeline.Timeline") -> list[str]:
     lasting: dict[str, float] = collections.defaultdict(float)  # seconds
     for part in one.segments:
         lasting[part.label] += part.end - part.start
-    means, peaks = one.probabilities.mean(axis=0), one.probabilities.max(axis=0)
+    scored = one.probabilities[~np.isnan(one.probabilities[:, 0])]
+    scored = scored if len(scored) else np.zeros_like(one.probabilities[:1])
+    means, peaks = scored.mean(axis=0), scored.max(axis=0)
     ranked = sorted(range(len(means)), key=lambda label: (lasting[one.labels[label]], means[label]), reverse=True)
     return [one.labels[label] for label in ranked if peaks[label] >= VISIBLE or label == ranked[0]]

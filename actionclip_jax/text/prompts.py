@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from actionclip_jax import files
+from actionclip_jax import entry_points, files
 
 # The source's 16 templates, in its order, which decides seeds and the [P, C] layout.
 ACTIONCLIP_TEMPLATES = (
@@ -29,15 +29,29 @@ TEMPLATES: dict[str, tuple[str, ...]] = {"actionclip": ACTIONCLIP_TEMPLATES, "no
 
 
 def load_templates(name_or_file: str | os.PathLike) -> tuple[str, ...]:
-    """Prompt templates by name (a key of TEMPLATES) or from a text file, one template with one `{}` a line."""
+    """Prompt templates by name (a key of TEMPLATES), from a text file, or those of a user's own `package.module:NAME`.
+
+    A file has one template with one `{}` a line; one that is called like code is written `./a:b`.
+    """
     if isinstance(name_or_file, str) and name_or_file in TEMPLATES:
         return TEMPLATES[name_or_file]
     path = pathlib.Path(name_or_file)
+    if entry_points.is_name(name_or_file):
+        return own_templates(str(name_or_file))
     if not path.is_file():
         raise ValueError(
-            f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither"
+            f"templates {str(path)!r}: expected {' or '.join(TEMPLATES)}, or a text file, and found neither; templates "
+            f"of your own code are named as {entry_points.FORM}"
         )
     return checked_templates(files.read_lines(path), f"{path}: ")
+
+
+def own_templates(name: str) -> tuple[str, ...]:
+    """The templates that `package.module:NAME` stands for. Raises ValueError."""
+    templates = entry_points.load(name, "templates")
+    if not isinstance(templates, list | tuple) or not all(isinstance(template, str) for template in templates):
+        raise ValueError(f"templates {name}: a {type(templates).__name__}, expected a list or tuple of texts")
+    return checked_templates(templates, f"{name}: ")
 
 
 def checked_templates(templates: Sequence[str], where: str = "") -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from actionclip_jax import checkpoints, config, text
+from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file
 from actionclip_jax.models import action_clip
 
@@ -30,7 +31,12 @@ class Initial:
 
 
 def initial_weights(
-    model: config.ModelConfig, source: str, seed: int, shardings: Mapping[str, NamedSharding]
+    model: config.ModelConfig,
+    source: str,
+    seed: int,
+    shardings: Mapping[str, NamedSharding],
+    *,
+    trust_code: bool = False,
 ) -> Initial:
     """Parameters spread as `shardings` say: random ones never exist anywhere else.
 
@@ -39,6 +45,7 @@ def initial_weights(
         source: model directory, PyTorch checkpoint or hub name; empty: everything at random.
         seed: of the random ones.
         shardings: where each parameter lives.
+        trust_code: import a temporal head that is code named by the source; what the model itself names is imported.
 
     Raises:
         ValueError: the source is not this model; all differences are listed.
@@ -50,7 +57,7 @@ def initial_weights(
     params = jax.jit(draw, out_shardings=dict(shardings))()
     if not source:
         return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
-    weights = checkpoints.read_any(source)
+    weights = checkpoints.read_any(source, trust_code=trust_code or names_head_of(source, model))
     stored = fitting_params(source, weights, model)
     for path, values in stored.items():
         if values.shape != params[path].shape:
@@ -63,6 +70,13 @@ def initial_weights(
     loaded = [path for path in stored if not path.startswith("temporal/")]
     provenance = {"source": source, **{f"source_{name}": value for name, value in weights.provenance.items()}}
     return Initial(params, loaded, weights.tokenizer, provenance)
+
+
+def names_head_of(source: str, model: config.ModelConfig) -> bool:
+    """Whether a source is a model directory that names the very head which is to be trained."""
+    if not model_directory.is_model_directory(source):
+        return False
+    return model_directory.load_config(source).temporal.head == model.temporal.head
 
 
 def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> list[str]:

@@ -53,10 +53,10 @@ class Journal:
 
 
 def summarize(work: setup.Setup, done: int, metrics: Sequence[window.StepMetrics], seconds: float) -> dict[str, float]:
-    """The numbers of some steps: losses and accuracies are their means, the rest the last values."""
+    """The numbers of some steps: losses, accuracies and other `group/name` are means, the rest the last values."""
     values = {name: float(value) for name, value in metrics[-1].items()}
     for name in values:
-        if name.startswith(("loss", "top1", "gradient_norm")):
+        if name in ("loss", "gradient_norm") or "/" in name:
             values[name] = float(np.mean([step[name] for step in metrics]))
     for part, multiplier in work.spec.parts().items():
         values[f"learning_rate/{part}"] = values["learning_rate"] * multiplier

@@ -227,7 +227,12 @@ def save(work: setup.Setup, aids: Aids, position: resume.Position) -> None:
     aids.checkpoints.save(
         position.done,
         position.state,
-        {"config": config.to_dict(work.run), "data": work.batches.state(), "time": aids.clock.state()},
+        {
+            "config": config.to_dict(work.run),
+            "data": work.batches.state(),
+            "time": aids.clock.state(),
+            "code": config.code_digests(work.run),
+        },
     )
     aids.clock.lap("checkpoint")
 

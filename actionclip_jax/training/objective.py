@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from actionclip_jax import sharding
+from actionclip_jax import entry_points, sharding
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import color, losses, slices, step_spec
+from actionclip_jax.training import color, losses, own_losses, slices, step_spec
 
 
 def draw(
@@ -52,6 +52,8 @@ def batch_loss(
     else:
         text = encode_texts(spec, model, rows["text"], text_key)
     video, text, labels = (slices.gather(array) for array in (video, text, labels))
+    if entry_points.is_name(objective.loss):
+        return own_losses.compute(objective.loss, video, text, labels, scale)
     if objective.computation == "blockwise":
         mesh = jax.sharding.get_abstract_mesh()
         tiles = {"mesh": mesh, "axes": sharding.clip_axes(mesh), "block": objective.block}

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+from actionclip_jax import config
 from actionclip_jax.evaluation import scoring
 from actionclip_jax.training import goodput, run_checkpoints, run_log, setup, train_step
 
@@ -41,6 +42,9 @@ def resume(
     logger.info(f"goes on from step {position.done} of {work.workdir}")
     if changes := run_checkpoints.describe_changes(description["config"], work.run):
         logger.warning("\n  ".join(["with other settings than before:", *changes]))
+    before = description.get("code", {})
+    if changed := [name for name, now in config.code_digests(work.run).items() if before.get(name, now) != now]:
+        logger.warning(f"the files of these have changed since: {', '.join(changed)}")
 
 
 def check_same_run(description: run_checkpoints.Description, work: setup.Setup) -> None:

@@ -33,6 +33,7 @@ class Description(TypedDict, total=False):
     data: dict[str, Any]  # position of the training data
     time: dict[str, Any]  # state of `goodput.Clock`
     arrays: dict[str, described_arrays.DescribedArray]  # by path
+    code: dict[str, str]  # digests of the files of the user's own code, by its name in the settings
 
 
 class SaveError(OSError):

@@ -11,12 +11,12 @@ import numpy as np
 import transformers
 from jax.sharding import Mesh
 
-from actionclip_jax import config, paths, sharding, text
+from actionclip_jax import config, entry_points, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, pipeline, sources, summary, table
 from actionclip_jax.evaluation import clip_encoder, scoring
 from actionclip_jax.inference import encoder
 from actionclip_jax.models import flops
-from actionclip_jax.training import first_state, initial, optim, places, step_spec, train_step
+from actionclip_jax.training import first_state, initial, optim, own_losses, places, step_spec, train_step
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     clips = tables["train"]
     spec = make_spec(run, len(clips), clips.label_frequency)
     batches = train_batches(run, clips, workdir)
-    start = initial.initial_weights(run.model, run.init_from, run.seed, where.kept)
+    start = initial.initial_weights(run.model, run.init_from, run.seed, where.kept, trust_code=run.trust_code)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
     state = first_state.make(spec, start, mesh)
     tokens = token_table(run, start.tokenizer, clips)
@@ -122,7 +122,12 @@ def check_classes(clips: table.ClipTable, loss: str) -> None:
 
 
 def make_spec(run: config.TrainConfig, clip_count: int, label_frequency: float) -> step_spec.StepSpec:
-    """What a step computes when training on so many clips; of all (clip, class) pairs this part belongs together."""
+    """What a step computes when training on so many clips; of all (clip, class) pairs this part belongs together.
+
+    Raises ValueError for a loss of the user's own that cannot be computed.
+    """
+    if entry_points.is_name(run.objective.loss):
+        own_losses.check(run.objective.loss, run.data.loader.batch_size, run.model.embed_width)
     steps, warmup = optim.count_steps(run.optim, clip_count, run.data.loader.batch_size)
     odds = label_frequency / (1 - label_frequency) if 0 < label_frequency < 1 else 1.0
     return step_spec.StepSpec(

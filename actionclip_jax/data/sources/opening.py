@@ -8,10 +8,10 @@ import re
 
 import numpy as np
 
-from actionclip_jax import config, paths
+from actionclip_jax import config, entry_points, paths
 from actionclip_jax.data import class_names, clip_lists, label_files, subsets, table
 from actionclip_jax.data.records import reader
-from actionclip_jax.data.sources import auto, classes, collect, labelling, matching, problems
+from actionclip_jax.data.sources import auto, classes, collect, labelling, matching, own, problems
 from actionclip_jax.data.sources.kinds import (
     charades,
     folders,
@@ -93,10 +93,12 @@ def _check_choices(source: config.SourceConfig, errors: problems.Problems) -> No
 
 
 def _check_use(source: config.SourceConfig, kind: str, errors: problems.Problems) -> None:
+    honoured = own.uses(kind) if entry_points.is_name(kind) else ()
     for name, kinds in USED_BY.items():
         value = getattr(source, name)
-        if kind not in kinds and value != getattr(config.SourceConfig, name):
-            errors.add(problems.UNUSED, f"{name} is {value!r}: only {', '.join(kinds)} have it, not {kind}")
+        if kind not in kinds and name not in honoured and value != getattr(config.SourceConfig, name):
+            added = f"; it would say so itself: uses = ({name!r},)" if entry_points.is_name(kind) else ""
+            errors.add(problems.UNUSED, f"{name} is {value!r}: only {', '.join(kinds)} have it, not {kind}{added}")
     for name, flag in FILES.items():
         file = pathlib.Path(getattr(source, name))
         if getattr(source, name) and (file.is_dir() or not file.exists()):
@@ -106,7 +108,7 @@ def _check_use(source: config.SourceConfig, kind: str, errors: problems.Problems
 
 
 def _open_list(source: config.SourceConfig, kind: str, errors: problems.Problems, check_files: bool) -> table.ClipTable:
-    listed = KINDS[kind](source, errors)
+    listed = own.read(kind, source, errors) if entry_points.is_name(kind) else KINDS[kind](source, errors)
     chosen = classes.read_classes(pathlib.Path(source.labels), errors) if source.labels else None
     if not (listed.known or chosen) and matching.are_numbers(listed):
         folder = listed.files[0].parent if listed.files else listed.videos

@@ -27,22 +27,30 @@ def open_stream(path: str | os.PathLike) -> Generator[tuple[av.container.InputCo
         container = stack.enter_context(_open(path, file))
         if container.format.name == "mjpeg" and not _begins_with(file, JPEG):
             raise errors.VideoError(path, "cannot be opened as a video (it holds JPEGs, but does not begin with one)")
-        if not any(not stream.disposition & stream_choice.COVER for stream in container.streams.video):
-            raise errors.VideoError(path, "has no video stream")
-        stream = stream_choice.choose(container)
+        stream = find_stream(path, container)
         if stream is None or animations.is_animated_webp(container, file):
             container = stack.enter_context(animations.transcode(file, limits.describe_excess))
             stream = container.streams.video[0]
-        if stream.codec_context is None:
-            raise errors.VideoError(path, "this build of FFmpeg has no decoder for its video codec")
-        if stream_choice.has_private_colors(stream):
-            raise errors.VideoError(
-                path, "its colours are Dolby Vision's own (profile 5), which are not converted here"
-            )
-        limits.check_size(path, stream)
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(limits.MAX_PIXELS)}  # the size may grow from frame to frame
+        set_up(path, stream)
         yield container, stream
+
+
+def find_stream(path: str | os.PathLike, container: av.container.InputContainer) -> av.VideoStream | None:
+    """The video in a container; None for a picture in tiles. Raises VideoError where there is none."""
+    if not any(not stream.disposition & stream_choice.COVER for stream in container.streams.video):
+        raise errors.VideoError(path, "has no video stream")
+    return stream_choice.choose(container)
+
+
+def set_up(path: str | os.PathLike, stream: av.VideoStream) -> None:
+    """Makes a stream ready to decode with one thread. Raises VideoError for one that is not decoded here."""
+    if stream.codec_context is None:
+        raise errors.VideoError(path, "this build of FFmpeg has no decoder for its video codec")
+    if stream_choice.has_private_colors(stream):
+        raise errors.VideoError(path, "its colours are Dolby Vision's own (profile 5), which are not converted here")
+    limits.check_size(path, stream)
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(limits.MAX_PIXELS)}  # the size may grow from frame to frame
 
 
 def open_container(file: str, options: dict[str, str]) -> av.container.InputContainer:

@@ -1,5 +1,7 @@
 """Frames of long videos at regular times, decoded while they are used: memory does not grow with the video."""
 
+import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -23,6 +25,26 @@ from actionclip_jax.data.video import (
 
 LONGEST = 10**7  # cells: 58 days of two frames a second; a damaged time would make memory grow without end
 ROUNDING = 1e-6  # seconds: times are sums and products of fractions
+
+
+Opened = tuple[av.container.InputContainer, av.VideoStream]
+
+
+@dataclasses.dataclass
+class Seen:
+    """What decoding has told of a stream."""
+
+    tally: frame_index.Tally = dataclasses.field(default_factory=frame_index.Tally)
+    faults: list[str] = dataclasses.field(default_factory=list)
+    decoded: int = 0  # frames
+    first: float = 0.0  # seconds at which the first and ...
+    last: float = 0.0  # ... the last of them are shown
+    gap: float = 0.0  # the longest time between two
+
+    def add(self, seconds: float) -> None:
+        """A frame was decoded that is shown then."""
+        self.first, self.gap = (self.first, max(self.gap, seconds - self.last)) if self.decoded else (seconds, 0.0)
+        self.last, self.decoded = seconds, self.decoded + 1
 
 
 class Grid:
@@ -50,15 +72,14 @@ class Grid:
             yield from self._decode()
 
     def _decode(self) -> Iterator[tuple[Any, int]]:
-        tally = frame_index.Tally()
-        faults: list[str] = []
+        seen, given = Seen(), 0
         shown: av.VideoFrame | None = None
-        decoded, given, first, last, gap = 0, 0, 0.0, 0.0, 0.0
-        with opening.open_stream(self.path) as (container, stream):
+        with self._open() as (container, stream):
             self.promised = container.duration / av.time_base if container.duration else None
             step = 1 / times.frame_rate(stream)
-            read = tally.count(frame_index.read_packets(container, stream))
-            for seconds, frame in times.tell_times(decode.decode_past_damage(read, stream, faults), container, stream):
+            read = seen.tally.count(frame_index.read_packets(container, stream))
+            frames = decode.decode_past_damage(read, stream, seen.faults)
+            for seconds, frame in times.tell_times(frames, container, stream):
                 if seconds > LONGEST * self.spacing:
                     raise errors.VideoError(
                         self.path, f"a frame says it comes after {seconds:.0f} seconds: a damaged time?"
@@ -66,28 +87,36 @@ class Grid:
                 if shown is not None and (cells := self._cells_before(seconds + step / 2) - given):
                     yield self._transformed(shown), cells
                     given += cells
-                first, gap = (first, max(gap, seconds - last)) if decoded else (seconds, 0.0)
-                shown, last, decoded = frame, seconds, decoded + 1
+                seen.add(seconds)
+                shown = frame
             if shown is None:
-                raise errors.no_frame_decodes(self.path, faults[0] if faults else None)
-            hold = tally.hold * float(times.time_base(stream))
-            self.length = self._find_end(first, last, decoded, gap, hold, step)
+                raise errors.no_frame_decodes(self.path, seen.faults[0] if seen.faults else None)
+            self.length = self._conclude(container, stream, seen)
             if cells := self._cells_before(self.length + step / 2) - given:
                 yield self._transformed(shown), cells
-            declared = tally.declared(container, stream)
-            cut = durations.find_cut(container, stream, first, last, max(gap, hold))
-            loss = notes.describe_loss(tally.shown, declared, decoded, cut, faults[0] if faults else None)
-            self.note = notes.join(loss, stream_choice.describe(container, stream))
 
-    def _find_end(self, first: float, last: float, decoded: int, gap: float, hold: float, step: float) -> float:
+    def _open(self) -> contextlib.AbstractContextManager[Opened]:
+        return opening.open_stream(self.path)
+
+    def _conclude(self, container: av.container.InputContainer, stream: av.VideoStream, seen: Seen) -> float:
+        """Makes the note of a file that was read to its end; returns its length in seconds."""
+        hold = seen.tally.hold * float(times.time_base(stream))
+        declared = seen.tally.declared(container, stream)
+        cut = durations.find_cut(container, stream, seen.first, seen.last, max(seen.gap, hold))
+        fault = seen.faults[0] if seen.faults else None
+        loss = notes.describe_loss(seen.tally.shown, declared, seen.decoded, cut, fault)
+        self.note = notes.join(loss, stream_choice.describe(container, stream))
+        return self._find_end(seen, hold, 1 / times.frame_rate(stream))
+
+    def _find_end(self, seen: Seen, hold: float, step: float) -> float:
         """When the last frame goes: it is on display as long as the others are on average, or is held.
 
         That is believed where the header agrees: a damaged time would make memory grow without end.
         """
-        end, latest = last + hold, min((self.promised or 0.0) + times.TOLERANCE, LONGEST * self.spacing)
-        if hold > gap + times.TOLERANCE and end < latest:
+        end, latest = seen.last + hold, min((self.promised or 0.0) + times.TOLERANCE, LONGEST * self.spacing)
+        if hold > seen.gap + times.TOLERANCE and end < latest:
             return end
-        return first + ((last - first) * decoded / (decoded - 1) if decoded > 1 else step)
+        return seen.first + ((seen.last - seen.first) * seen.decoded / (seen.decoded - 1) if seen.decoded > 1 else step)
 
     def _cells_before(self, seconds: float) -> int:
         """Cells whose middle is before a time."""

@@ -25,16 +25,21 @@ def frame_rate(stream: av.VideoStream) -> float:
 
 
 def find_delay(container: av.container.InputContainer, stream: av.VideoStream, first: int | None) -> float:
-    """Seconds from where the file starts, a player's 0, to its first frame, shown at `first` of the time base.
-
-    Sound that starts below 0 is what a decoder needs to get going, and is not played.
-    """
+    """Seconds from where the file starts, a player's 0, to its first frame, shown at `first` of the time base."""
     if first is None or container.start_time is None:
         return 0.0
     shown = float(first * time_base(stream))
-    delay = shown - max(container.start_time / av.time_base, min(0.0, shown))
+    delay = shown - find_start(container, shown)
     guess = AVI_GUESS * float(1 / (stream.average_rate or 25)) if container.format.name == "avi" else 0.0
     return delay if delay > ROUNDING + guess else 0.0
+
+
+def find_start(container: av.container.InputContainer, shown: float) -> float:
+    """Where the file starts, a player's 0, in the seconds of its streams; its first frame is `shown` then.
+
+    Sound that starts below 0 is what a decoder needs to get going, and is not played.
+    """
+    return max((container.start_time or 0) / av.time_base, min(0.0, shown))
 
 
 def to_seconds(

@@ -16,11 +16,18 @@ def to_upright_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
     matrix = read_display_matrix(frame)
     if matrix is None:
         return image
-    # A stored point (x, y) is shown at (a x + c y, b x + d y).
     a, b, _, c, d = matrix[:5]
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if is_turned(matrix):
         image, a, d = image.swapaxes(0, 1), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def is_turned(matrix: np.ndarray | None) -> bool:
+    """Whether a display matrix [9] exchanges the sides of a picture."""
+    if matrix is None:
+        return False
+    a, b, _, c, d = np.abs(matrix[:5].astype(np.int64))  # a stored point (x, y) is shown at (a x + c y, b x + d y)
+    return bool(b + c > a + d)
 
 
 def _to_rgb(frame: av.VideoFrame, short_side: int | None) -> np.ndarray:

@@ -22,7 +22,7 @@ def plan(request: config.FinetuneConfig) -> None:
         ValueError: a model, data or options that cannot work.
     """
     out = pathlib.Path(request.out)
-    weights = checkpoints.read_any(request.model, frames=request.frames or None)
+    weights = checkpoints.read_any(request.model, frames=request.frames or None, trust_code=request.trust_code)
     model = choose_model(request, weights.model)
     sample = config.SampleConfig(frames=model.frames, size=model.image.size)
     check_choices(request, model, sample)
@@ -99,6 +99,7 @@ def assemble(
         checkpoint=config.CheckpointConfig(every_epochs=every),
         eval_every_epochs=every,
         init_from="" if request.from_scratch else request.model,
+        trust_code=request.trust_code,
         workdir=request.out,
         seed=request.seed,
     )

@@ -11,7 +11,7 @@ from actionclip_jax import config, files, paths, sharding
 from actionclip_jax.config import config_file
 from actionclip_jax.evaluation import evaluate
 from actionclip_jax.experiments.finetuning import planning, report
-from actionclip_jax.training import loop, run_checkpoints
+from actionclip_jax.training import initial, loop, run_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -100,5 +100,6 @@ def measure(run: config.TrainConfig, model: str, out: pathlib.Path) -> dict[str,
         templates=run.objective.templates,
         loader=config.LoaderConfig(batch_size=8 * devices, workers=run.data.loader.workers),
         compute=run.compute,
+        trust_code=run.trust_code or initial.names_head_of(model, run.model),
     )
     return evaluate.evaluate(model, run.data.test, settings)
