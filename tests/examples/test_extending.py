@@ -12,12 +12,12 @@ import pytest
 import tiny
 import training_runs
 
+import actionclip_jax
 from actionclip_jax import cli, config, text
 from actionclip_jax.aot import compile, sweep, topologies
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file, settings
 from actionclip_jax.data import sources
-from actionclip_jax.inference import predict
 from actionclip_jax.models import flops
 from actionclip_jax.training import loop, run_log
 
@@ -82,7 +82,7 @@ def test_the_guide_trains_saves_and_loads(run, package, told, capsys):
     named = ["--templates", "my_package.prompts:TEMPLATES"]
     assert command("predict", outcome.model, video, *asked, "--trust-code", *named) == 0
     assert "note:" not in capsys.readouterr().err
-    loaded = predict.load(outcome.model, trust_code=True)
+    loaded = actionclip_jax.load(outcome.model, trust_code=True)
     again = loaded.predict(video, ["a red square moving left", "surfing"], templates=("{}", "a video of {}"))
     assert again.probabilities.sum() == pytest.approx(1)
 
@@ -96,7 +96,7 @@ def test_the_guide_trains_saves_and_loads(run, package, told, capsys):
     heads.write_text(heads.read_text() + "\n# changed\n")
     own_code.forget()
     told.clear()
-    predict.load(outcome.model, trust_code=True)
+    actionclip_jax.load(outcome.model, trust_code=True)
     assert any("the file that my_package.heads:Perceiver is in has changed" in line for line in told)
     shutil.rmtree(package / "my_package")
     assert command("predict", outcome.model, video, *asked, "--trust-code") == 2
