@@ -170,7 +170,7 @@ def test_a_copy_of_a_head_gives_the_same_numbers_bit_for_bit(theirs, own, packag
     for model in models:
         params = tiny.random_params(models[0])
         weights = model_directory.Weights(model, params, text.default_tokenizer(), {}, {})
-        features.append(predict.Predictor(weights, config.ComputeConfig()).encode_video(frames))
+        features.append(actionclip_jax.Predictor(weights, config.ComputeConfig()).encode_video(frames))
         _, history = training_runs.run(training_runs.make_spec(model=model), 2, params=params)
         losses.append([step["loss"] for step in history])
         products.append(flops.encode_video(model, 4))
