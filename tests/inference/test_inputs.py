@@ -285,10 +285,17 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """Says nothing of those who hang up."""
+
+    def handle_error(self, request, client_address):
+        pass
+
+
 @pytest.fixture(scope="module")
 def server(place):
     Server.content = content(place)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+    with Quiet(("127.0.0.1", 0), Server) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
