@@ -88,7 +88,7 @@ def counted_precisions(scores: np.ndarray, targets: np.ndarray, counts: np.ndarr
     correct = np.cumsum(counts[:, order[ones]], axis=1)[:, ones_taken[gains] - 1]
     gained = np.diff(correct, axis=1, prepend=0) * correct
     with np.errstate(invalid="ignore"):
-        return np.sum(gained / np.maximum(taken, 1), axis=1) / correct[:, -1]
+        return np.sum(gained / np.maximum(taken, 1), axis=1) / counts[:, order[ones]].sum(axis=1)
 
 
 def mean_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:

@@ -66,6 +66,8 @@ def test_drawing_a_clip_twice_is_having_it_twice():
     for label in range(6):
         counted = metrics.counted_precisions(probabilities[:, label], targets[:, label], counts[None])
         assert counted[0] == pytest.approx(metrics.average_precision(probabilities[rows, label], targets[rows, label]))
+    none = metrics.counted_precisions(probabilities[:, 0], np.zeros(40, np.uint8), counts[None])
+    assert np.isnan(none).all(), "a class without a clip"
     answers, labels = draw_answers(rng, 40)
     confidence, correct = answers.max(axis=1), answers.argmax(axis=1) == labels
     expected = metrics.calibration_error(answers[rows], labels[rows])
