@@ -18,6 +18,7 @@ from actionclip_jax.aot import compile, sweep, topologies
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file, settings
 from actionclip_jax.data import sources
+from actionclip_jax.inference import predict
 from actionclip_jax.models import flops
 from actionclip_jax.training import loop, run_log
 
@@ -91,6 +92,15 @@ def test_the_guide_trains_saves_and_loads(run, package, told, capsys):
     assert command("convert", outcome.model, "back.pt", "--to", "actionclip", "--trust-code") == 2
     assert f"it has no names for the temporal head {HEAD}" in capsys.readouterr().err
     assert command("convert", outcome.model, "copy", "--trust-code") == 0
+
+    listed = ["--kind", "my_package.sources:read"]
+    for arguments in (["evaluate", outcome.model, "--data", "videos.tsv"], ["finetune", outcome.model, "videos.tsv"]):
+        assert command(*arguments, *listed, "--out", "other") == 2
+        assert "--trust-code" in capsys.readouterr().err
+    data = ["--data", "videos.tsv", *listed, "--templates", "my_package.prompts:TEMPLATES"]
+    assert command("evaluate", outcome.model, *data, "--out", "evaluation", "--trust-code") == 0
+    report = json.loads(pathlib.Path("evaluation/report.json").read_text())
+    assert report["model"]["temporal_head"] == HEAD and report["settings"]["template_texts"][2] == "somebody is {}"
 
     heads = package / "my_package" / "heads.py"
     heads.write_text(heads.read_text() + "\n# changed\n")

@@ -1,12 +1,13 @@
 """A copy of a video with something drawn into its frames: same size, times and sound. One frame is held at a time."""
 
 import contextlib
+import dataclasses
 import fractions
 import math
 import os
 import pathlib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import av
 import av.codec
@@ -14,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from actionclip_jax import files
-from actionclip_jax.data.video import decode, errors, frame_index, limits, notes, opening, sound, stream, times, upright
+from actionclip_jax.data.video import decode, errors, frame_index, limits, notes, opening, sound, times, upright
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # the first that this FFmpeg has; H.264 of a quality at which one sees no difference
@@ -22,6 +23,17 @@ ENCODERS = {"libx264": {"crf": "18", "preset": "veryfast"}, "libopenh264": {}, "
 BT709 = 1  # matrix, primaries and transfer characteristic (ITU-T H.273)
 COARSE = 1 << 16  # MPEG-4 counts times in fewer parts of a second
 Draw = Callable[[np.ndarray, float], np.ndarray]  # [H, W, 3] uint8 RGB, seconds -> the same with something drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A frame with what its copy needs to know."""
+
+    image: np.ndarray  # [H, W, 3] uint8 RGB, upright
+    seconds: float  # on a player's clock, whose 0 is ...
+    start: float  # ... at these seconds of the file's streams
+    stream: av.VideoStream
+    aspect: fractions.Fraction | None  # width of a pixel over its height, as shown
 
 
 def rewrite(path: str | os.PathLike, destination: str | os.PathLike, draw: Draw) -> str | None:
@@ -39,28 +51,47 @@ def rewrite(path: str | os.PathLike, destination: str | os.PathLike, draw: Draw)
     """
     file = pathlib.Path(destination)
     form = check_destination(path, file)
-    with files.written_whole(file) as partial, errors.name_faults(path):
+    options = {"movflags": "faststart"} if form != "matroska" else {}
+    with files.written_whole(file) as partial, contextlib.closing(read(path)) as decoded, name_writer(file):
         with contextlib.ExitStack() as stack:
-            container, video = stack.enter_context(opening.open_stream(path))
-            options = {"movflags": "faststart"} if form != "matroska" else {}
-            output = stack.enter_context(_open(partial, form, options))
-            written = Picture(path, output, video)
-            seen, start, heard = stream.Seen(), 0.0, None
-            read = seen.tally.count(frame_index.read_packets(container, video))
-            shown = decode.decode_past_damage(read, video, seen.faults)
-            for seconds, frame in times.tell_times(shown, container, video):
-                if not seen.decoded:
-                    first = 0.0 if frame.pts is None else float(frame.pts * times.time_base(video))
-                    start = times.find_start(container, first)
-                seen.add(seconds)
-                written.add(frame, seconds, errors.callers(draw))
+            output = stack.enter_context(av.open(str(partial.absolute()), "w", format=form, options=options))
+            picture, heard, start = Picture(output), None, 0.0
+            for frame in decoded:
+                picture.add(frame, draw(frame.image, frame.seconds))
                 heard = heard or stack.enter_context(sound.Sound(path, output))  # the second stream
-                heard.copy(seconds, start)
-            if heard is None:
-                raise errors.no_frame_decodes(path, seen.faults[0] if seen.faults else None)
-            written.finish()
+                heard.copy(frame.seconds, start := frame.start)
+            assert heard is not None, "there is a frame, or an error"
+            picture.finish()
             heard.copy(math.inf, start)
-        return notes.join(written.note, heard.note)
+        return notes.join(picture.note, heard.note)
+
+
+def read(path: str | os.PathLike) -> Generator[Decoded]:
+    """Every frame that decodes, one by one. Raises VideoError, also where there is none."""
+    with errors.name_faults(path), opening.open_stream(path) as (container, video):
+        faults: list[str] = []
+        packets = frame_index.read_packets(container, video)
+        start, aspect = None, video.sample_aspect_ratio or None
+        frames = decode.decode_past_damage(packets, video, faults)
+        for seconds, frame in times.tell_times(frames, container, video):
+            if start is None:
+                first = 0.0 if frame.pts is None else float(frame.pts * times.time_base(video))
+                start = times.find_start(container, first)
+                if aspect and upright.is_turned(upright.read_display_matrix(frame)):
+                    aspect = 1 / aspect
+            limits.check_size(path, frame)
+            yield Decoded(upright.to_upright_rgb(frame, None), seconds, start, video, aspect)
+        if start is None:
+            raise errors.no_frame_decodes(path, faults[0] if faults else None)
+
+
+@contextlib.contextmanager
+def name_writer(file: pathlib.Path) -> Generator[None]:
+    """Errors of FFmpeg within become OSErrors of the file that is written."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def check_destination(path: str | os.PathLike, destination: pathlib.Path) -> str:
@@ -72,29 +103,22 @@ def check_destination(path: str | os.PathLike, destination: pathlib.Path) -> str
     return FORMATS[destination.suffix.lower()]
 
 
-def _open(file: pathlib.Path, form: str, options: dict[str, str]) -> av.container.OutputContainer:
-    return av.open(str(file.absolute()), "w", format=form, options=options)
-
-
 class Picture:
     """The frames of one output."""
 
-    def __init__(self, path: str | os.PathLike, output: av.container.OutputContainer, source: av.VideoStream) -> None:
-        self.path, self.note = path, None
-        self._output, self._source = output, source
-        self._encoder = next((name for name in ENCODERS if name in av.codec.codecs_available), None)
-        if self._encoder is None:
+    def __init__(self, output: av.container.OutputContainer) -> None:
+        self.note: str | None = None
+        self._output = output
+        found = next((name for name in ENCODERS if name in av.codec.codecs_available), None)
+        if found is None:
             raise ValueError(f"this FFmpeg encodes none of {', '.join(ENCODERS)}")
-        self._base = times.time_base(source)
-        if self._encoder == "mpeg4" and self._base.denominator >= COARSE:
-            self._base = fractions.Fraction(1, 60000)
+        self._encoder = found
+        self._base = fractions.Fraction(1, 1000)  # seconds of a unit of time, told by the first frame
         self._stream: av.VideoStream | None = None
         self._latest = -1
 
-    def add(self, frame: av.VideoFrame, seconds: float, draw: Draw) -> None:
-        """Writes a frame with what is drawn into it."""
-        limits.check_size(self.path, frame)
-        image = draw(upright.to_upright_rgb(frame, None), seconds)
+    def add(self, frame: Decoded, image: np.ndarray) -> None:
+        """Writes a frame as the image [H, W, 3] uint8 that was made of it."""
         stream = self._stream = self._stream or self._begin(frame, image)
         height, width = image.shape[0] + image.shape[0] % 2, image.shape[1] + image.shape[1] % 2
         if (height, width) != image.shape[:2]:  # H.264 stores one chroma for two pixels
@@ -108,7 +132,7 @@ class Picture:
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
-        self._latest = max(self._latest + 1, round(seconds / self._base))
+        self._latest = max(self._latest + 1, round(frame.seconds / self._base))
         picture.pts, picture.time_base = self._latest, self._base
         self._output.mux(stream.encode(picture))
 
@@ -117,10 +141,13 @@ class Picture:
         if self._stream is not None:
             self._output.mux(self._stream.encode(None))
 
-    def _begin(self, frame: av.VideoFrame, image: np.ndarray) -> av.VideoStream:
+    def _begin(self, frame: Decoded, image: np.ndarray) -> av.VideoStream:
         """The stream for frames like the first."""
-        name = str(self._encoder)
-        rate = self._source.average_rate or self._source.guessed_rate or 25
+        name, source = self._encoder, frame.stream
+        self._base = times.time_base(source)
+        if name == "mpeg4" and self._base.denominator >= COARSE:
+            self._base = fractions.Fraction(1, 60000)
+        rate = source.average_rate or source.guessed_rate or 25
         stream = typing.cast(av.VideoStream, self._output.add_stream(name, rate=rate, options=dict(ENCODERS[name])))
         height, width = image.shape[:2]
         stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
@@ -129,9 +156,8 @@ class Picture:
         codec.time_base = stream.time_base = self._base
         codec.color_range, codec.colorspace = ColorRange.MPEG, BT709
         codec.color_primaries = codec.color_trc = BT709
-        if (aspect := self._source.sample_aspect_ratio) and aspect > 0:
-            turned = upright.is_turned(upright.read_display_matrix(frame))
-            codec.sample_aspect_ratio = 1 / aspect if turned else aspect
+        if frame.aspect:
+            codec.sample_aspect_ratio = frame.aspect
         if (height % 2, width % 2) != (0, 0):
             self.note = f"{width}x{height} pixels became {stream.width}x{stream.height}: H.264 has even sizes alone"
         if name != "libx264":

@@ -31,26 +31,27 @@ class Sound:
 
     def copy(self, until: float, start: float) -> None:
         """Writes what is heard before `until` seconds of the video; its 0 is at `start` of the file's streams."""
-        try:
-            while (packet := self._packet or next(self._packets, None)) is not None:
-                self._packet = packet
-                if packet.pts is None or packet.dts is None:  # the demuxer's end mark
-                    self._packet = None
-                    continue
-                base = packet.time_base
-                heard = float(packet.pts * base) - start
-                if heard > until:
-                    return
-                if heard < -times.ROUNDING and not self._keeps_lead:
-                    self._packet = None
-                    continue
+        while (packet := self._packet or self._read()) is not None:
+            self._packet = packet
+            pts, dts, base = packet.pts, packet.dts, packet.time_base
+            assert pts is not None and dts is not None, "others are passed over"
+            heard = float(pts * base) - start
+            if heard > until:
+                return
+            self._packet = None
+            if heard >= -times.ROUNDING or self._keeps_lead:
                 shift = round(start / base)
-                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self._target
+                packet.pts, packet.dts, packet.stream = pts - shift, dts - shift, self._target
                 self._output.mux(packet)
-                self._packet = None
+
+    def _read(self) -> av.Packet | None:
+        """The next packet that says when it is heard; None at the end, or where the sound breaks off."""
+        try:
+            return next((one for one in self._packets if one.pts is not None and one.dts is not None), None)
         except av.error.FFmpegError as error:
             self.note = f"its sound breaks off ({error.strerror})"
-            self._packets, self._packet = iter(()), None
+            self._packets = iter(())
+            return None
 
     def _add(self, source: av.AudioStream) -> av.AudioStream | None:
         codec, form = source.codec_context.name if source.codec_context else "unknown", self._output.format.name

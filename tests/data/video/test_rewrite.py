@@ -159,6 +159,18 @@ def test_what_cannot_be_written_or_read_leaves_nothing_behind(tmp_path):
     assert source.read_bytes() == before and {file.name for file in tmp_path.iterdir()} == {"clip.mp4", "sound.mp4"}
 
 
+def test_a_full_disk_is_an_error_of_the_file_that_is_written(tmp_path, monkeypatch):
+    source = videos.write(tmp_path / "clip.ts", frames=30)
+
+    def fail(*arguments):
+        raise av.error.FFmpegError(28, "No space left on device")
+
+    monkeypatch.setattr(rewrite.Picture, "finish", fail)
+    with pytest.raises(OSError, match=r"No space left on device: .*copy.mp4"):
+        rewrite.rewrite(source, tmp_path / "copy.mp4", mark)
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.ts"]
+
+
 def test_a_damaged_video_is_copied_as_far_as_it_decodes(tmp_path):
     source = videos.cut(videos.write(tmp_path / "half.mp4", frames=60, mux={"movflags": "faststart"}))
     rewrite.rewrite(source, tmp_path / "copy.mp4", mark)
