@@ -18,7 +18,6 @@ from actionclip_jax.aot import compile, sweep, topologies
 from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file, settings
 from actionclip_jax.data import sources
-from actionclip_jax.inference import predict
 from actionclip_jax.models import flops
 from actionclip_jax.training import loop, run_log
 
