@@ -32,7 +32,7 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ty check --python $(VENV)
 
 # docs/ and the reference made from docstrings, as pages in site/
-docs: $(VENV)/installed-docs
+docs: $(VENV)/installed-dev
 	$(VENV)/bin/mkdocs build
 
 $(VENV)/bin/python:
@@ -47,10 +47,6 @@ $(VENV)/installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 $(VENV)/installed-dev: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
 	touch $@ $(VENV)/installed
-
-$(VENV)/installed-docs: pyproject.toml $(VENV)/installed
-	$(VENV)/bin/python -m pip install --quiet --editable '.[docs]'
-	touch $@
 
 clean:
 	rm -rf $(VENV) outputs site
