@@ -12,6 +12,7 @@ import pytest
 import tiny
 from local_data import TEST_DATA, needs_test_data
 from signals import signal_after_the_first_step
+from slow import slow
 
 from actionclip_jax import checkpoints, cli, config
 from actionclip_jax.config import config_file
@@ -226,7 +227,7 @@ def test_it_trains_measures_before_and_after_and_says_what_is_next(model, videos
     assert "lr: 0.0 then, 0.001 now" in refused and "held_out: 0.1 then, 0.3 now" in refused
 
 
-@pytest.mark.parametrize("goes_on", ["finetune", "train"])
+@pytest.mark.parametrize("goes_on", ["train", *slow("finetune")])
 def test_a_stopped_run_ends_like_an_unbroken_one(goes_on, model, videos, tmp_path, one_device, capsys):
     stopped, unbroken = tmp_path / "stopped", tmp_path / "unbroken"
     with signal_after_the_first_step(signal.SIGTERM):
@@ -244,7 +245,7 @@ def test_a_stopped_run_ends_like_an_unbroken_one(goes_on, model, videos, tmp_pat
 
 @pytest.mark.parametrize(
     ("freeze", "frozen"),
-    [("text", ("text/",)), ("image", ("image/",)), ("towers", ("text/", "image/"))],
+    [("towers", ("text/", "image/")), *slow(("text", ("text/",)), ("image", ("image/",)))],
 )
 def test_what_is_frozen_stays_bit_for_bit(freeze, frozen, model, videos, tmp_path, one_device):
     assert finetune(model, videos, tmp_path / "out", "--freeze", freeze, "--lr", "1e-3", "--val", "0") == 0
