@@ -49,7 +49,7 @@ def add_training(group: argparse._ArgumentGroup) -> None:
     add("--freeze", choices=freezes, default="nothing", help="parts that stay as they are (default: nothing)")
     add("--frames", type=arguments.positive, default=0, metavar="N", help="frames of a clip (default: the model's)")
     heads = f"a new temporal head: {', '.join(config.HEADS)}, or package.module:Name (default: the model's)"
-    add("--head", type=arguments.choice_or_own(config.HEADS), default="", metavar="HEAD", help=heads)
+    add("--head", type=arguments.choice_or_own(config.HEADS), metavar="HEAD", help=heads)
     add("--from-scratch", action="store_true", help="random weights in MODEL's architecture, to compare with")
     add("--templates", default="actionclip", help="actionclip (16), none, or a file with one a line")
     workers = "decoding processes; -1: one a CPU core; 0: threads (default: by the device)"
@@ -99,12 +99,13 @@ def read_request(options: argparse.Namespace) -> config.FinetuneConfig:
     if workers is None:
         # where the CPU computes as well, processes gain nothing over threads and take seconds to start
         workers = 0 if jax.default_backend() == "cpu" else -1
-    names = ("model", "out", "epochs", "batch_size", "lr", "freeze", "frames", "head", "from_scratch")
+    names = ("model", "out", "epochs", "batch_size", "lr", "freeze", "frames", "from_scratch")
     names += ("templates", "trust_code")
     return config.FinetuneConfig(
         **{name: getattr(options, name) for name in names},
         data=data,
         test=test,
+        head=options.head or "",
         held_out=options.val if isinstance(options.val, float) else config.FinetuneConfig.held_out,
         workers=workers,
         seed=options.seed,
