@@ -106,7 +106,6 @@ def read_request(options: argparse.Namespace) -> config.FinetuneConfig:
         head=options.head or "",
         data=data,
         test=test,
-        head=options.head or "",
         held_out=options.val if isinstance(options.val, float) else config.FinetuneConfig.held_out,
         workers=workers,
         seed=options.seed,
