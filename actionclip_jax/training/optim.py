@@ -16,7 +16,7 @@ FLOAT16 = re.compile(
 )
 ALIKE = {"logit_bias": "logit_scale"}  # where no rule names the first, it learns as the second does
 # AdamW's decay spares these where not everything decays: norms and biases, positions, tokens of one vector, scalars.
-SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|time|logit_scale)")
+SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|probe|time|logit_scale)")
 
 
 def count_steps(optim: config.OptimConfig, clip_count: int, batch_size: int) -> tuple[int, int]:
