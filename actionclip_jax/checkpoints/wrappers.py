@@ -8,7 +8,12 @@ import numpy as np
 
 from actionclip_jax.checkpoints import errors
 
-ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight")  # OpenAI's name, transformers'
+# OpenAI's name, transformers', and timm's in open_clip
+ANCHORS = (
+    "visual.conv1.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+    "visual.trunk.patch_embed.proj.weight",
+)
 # in the midst of names: torch.compile's, FSDP's, activation checkpointing's and Accelerate's
 TRANSPARENT = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
 LORA = re.compile(r"\blora_|\.base_layer\.")
@@ -67,7 +72,7 @@ def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
     kept = {name: tensor for name, tensor in tensors.items() if name not in other}
     anchors = [anchor for anchor in ANCHORS if prefix + anchor in kept]
     if len(anchors) > 1:
-        raise errors.CheckpointError(f"{where}: holds a model by OpenAI's names and by transformers': save one of them")
+        raise errors.CheckpointError(f"{where}: holds a model by the names {' and '.join(anchors)}: save one of them")
     return Unwrapped(kept, prefix, anchors[0], sorted(set(other.values())))
 
 

@@ -38,12 +38,15 @@ from actionclip_jax.config.model import CLIP_STD as CLIP_STD
 from actionclip_jax.config.model import DTYPES as DTYPES
 from actionclip_jax.config.model import HEADS as HEADS
 from actionclip_jax.config.model import REMAT as REMAT
+from actionclip_jax.config.model import Activation as Activation
+from actionclip_jax.config.model import Cleaning as Cleaning
 from actionclip_jax.config.model import ComputeConfig as ComputeConfig
 from actionclip_jax.config.model import Dtype as Dtype
 from actionclip_jax.config.model import ImageConfig as ImageConfig
 from actionclip_jax.config.model import ModelConfig as ModelConfig
 from actionclip_jax.config.model import TemporalConfig as TemporalConfig
 from actionclip_jax.config.model import TextConfig as TextConfig
+from actionclip_jax.config.model import TextPooling as TextPooling
 from actionclip_jax.config.model import checked_model as checked_model
 from actionclip_jax.config.model import model_problems as model_problems
 from actionclip_jax.config.model import pixel_problems as pixel_problems
