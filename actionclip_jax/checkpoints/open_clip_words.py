@@ -42,7 +42,7 @@ def follow(source: torch_files.Source, section: Mapping[str, Any], words: config
     # a section that gives its width and not its heads has open_clip's defaults
     return dataclasses.replace(
         words,
-        heads=int(section.get("heads", 8 if "width" in text else words.heads)),
+        heads=int(section.get("heads", 8 if "width" in section else words.heads)),
         causal=not section.get("no_causal_mask", False),
         pooling=pooling,
         end=int(section.get("eos_id", EOS)) if pooling == "end" else 0,
