@@ -27,13 +27,14 @@ def trunk(source: torch_files.Source) -> config.ImageConfig:
     return dataclasses.replace(image, projection=vision.get("timm_proj") != "none")
 
 
-def follow(source: torch_files.Source, model: config.ModelConfig, timm: bool) -> config.ModelConfig:
+def follow(source: torch_files.Source, model: config.ModelConfig, timm: bool, apart: bool) -> config.ModelConfig:
     """The model by `open_clip_config.json`, whose sizes must be those of the weights.
 
     Args:
         source: the checkpoint.
         model: by its tensors, but for an image tower of timm's, which is that of `trunk`.
         timm: whether it is one.
+        apart: whether the names of the text tower have a part of their own.
     """
     described, vision, text = open_clip.sections(source)
     quick = bool(described.get("quick_gelu", False))
@@ -45,6 +46,8 @@ def follow(source: torch_files.Source, model: config.ModelConfig, timm: bool) ->
         problems += eps_problems(vision, text, tower)
     if not timm and vision.get("timm_model_name") is not None:
         problems.append(f"vision_cfg.timm_model_name is {vision['timm_model_name']!r}: the weights are not timm's")
+    if apart and not described.get("custom_text"):
+        problems.append(f"model_cfg.custom_text is {described.get('custom_text')!r}: the weights' text tower is apart")
     settings.refuse(source, open_clip.CONFIG, problems)
     assert eps is not None  # refused above otherwise
     own, others = (tower.activation if tower else activation(vision, quick)), activation(text, quick)

@@ -62,8 +62,8 @@ def padding(source: torch_files.Source, name: str) -> int:
     if not text.has_tokenizer(beside):
         raise errors.CheckpointError(f"{told}: expected that tokenizer's files beside the weights, tokenizer.json too")
     try:
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(beside, local_files_only=True)
-        number = tokenizer.pad_token_id
+        # the files as they are: no class that they name
+        number = transformers.PreTrainedTokenizerFast.from_pretrained(beside, local_files_only=True).pad_token_id
     except Exception as error:  # the tokenizers library raises bare Exceptions
         raise errors.CheckpointError(
             f"{told}: the files beside the weights are none ({errors.first_line(error)})"
