@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from actionclip_jax import config
 from actionclip_jax.checkpoints import errors, torch_files
 
 
@@ -40,4 +41,17 @@ def size_differences(section: Mapping[str, Any], sizes: Mapping[str, int]) -> li
         f"{name} is {section[name]!r}, the weights have {size}"
         for name, size in sizes.items()
         if section.get(name) is not None and one_number(section[name]) != size
+    ]
+
+
+def unlike(model: config.ModelConfig, wanted: config.ModelConfig, free: Collection[str]) -> list[str]:
+    """What of a model's towers is not as a format means it, as lines; fields of the `free` names may be anything."""
+    whole = ("embed_width", "activation", "norm_eps", "logit_bias")
+    parts = [("model", model, {name: getattr(wanted, name) for name in whole})]
+    parts += [(name, getattr(model, name), vars(getattr(wanted, name))) for name in ("image", "text")]
+    return [
+        f"it means {section}.{name} {value!r}, the model has {getattr(part, name)!r}"
+        for section, part, fields in parts
+        for name, value in fields.items()
+        if getattr(part, name) != value and name not in free and f"{section}.{name}" not in free
     ]

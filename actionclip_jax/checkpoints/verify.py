@@ -6,6 +6,7 @@ texts by transformers' own processor and tokenizer, set up by the files beside t
 
 import dataclasses
 import os
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,31 +98,40 @@ def torch_features(
 ) -> dict[str, np.ndarray]:
     """The same by PyTorch."""
     towers, head = torch_models.towers(recognised, described_by(source)), torch_models.TemporalHead(recognised)
-    processor, tokenizer = image_processor(source, recognised), own_tokenizer(source)
+    words = recognised.model.text
+    processor, tokenizer = image_processor(source, recognised), own_tokenizer(source, words)
     flat = processor(list(pictures.reshape(-1, *pictures.shape[2:])), return_tensors="pt")["pixel_values"]
     frames = flat.unflatten(0, pictures.shape[:2])
     per_frame = torch_models.image_features(towers, recognised, frames)
-    length = recognised.model.text.context
-    ids = tokenizer(list(prompts), padding="max_length", max_length=length, return_tensors="pt")["input_ids"]
-    texts = torch_models.unit(towers.text_projection(towers.text_model(input_ids=ids).pooler_output))
-    clips = torch_models.unit(head(per_frame))
-    logits = towers.logit_scale.exp() * clips @ texts.T
+    given = [prepared(prompt, words.cleaning) for prompt in prompts]
+    ids = tokenizer(given, padding="max_length", max_length=words.context, return_tensors="pt")["input_ids"]
+    texts, clips = torch_models.unit(torch_models.text_features(towers, ids)), torch_models.unit(head(per_frame))
+    logits = torch_models.logits(towers, clips, texts)
     named = {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
     return {name: tensor.numpy() for name, tensor in {"pixels": frames.movedim(2, -1), **named}.items()}
 
 
-def described_by(source: torch_files.Source) -> transformers.CLIPConfig | None:
+def described_by(source: torch_files.Source) -> transformers.PreTrainedConfig | None:
     """What transformers makes of the `config.json` beside the weights, if there is one."""
     content = source.side.get(huggingface.CONFIG)
-    return None if content is None else transformers.CLIPConfig.from_dict(content)
+    return None if content is None else huggingface.CONFIGS[content.get("model_type", "clip")].from_dict(content)
 
 
-def own_tokenizer(source: torch_files.Source) -> transformers.PreTrainedTokenizerBase:
+def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer beside the weights, as transformers reads it, or CLIP's."""
     beside = source.path.parent
-    if source.path.name not in locate.WEIGHT_FILES or not text.has_tokenizer(beside):
+    if not locate.owns_tokenizer(source.path) or not text.has_tokenizer(beside):
         return text.default_tokenizer()
-    return transformers.CLIPTokenizer.from_pretrained(beside, local_files_only=True)
+    clips = words.vocabulary == 49408
+    reader = transformers.CLIPTokenizer if clips else transformers.PreTrainedTokenizerFast
+    return reader.from_pretrained(beside, local_files_only=True)
+
+
+def prepared(prompt: str, cleaning: str) -> str:
+    """A prompt as it is given to transformers' tokenizer, none of which leaves out punctuation by itself alone."""
+    if cleaning == "canonical":
+        prompt = prompt.translate(str.maketrans("", "", string.punctuation))
+    return prompt if cleaning == "whitespace" else prompt.lower()
 
 
 def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> "transformers.CLIPImageProcessor":
