@@ -232,7 +232,7 @@ def flavour(
         stated = model.activation
         notes += siglip.notes(model, kind)
     elif kind == "open_clip" and open_clip.CONFIG in source.side:
-        model = open_clip_sizes.follow(source, model, names.timm)
+        model = open_clip_sizes.follow(source, model, names.timm, bool(names.apart))
         stated = model.activation
     elif kind == "open_clip" and names.apart:
         raise errors.CheckpointError(

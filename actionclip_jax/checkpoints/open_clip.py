@@ -38,6 +38,9 @@ VISION_IGNORED = ("patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "
 VISION_IGNORED += ("timm_proj_bias", "timm_drop", "timm_drop_path", "timm_pool", "timm_proj")
 TEXT_IGNORED = ("pad_id", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
 MODEL_IGNORED = ("custom_text", "init_logit_scale", "cast_dtype", "output_dict", "description")
+# what the followed ones are, where another kind of value would be taken for something
+NUMBERS = ("mlp_ratio", "head_width", "heads", "eos_id", "init_logit_bias")
+NAMES = ("timm_model_name", "timm_pool", "timm_proj", "pool_type", "hf_tokenizer_name", "tokenizer_mode")
 # with an image tower of timm's: what open_clip would not hand on to it
 NOT_TIMMS = ("head_width", "mlp_ratio", "no_ln_pre", "norm_kwargs", "act_kwargs")
 
@@ -51,8 +54,10 @@ def check(source: torch_files.Source) -> None:
     problems += settings.differences("model_cfg", described, MODEL, (*MODEL_FOLLOWED, *MODEL_IGNORED))
     problems += settings.differences("vision_cfg", vision, VISION, (*VISION_FOLLOWED, *VISION_IGNORED))
     problems += settings.differences("text_cfg", text, TEXT, (*TEXT_FOLLOWED, *TEXT_IGNORED))
-    problems += trunk_problems(vision)
-    problems += open_clip_words.problems(text)
+    for name, part in (("model_cfg", described), ("vision_cfg", vision), ("text_cfg", text)):
+        problems += kind_problems(name, part)
+    settings.refuse(source, CONFIG, problems)
+    problems = trunk_problems(vision) + open_clip_words.problems(text)
     quick = described.get("quick_gelu", False)
     problems += activation_problems("vision_cfg", vision, quick) + activation_problems("text_cfg", text, quick)
     settings.refuse(source, CONFIG, problems)
@@ -66,6 +71,18 @@ def sections(source: torch_files.Source) -> tuple[dict[str, Any], dict[str, Any]
         if isinstance(vision, dict) and isinstance(text, dict):
             return described, vision, text
     raise errors.CheckpointError(f"{source.name}: {CONFIG} is not open_clip's (no model_cfg with sections in it)")
+
+
+def kind_problems(section: str, part: Mapping[str, Any]) -> list[str]:
+    """Values that are not even of the kind that a setting has."""
+    problems = []
+    for name, value in part.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in NUMBERS and value is not None and not (number and (name == "init_logit_bias" or value > 0)):
+            problems.append(f"{section}.{name} is {value!r}: expected a number, above 0 where it is a size")
+        if name in NAMES and value is not None and not isinstance(value, str):
+            problems.append(f"{section}.{name} is {value!r}: expected a name")
+    return problems
 
 
 def trunk_problems(vision: Mapping[str, Any]) -> list[str]:

@@ -27,41 +27,39 @@ def trunk(source: torch_files.Source) -> config.ImageConfig:
     return dataclasses.replace(image, projection=vision.get("timm_proj") != "none")
 
 
-def follow(source: torch_files.Source, model: config.ModelConfig, timm: bool) -> config.ModelConfig:
+def follow(source: torch_files.Source, model: config.ModelConfig, timm: bool, apart: bool) -> config.ModelConfig:
     """The model by `open_clip_config.json`, whose sizes must be those of the weights.
 
     Args:
         source: the checkpoint.
         model: by its tensors, but for an image tower of timm's, which is that of `trunk`.
         timm: whether it is one.
+        apart: whether the names of the text tower have a part of their own.
     """
     described, vision, text = open_clip.sections(source)
     quick = bool(described.get("quick_gelu", False))
     name = vision.get("timm_model_name") if timm else None
     tower = timm_trunks.TRUNKS[name] if name else None
-    try:
-        problems = size_problems(described, vision, text, model)
-        eps = tower.norm_eps if tower else norm_eps(vision)
-        if eps is None or norm_eps(text) != eps:
-            problems += eps_problems(vision, text, tower)
-        if not timm and vision.get("timm_model_name") is not None:
-            problems.append(f"vision_cfg.timm_model_name is {vision['timm_model_name']!r}: the weights are not timm's")
-        settings.refuse(source, open_clip.CONFIG, problems)
-        assert eps is not None  # refused above otherwise
-        own, others = (tower.activation if tower else activation(vision, quick)), activation(text, quick)
-        words = open_clip_words.follow(source, text, model.text)
-        return dataclasses.replace(
-            model,
-            activation=own,
-            norm_eps=eps,
-            logit_bias=described.get("init_logit_bias") is not None,
-            image=model.image if timm else follow_vision(vision, model.image),
-            text=dataclasses.replace(words, activation="same" if own == others else others),
-        )
-    except (TypeError, ValueError, ArithmeticError) as error:
-        if isinstance(error, errors.CheckpointError):
-            raise
-        raise errors.CheckpointError(f"{source.name}: {open_clip.CONFIG} is not open_clip's ({error!r})") from None
+    problems = size_problems(described, vision, text, model)
+    eps = tower.norm_eps if tower else norm_eps(vision)
+    if eps is None or norm_eps(text) != eps:
+        problems += eps_problems(vision, text, tower)
+    if not timm and vision.get("timm_model_name") is not None:
+        problems.append(f"vision_cfg.timm_model_name is {vision['timm_model_name']!r}: the weights are not timm's")
+    if apart and not described.get("custom_text"):
+        problems.append(f"model_cfg.custom_text is {described.get('custom_text')!r}: the weights' text tower is apart")
+    settings.refuse(source, open_clip.CONFIG, problems)
+    assert eps is not None  # refused above otherwise
+    own, others = (tower.activation if tower else activation(vision, quick)), activation(text, quick)
+    words = open_clip_words.follow(source, text, model.text)
+    return dataclasses.replace(
+        model,
+        activation=own,
+        norm_eps=eps,
+        logit_bias=described.get("init_logit_bias") is not None,
+        image=model.image if timm else follow_vision(vision, model.image),
+        text=dataclasses.replace(words, activation="same" if own == others else others),
+    )
 
 
 def follow_vision(vision: Mapping[str, Any], image: config.ImageConfig) -> config.ImageConfig:
@@ -90,7 +88,7 @@ def hidden_problems(section: str, part: Mapping[str, Any], tower: config.ImageCo
     """Where a block's MLP has not the hidden channels that the section says; one without a width says nothing."""
     if part.get("mlp_ratio") is None and "width" not in part:
         return []
-    ratio, hidden = part.get("mlp_ratio", 4.0), tower.mlp_width or 4 * tower.width
+    ratio, hidden = part.get("mlp_ratio") or 4.0, tower.mlp_width or 4 * tower.width
     if int(tower.width * ratio) == hidden:  # as open_clip rounds it
         return []
     return [f"{section}.mlp_ratio is {ratio!r}, the weights have {hidden} hidden channels in a width of {tower.width}"]

@@ -42,7 +42,7 @@ def follow(source: torch_files.Source, section: Mapping[str, Any], words: config
     # a section that gives its width and not its heads has open_clip's defaults
     return dataclasses.replace(
         words,
-        heads=int(section.get("heads", 8 if "width" in text else words.heads)),
+        heads=int(section.get("heads", 8 if "width" in section else words.heads)),
         causal=not section.get("no_causal_mask", False),
         pooling=pooling,
         end=int(section.get("eos_id", EOS)) if pooling == "end" else 0,
@@ -62,8 +62,8 @@ def padding(source: torch_files.Source, name: str) -> int:
     if not text.has_tokenizer(beside):
         raise errors.CheckpointError(f"{told}: expected that tokenizer's files beside the weights, tokenizer.json too")
     try:
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(beside, local_files_only=True)
-        number = tokenizer.pad_token_id
+        # the files as they are: no class that they name
+        number = transformers.PreTrainedTokenizerFast.from_pretrained(beside, local_files_only=True).pad_token_id
     except Exception as error:  # the tokenizers library raises bare Exceptions
         raise errors.CheckpointError(
             f"{told}: the files beside the weights are none ({errors.first_line(error)})"

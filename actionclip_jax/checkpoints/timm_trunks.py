@@ -15,76 +15,39 @@ class Trunk:
     """An image tower as timm builds it by a name."""
 
     image: config.ImageConfig
-    activation: config.Activation
-    norm_eps: float
+    activation: config.Activation = "gelu"
+    norm_eps: float = 1e-6
 
 
-def siglip(size: int, patch: int, tower: tuple[int, int, int, int], activation: config.Activation = "gelu") -> Trunk:
-    """SigLIP's tower of (width, blocks, heads, hidden channels): timm gives not all of them the authors' tanh GELU."""
-    width, depth, heads, hidden = tower
-    image = config.ImageConfig(
-        size=size,
-        patch=patch,
-        width=width,
-        depth=depth,
-        heads=heads,
-        mlp_width=hidden,
-        class_token=False,
-        patch_bias=True,
-        pre_norm=False,
-        pooling="attention",
-        pool_heads=heads,
-        pool_mlp_width=hidden,
-        projection=False,
-        unread=size % patch,
-    )
-    return Trunk(image, activation, 1e-6)
+def of(name: str, **changes: int) -> config.ImageConfig:
+    """The image tower of a published size, but for the changes."""
+    return dataclasses.replace(config.SIZES[name].image, **changes)
 
 
-def pe_core(size: int, patch: int, tower: tuple[int, int, int, int], class_token: bool = True) -> Trunk:
-    """PE-Core's tower of (width, blocks, heads, hidden channels)."""
-    width, depth, heads, hidden = tower
-    image = config.ImageConfig(
-        size=size,
-        patch=patch,
-        width=width,
-        depth=depth,
-        heads=heads,
-        mlp_width=hidden,
-        class_token=class_token,
-        rotary=True,
-        pooling="attention",
-    )
-    return Trunk(image, "gelu", 1e-5)
-
-
-BASE, LARGE, SO400M, GIANT = (768, 12, 12, 0), (1024, 24, 16, 0), (1152, 27, 16, 4304), (1536, 40, 16, 0)
+# the authors of SigLIP have the tanh GELU in all of them, and timm has not
 TRUNKS = {
-    "vit_base_patch16_siglip_224": siglip(224, 16, BASE),
-    "vit_base_patch16_siglip_256": siglip(256, 16, BASE),
-    "vit_base_patch16_siglip_384": siglip(384, 16, BASE),
-    "vit_base_patch16_siglip_512": siglip(512, 16, BASE),
-    "vit_base_patch32_siglip_256": siglip(256, 32, BASE, "gelu_tanh"),
-    "vit_large_patch16_siglip_256": siglip(256, 16, LARGE),
-    "vit_large_patch16_siglip_384": siglip(384, 16, LARGE),
-    "vit_large_patch16_siglip_512": siglip(512, 16, LARGE, "gelu_tanh"),
-    "vit_so400m_patch14_siglip_224": siglip(224, 14, SO400M),
-    "vit_so400m_patch14_siglip_378": siglip(378, 14, SO400M),
-    "vit_so400m_patch14_siglip_384": siglip(384, 14, SO400M),
-    "vit_so400m_patch16_siglip_256": siglip(256, 16, SO400M, "gelu_tanh"),
-    "vit_so400m_patch16_siglip_384": siglip(384, 16, SO400M, "gelu_tanh"),
-    "vit_so400m_patch16_siglip_512": siglip(512, 16, SO400M, "gelu_tanh"),
-    "vit_giantopt_patch16_siglip_256": siglip(256, 16, GIANT, "gelu_tanh"),
-    "vit_giantopt_patch16_siglip_384": siglip(384, 16, GIANT, "gelu_tanh"),
-    "vit_pe_core_tiny_patch16_384": pe_core(384, 16, (192, 12, 3, 0)),
-    "vit_pe_core_small_patch16_384": pe_core(384, 16, (384, 12, 6, 0)),
-    "vit_pe_core_base_patch16_224": pe_core(224, 16, (768, 12, 12, 0)),
-    "vit_pe_core_large_patch14_336": pe_core(336, 14, (1024, 24, 16, 0)),
-    "vit_pe_core_gigantic_patch14_448": pe_core(448, 14, (1536, 50, 16, 8960), class_token=False),
+    "vit_base_patch16_siglip_224": Trunk(of("SigLIP-B/16")),
+    "vit_base_patch16_siglip_256": Trunk(of("SigLIP-B/16@256")),
+    "vit_base_patch16_siglip_384": Trunk(of("SigLIP-B/16@384")),
+    "vit_base_patch16_siglip_512": Trunk(of("SigLIP-B/16@512")),
+    "vit_base_patch32_siglip_256": Trunk(of("SigLIP2-B/32@256"), "gelu_tanh"),
+    "vit_large_patch16_siglip_256": Trunk(of("SigLIP-L/16@256")),
+    "vit_large_patch16_siglip_384": Trunk(of("SigLIP-L/16@384")),
+    "vit_large_patch16_siglip_512": Trunk(of("SigLIP2-L/16@512"), "gelu_tanh"),
+    "vit_so400m_patch14_siglip_224": Trunk(of("SigLIP-So400m/14")),
+    "vit_so400m_patch14_siglip_378": Trunk(of("SigLIP-So400m/14", size=378)),
+    "vit_so400m_patch14_siglip_384": Trunk(of("SigLIP-So400m/14@384")),
+    "vit_so400m_patch16_siglip_256": Trunk(of("SigLIP2-So400m/16@256"), "gelu_tanh"),
+    "vit_so400m_patch16_siglip_384": Trunk(of("SigLIP2-So400m/16@384"), "gelu_tanh"),
+    "vit_so400m_patch16_siglip_512": Trunk(of("SigLIP2-So400m/16@512"), "gelu_tanh"),
+    "vit_giantopt_patch16_siglip_256": Trunk(of("SigLIP2-g-opt/16@256"), "gelu_tanh"),
+    "vit_giantopt_patch16_siglip_384": Trunk(of("SigLIP2-g-opt/16@384"), "gelu_tanh"),
+    "vit_pe_core_tiny_patch16_384": Trunk(of("PE-Core-T/16@384"), norm_eps=1e-5),
+    "vit_pe_core_small_patch16_384": Trunk(of("PE-Core-S/16@384"), norm_eps=1e-5),
+    "vit_pe_core_base_patch16_224": Trunk(of("PE-Core-B/16"), norm_eps=1e-5),
+    "vit_pe_core_large_patch14_336": Trunk(of("PE-Core-L/14@336"), norm_eps=1e-5),
+    "vit_pe_core_gigantic_patch14_448": Trunk(of("PE-Core-G/14@448"), norm_eps=1e-5),
 }
-
-# a first batch axis, or two
-POSITION = mapping.Layout(lambda x: x[0], lambda x: (x[None],))
 
 
 def query_and_pair(heads: int) -> dict[str, mapping.Layout]:
@@ -109,7 +72,7 @@ def image_rows(image: config.ImageConfig) -> list[mapping.Row]:
         rows.append(mapping.Row("image/patch/bias", (f"{trunk}.patch_embed.proj.bias",), tensor_names.SAME))
     if image.class_token:
         rows.append(mapping.Row("image/class_embedding", (f"{trunk}.cls_token",), tensor_names.ONE_TOKEN))
-    rows.append(mapping.Row("image/position", (f"{trunk}.pos_embed",), POSITION))
+    rows.append(mapping.Row("image/position", (f"{trunk}.pos_embed",), tensor_names.ONE_BATCH))
     if image.pre_norm:
         rows += tensor_names.norm("image/ln_pre", f"{trunk}.norm_pre")
     rows += block_rows(f"{trunk}.blocks.{{i}}", image)

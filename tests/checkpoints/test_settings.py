@@ -85,29 +85,34 @@ def refusal(source):
     [
         ("vision", "attentional_pool", True),
         ("vision", "pool_type", "avg"),
-        ("vision", "no_ln_pre", True),
         ("vision", "final_ln_after_pool", True),
         ("vision", "pos_embed_type", "sin_cos_2d"),
         ("vision", "mlp_ratio", 4.9231),
         ("vision", "ls_init_value", 1e-4),
-        ("vision", "act_kwargs", {"approximate": "tanh"}),
+        ("vision", "act_kwargs", {"approximate": "sigmoid"}),
+        ("vision", "act_kwargs", {"inplace": True}),
         ("vision", "norm_kwargs", {"eps": 1e-6, "elementwise_affine": False}),
-        ("vision", "timm_model_name", "vit_base_patch16_siglip_224"),
+        ("vision", "attentional_pool", "parallel"),
+        ("vision", "timm_model_name", "vit_base_patch16_siglip_gap_224"),
+        ("vision", "timm_model_name", "naflexvit_base_patch16_siglip"),
+        ("vision", "head_width", 0),
+        ("vision", "mlp_ratio", "4"),
         ("vision", "qk_norm", True),
         ("vision", "invented_next_year", 3),
-        ("text", "no_causal_mask", True),
-        ("text", "pool_type", "last"),
+        ("text", "pool_type", "none"),
+        ("text", "mlp_ratio", 3.7362),
         ("text", "embed_cls", True),
-        ("text", "proj_bias", True),
         ("text", "proj_type", "none"),
-        ("text", "act_kwargs", {"approximate": "tanh"}),
         ("text", "norm_kwargs", {"eps": 1e-6}),  # the other tower has 1e-5
         ("text", "hf_model_name", "roberta-base"),
-        ("text", "tokenizer_kwargs", {"clean": "canonicalize"}),
+        ("text", "hf_tokenizer_name", "timm/ViT-B-16-SigLIP"),  # it does not stand beside the weights
+        ("text", "tokenizer_mode", "clips"),
+        ("text", "tokenizer_kwargs", {"clean": "whitespace"}),  # CLIP's own tokenizer keeps no capitals
+        ("text", "tokenizer_kwargs", {"strip_sep_token": True}),
+        ("text", "tokenizer_kwargs", {"reduction_mask": "simple"}),
         ("text", "invented_next_year", False),
-        (None, "custom_text", True),
+        (None, "nonscalar_logit_scale", True),
         (None, "multimodal_cfg", {"width": 512}),
-        (None, "init_logit_bias", -10),
         (None, "invented_next_year", "x"),
     ],
 )
@@ -135,9 +140,16 @@ def test_open_clip_sizes_other_than_the_weights_are_refused_with_both(section, n
 
 
 def test_all_of_open_clips_settings_that_change_nothing_are_read_over(open_clip):
-    vision = {"patch_dropout": 0.5, "ls_init_value": None, "pool_type": "tok", "act_kwargs": {}, "timm_pool": "avg"}
+    vision = {
+        "patch_dropout": 0.5,
+        "ls_init_value": None,
+        "pool_type": "tok",
+        "act_kwargs": {},
+        "timm_pool": "avg",
+        "mlp_ratio": 4,
+    }
     text = {"no_causal_mask": False, "pool_type": "argmax", "hf_model_name": None, "norm_kwargs": {}, "pad_id": 0}
-    source = open_clip(vision | {"image_size": [32, 32]}, text, quick_gelu=True, custom_text=False)
+    source = open_clip(vision | {"image_size": [32, 32]}, text, quick_gelu=True, custom_text=True)
     assert load.read_any(source).model == tiny.model_config(frames=8, temporal=config.TemporalConfig())
 
 
