@@ -142,6 +142,11 @@ def option_problems(run: TrainConfig) -> list[str]:
         problems.append("interpolation needs weights to start from: set init_from")
     if run.init_from and run.pretrain.epochs:
         problems.append("init_from and pretrain.epochs exclude each other: a run starts from one or the other")
+    if run.objective.loss == "sigmoid" and not run.model.logit_bias:
+        problems.append(
+            "objective.loss sigmoid needs a model with a bias, as nearly all pairs are negative: set model.logit_bias "
+            "(--config.model.logit_bias=true)"
+        )
     if run.objective.loss == "multi_label" and run.objective.computation == "blockwise":
         problems.append(
             "objective.computation blockwise tiles clips against clips; multi_label has clips against classes"

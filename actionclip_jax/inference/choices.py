@@ -2,12 +2,15 @@
 
 import collections
 import dataclasses
+import logging
 import operator
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from actionclip_jax import config, files
 from actionclip_jax.inference import encoder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,25 @@ def checked_sampling(model: encoder.VideoTextEncoder, frames: Any, views: Any, b
     config.check_data(config.SampleConfig(frames, model.config.image.size, *views))
     model.check_frames(frames)
     return Sampling(frames, views)
+
+
+def checked_kind(model: encoder.VideoTextEncoder, absolute: bool) -> str:
+    """The kind of scores, of those of `class_scores`. Raises ValueError where the model has none that are absolute."""
+    if not absolute:
+        return "softmax"
+    if not model.config.logit_bias:
+        raise ValueError(
+            "absolute: this model has no logit_bias. It was trained to tell labels from each other, and cannot say how "
+            "probable one is by itself; models trained with a sigmoid can (SigLIP, objective.loss=sigmoid)"
+        )
+    run = model.provenance.get("config")
+    loss = run.get("objective", {}).get("loss") if isinstance(run, Mapping) else None
+    if loss not in (None, "sigmoid"):
+        logger.warning(
+            f"note: objective.loss {loss} trained this model and not its logit_bias: its absolute probabilities may "
+            "be far off"
+        )
+    return "sigmoid"
 
 
 def read_count(name: str, value: Any, problems: list[str]) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from actionclip_jax import checkpoints, config, entry_points, sharding, text, xla
+from actionclip_jax.inference import class_scores
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,11 @@ class VideoTextEncoder:
         trained = run.get("objective", {}).get("templates") if isinstance(run, Mapping) else None
         if entry_points.is_name(trained) and templates != trained:
             logger.warning(f"note: the model was trained with the templates {trained}, and other ones are used here")
+
+    @functools.cached_property
+    def scaling(self) -> class_scores.Scaling:
+        """What similarities are scaled by, to score classes."""
+        return class_scores.scaling_of(self.params)
 
     @functools.cached_property
     def digests(self) -> dict[str, str]:

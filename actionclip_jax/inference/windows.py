@@ -30,6 +30,7 @@ class SlidingWindows:
     hop: float  # seconds
     frames: int  # of a window
     batch_size: int  # windows' worth of frames
+    kind: str = "softmax"  # of scores, as `class_scores` has it
 
     @property
     def spacing(self) -> float:
@@ -102,7 +103,7 @@ class SlidingWindows:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             joined = self.model.join_frames(features[batching.fill(part, size)])[: len(part)]
-            scores.append(class_scores.class_scores(joined[:, None], self.classes))
+            scores.append(class_scores.class_scores(joined[:, None], self.classes, self.model.scaling, kind=self.kind))
         return np.concatenate(scores)
 
 

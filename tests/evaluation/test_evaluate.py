@@ -31,6 +31,7 @@ from actionclip_jax.evaluation import (
     scoring,
 )
 from actionclip_jax.experiments import interpolation
+from actionclip_jax.inference import class_scores
 
 CLASSES = 48  # of the sample's test split, with a clip each
 
@@ -467,7 +468,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     values = rng.normal(size=(3, 1, 8))
     classes = rng.normal(size=(4, 1, 8)) / 50
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
-    scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
+    scores = scoring.score(clips, found, classes.astype(np.float32), class_scores.Scaling(), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
     assert scores.primary == pytest.approx(metrics.nan_mean(scores.by_class()))
     described = report.describe(report.Measured("all", scores, None), None)

@@ -75,7 +75,9 @@ def test_windows_equal_encode_video_on_their_frames(head, clip_file, monkeypatch
     expected = model.encode_video(clips)
     np.testing.assert_allclose(joined[0][:7], expected, atol=1e-5)
     classes = model.encode_classes(LABELS, **PLAIN)
-    np.testing.assert_allclose(found.probabilities, class_scores.class_scores(expected[:, None], classes), atol=1e-4)
+    np.testing.assert_allclose(
+        found.probabilities, class_scores.class_scores(expected[:, None], classes, model.scaling), atol=1e-4
+    )
 
 
 def test_every_frame_is_encoded_once_whatever_the_hop(model, clip_file, monkeypatch):
