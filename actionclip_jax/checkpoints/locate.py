@@ -30,7 +30,7 @@ WEIGHT_FILES = (
     "open_clip_pytorch_model.bin",
 )
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
-TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json")  # which are no tokenizer alone
+TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # which are no tokenizer alone
 SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, *TOKENIZER_PARTS)
 
 

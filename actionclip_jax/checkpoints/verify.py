@@ -78,7 +78,7 @@ def our_features(directory: str | os.PathLike, pictures: np.ndarray, prompts: Se
     weights = model_directory.load(directory)
     image = weights.model.image
     model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
-    tokens = jnp.asarray(text.tokenize(weights.tokenizer, prompts, weights.model.text.context))
+    tokens = jnp.asarray(text.tokenize(weights.tokenizer, prompts, weights.model.text))
     transform = views.view_transform(image.size, resize=image.size)
     frames = jnp.asarray(np.stack([[transform(picture)[0] for picture in video] for video in pictures]))
 

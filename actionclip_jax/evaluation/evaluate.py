@@ -85,7 +85,7 @@ def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, chec
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=check_files)
     if settings.seen:
         protocols.check_seen(trials, settings.seen)
-    text.check_distinct(text.default_tokenizer(), protocols.class_names(trials))
+    text.check_spelt_apart(protocols.class_names(trials))
     if settings.features:
         _, saved = features.load(settings.features)
         for trial in trials:

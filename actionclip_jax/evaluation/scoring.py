@@ -95,8 +95,8 @@ class Evaluator:
         self.average, self.kind = average, kind
         model, compute = encode_clips.model, encode_clips.compute
         filled = text.load_templates(templates)
-        tokens = text.token_table(tokenizer, self.clips.labels, filled, model.text.context)
-        self.tokens = text.cut_padding(tokens)  # [C, P, L]
+        tokens = text.token_table(tokenizer, self.clips.labels, filled, model.text)
+        self.tokens = text.cut_padding(tokens, model.text)  # [C, P, L]
         self.encode_texts = encoder.compile_for(encoder.encode_texts, model, compute, encode_clips.mesh)
 
     def __call__(

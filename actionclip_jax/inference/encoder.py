@@ -87,10 +87,10 @@ class VideoTextEncoder:
         Raises:
             ValueError: a text with more tokens than the text tower takes (CLIP: 77).
         """
-        tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
+        tokens = text.tokenize(self.tokenizer, texts, self.config.text)
         if not len(tokens):
             return np.zeros((0, self.config.embed_width), np.float32)
-        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
+        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens, self.config.text)))
 
     def encode_classes(
         self, labels: Sequence[str], templates: str | os.PathLike[str] | Sequence[str], names: Sequence[str] = ()
@@ -103,7 +103,7 @@ class VideoTextEncoder:
         Raises:
             ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
         """
-        text.check_distinct(self.tokenizer, labels, names)
+        text.check_distinct(self.tokenizer, labels, self.config.text, names)
         self._note_other_templates(templates)
         if isinstance(templates, str | os.PathLike):
             filled = text.load_templates(templates)
@@ -111,7 +111,7 @@ class VideoTextEncoder:
             filled = text.checked_templates(templates)
         made_from = {
             "weights": self._text_digest,
-            "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "tokenizer": self._tokenizer_digest,
             "dtype": self.compute.dtype,
             "templates": list(filled),
             "labels": list(labels),
@@ -166,6 +166,11 @@ class VideoTextEncoder:
         for line in beside:
             digests = {name: hashlib.sha256(f"{one}\n{line}".encode()).hexdigest() for name, one in digests.items()}
         return digests
+
+    @functools.cached_property
+    def _tokenizer_digest(self) -> str:
+        """SHA-256 of the tokenizer, computed once: that of a large vocabulary takes a second."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
     @functools.cached_property
     def _text_digest(self) -> str:

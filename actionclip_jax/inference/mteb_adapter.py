@@ -32,7 +32,7 @@ class Encoder(abs_encoder.AbsEncoder):
     An encoder is what mteb calls a model that embeds; the one of this package is `encoder.VideoTextEncoder`.
 
     Videos are read from their files, not by mteb's decoder, so that frames and pixels are those of `Predictor.predict`
-    with one view; what decodes of a damaged file counts. A text beyond the 77 tokens loses its last words.
+    with one view; what decodes of a damaged file counts. A text beyond the tower's tokens loses its last words.
 
     Args:
         model: what `actionclip_jax.load` returns.
@@ -77,14 +77,15 @@ class Encoder(abs_encoder.AbsEncoder):
 
     def shorten(self, prompt: str) -> str:
         """The text, or as many of its first words as the text tower has positions for."""
-        words, context = text.clean(prompt).split(), self.model.config.text.context
+        spec = self.model.config.text
+        words = text.clean(prompt, spec.cleaning).split()
 
         def count(kept: int) -> int:
             return len(self.model.tokenizer(" ".join(words[:kept]), verbose=False)["input_ids"])
 
-        if count(len(words)) <= context:
+        if count(len(words)) <= spec.context:
             return prompt
-        return " ".join(words[: bisect.bisect_right(range(len(words)), context, key=count) - 1])
+        return " ".join(words[: bisect.bisect_right(range(len(words)), spec.context, key=count) - 1])
 
     def encode_videos(self, rows: datasets.Dataset, batch_size: int) -> np.ndarray:
         """N rows with a video each -> float32 [N, E]."""

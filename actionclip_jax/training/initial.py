@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import transformers
 from flax import nnx
 from jax.sharding import NamedSharding
 
@@ -26,7 +27,7 @@ class Initial:
 
     params: dict[str, jax.Array]
     loaded: list[str]  # paths of CLIP's own parameters that were read and not drawn at random
-    tokenizer: Any
+    tokenizer: transformers.PreTrainedTokenizerBase
     provenance: dict[str, Any]
 
 
@@ -54,9 +55,10 @@ def initial_weights(
     def draw() -> dict[str, jax.Array]:
         return action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed)))
 
-    params = jax.jit(draw, out_shardings=dict(shardings))()
     if not source:
-        return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
+        tokenizer, provenance = random_tokenizer(model.text), {"source": "random initialisation", "seed": seed}
+        return Initial(jax.jit(draw, out_shardings=dict(shardings))(), [], tokenizer, provenance)
+    params = jax.jit(draw, out_shardings=dict(shardings))()
     weights = checkpoints.read_any(source, trust_code=trust_code or names_head_of(source, model))
     stored = fitting_params(source, weights, model)
     for path, values in stored.items():
@@ -70,6 +72,17 @@ def initial_weights(
     loaded = [path for path in stored if not path.startswith("temporal/")]
     provenance = {"source": source, **{f"source_{name}": value for name, value in weights.provenance.items()}}
     return Initial(params, loaded, weights.tokenizer, provenance)
+
+
+def random_tokenizer(spec: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
+    """CLIP's, the only tokenizer that needs no files. Raises ValueError for a text tower of another one."""
+    try:
+        return text.load_tokenizer(None, spec)
+    except ValueError as error:
+        raise ValueError(
+            f"init_from is empty, and random weights go with CLIP's tokenizer alone. {error}. Expected init_from to name "
+            "a model that has it"
+        ) from None
 
 
 def names_head_of(source: str, model: config.ModelConfig) -> bool:

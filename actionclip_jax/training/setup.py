@@ -155,7 +155,8 @@ def token_table(
 ) -> np.ndarray:
     """Token ids [C, P, L] of all classes in all templates."""
     templates = text.load_templates(run.objective.templates)
-    return text.cut_padding(text.token_table(tokenizer, clips.labels, templates, run.model.text.context))
+    tokens = text.token_table(tokenizer, clips.labels, templates, run.model.text)
+    return text.cut_padding(tokens, run.model.text)
 
 
 def texts_per_clip(run: config.TrainConfig, classes: int) -> float:

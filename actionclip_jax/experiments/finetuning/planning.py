@@ -27,7 +27,7 @@ def plan(request: config.FinetuneConfig) -> None:
     sample = config.SampleConfig(frames=model.frames, size=model.image.size)
     check_choices(request, model, sample)
     parts = dividing.divide(request, sample)
-    text.check_distinct(weights.tokenizer, parts.train.labels)
+    text.check_distinct(weights.tokenizer, parts.train.labels, model.text)
     devices = sharding.batch_shards(sharding.make_mesh())
     pace = rule.choose(request, weights.provenance, len(parts.train), devices)
     run = assemble(request, model, parts, pace)
@@ -65,7 +65,7 @@ def check_choices(request: config.FinetuneConfig, model: config.ModelConfig, sam
             "--freeze towers: the head meanP has no parameters, so nothing would be trained but the scale of the "
             "similarities; freeze one tower, or take another head (--head Transf)"
         )
-    if request.from_scratch and model.text.vocabulary != config.TextConfig().vocabulary:
+    if request.from_scratch and not text.takes_clips(model.text):
         raise ValueError(f"--from-scratch: random weights go with CLIP's tokenizer, and {request.model} has another")
     loader = config.LoaderConfig(batch_size=request.batch_size or request.rule.batch_size, workers=request.workers)
     data = config.DataConfig(train=request.data, sample=sample, loader=loader)
