@@ -10,7 +10,16 @@ import numpy as np
 import transformers
 
 from actionclip_jax import config, paths
-from actionclip_jax.checkpoints import errors, formats, huggingface, mapping, model_directory, tensor_names, torch_files
+from actionclip_jax.checkpoints import (
+    errors,
+    formats,
+    huggingface,
+    mapping,
+    model_directory,
+    pixels,
+    tensor_names,
+    torch_files,
+)
 
 
 def export(
@@ -73,11 +82,8 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
     for name, tower in (("image", model.image), ("text", model.text)):
         if tower.heads * 64 != tower.width:
             problems.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
-    if (model.image.mean, model.image.std) != (config.CLIP_MEAN, config.CLIP_STD):
-        problems.append(
-            f"it means CLIP's normalisation of pixels, the model has mean {model.image.mean} and deviation "
-            f"{model.image.std}"
-        )
+    if (has := pixels.of(model.image)) != pixels.CLIP:
+        problems.append(f"it means CLIP's pixels ({pixels.CLIP}), the model has {has}")
     return problems + (head_not_expressible(model) if target == "actionclip" else [])
 
 
@@ -154,11 +160,5 @@ def write_huggingface(
     """A directory that transformers' CLIPModel.from_pretrained and CLIPProcessor.from_pretrained read."""
     torch_files.write(directory / "model.safetensors", tensors)
     huggingface.clip_config(model).save_pretrained(directory)
-    image, size = model.image, model.image.size
-    huggingface.pil_processor()(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
-        image_mean=list(image.mean),
-        image_std=list(image.std),
-    ).save_pretrained(directory)
+    huggingface.image_processor(model.image).save_pretrained(directory)
     tokenizer.save_pretrained(directory)

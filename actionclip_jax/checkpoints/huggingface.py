@@ -1,7 +1,7 @@
 """transformers' CLIP: what its files say of a model, and its classes set up for one."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import transformers
 from huggingface_hub import errors as hub
@@ -10,6 +10,7 @@ from actionclip_jax import config
 from actionclip_jax.checkpoints import errors, settings, torch_files
 
 CONFIG = "config.json"
+RESAMPLE = {"bicubic": 3, "bilinear": 2}  # Pillow's numbers
 
 
 def check(source: torch_files.Source) -> None:
@@ -115,8 +116,21 @@ def clip_config(model: config.ModelConfig) -> transformers.CLIPConfig:
     )
 
 
-def pil_processor() -> "type[transformers.CLIPImageProcessor]":
-    """transformers' image processor of CLIP that computes with Pillow, and so needs no torchvision."""
+def image_processor(image: config.ImageConfig) -> "transformers.CLIPImageProcessor":
+    """transformers' processor that makes pixels as an image tower takes them."""
+    square, squashes = {"height": image.size, "width": image.size}, image.resize == "squash"
+    return pil_processor()(
+        size=square if squashes else {"shortest_edge": image.size},
+        do_center_crop=not squashes,
+        crop_size=square,
+        resample=RESAMPLE[image.filter],
+        image_mean=list(image.mean),
+        image_std=list(image.std),
+    )
+
+
+def pil_processor(family: Literal["CLIP", "Siglip"] = "CLIP") -> "type[transformers.CLIPImageProcessor]":
+    """transformers' image processor of a family that computes with Pillow, and so needs no torchvision."""
     # the usual one, which newer versions have beside it, warns as soon as it is named: hence the quotes too
-    newer = getattr(transformers, "CLIPImageProcessorPil", None)
-    return transformers.CLIPImageProcessor if newer is None else newer
+    newer = getattr(transformers, f"{family}ImageProcessorPil", None)
+    return getattr(transformers, f"{family}ImageProcessor") if newer is None else newer

@@ -38,7 +38,9 @@ def new_head(head: model_config.Head | str, text: TextConfig) -> TemporalConfig:
 
 def size_name(model: ModelConfig) -> str:
     """The published name of the model's towers, or a description of their shapes."""
-    image, text = dataclasses.replace(model.image, mean=model_config.CLIP_MEAN, std=model_config.CLIP_STD), model.text
+    usual, text = ImageConfig(), model.text
+    pixels = {"resize": usual.resize, "filter": usual.filter, "mean": usual.mean, "std": usual.std}
+    image = dataclasses.replace(model.image, **pixels)
     for name, known in CLIP_SIZES.items():
         if (image, text, model.embed_width) == (known.image, known.text, known.embed_width):
             return name
