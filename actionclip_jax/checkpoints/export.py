@@ -19,6 +19,7 @@ from actionclip_jax.checkpoints import (
     mapping,
     model_directory,
     numpy_files,
+    pixels,
     settings,
     tensor_names,
     torch_files,
@@ -93,11 +94,8 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
     for name, tower in (("image", model.image), ("text", model.text)):
         if tower.heads * 64 != tower.width:
             problems.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
-    if (model.image.mean, model.image.std) != (config.CLIP_MEAN, config.CLIP_STD):
-        problems.append(
-            f"it means CLIP's normalisation of pixels, the model has mean {model.image.mean} and deviation "
-            f"{model.image.std}"
-        )
+    if (has := pixels.of(model.image)) != pixels.CLIP:
+        problems.append(f"it means CLIP's pixels ({pixels.CLIP}), the model has {has}")
     return problems + (head_not_expressible(model) if target == "actionclip" else [])
 
 

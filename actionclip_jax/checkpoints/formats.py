@@ -98,7 +98,7 @@ def recognise(source: torch_files.Source, activation: str | None = None, frames:
     for tower in (model.image, model.text):
         if tower.heads < 1 or tower.width % tower.heads:
             raise errors.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
-    image, pixel_notes = pixels.follow(source, kind, model.image)
+    image, pixel_notes = pixels.follow(source, kind, model.image, pixels.of(model.image))
     model = shapes.temporal(dataclasses.replace(model, image=image), tensors, prefix, head_prefix, kind)
     if frames is not None:
         model = dataclasses.replace(model, frames=frames)

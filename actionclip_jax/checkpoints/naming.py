@@ -1,7 +1,7 @@
 """By which names a format's file has the parts of a model."""
 
 import dataclasses
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Naming:
         return [*image, *pool, *text, *tensor_names.scales(model, self.prefix)]
 
 
-def of(kind: str, prefix: str, anchor: str, tensors: Container[str]) -> Naming:
+def of(kind: str, prefix: str, anchor: str, tensors: Collection[str]) -> Naming:
     """The names of a file of a format, which begin with `prefix`; `anchor` is which of wrappers.ANCHORS it has."""
     apart = TEXT if f"{prefix}{TEXT}{shapes.OPENAI_TEXT['token']}" in tensors else ""
     return Naming(kind, prefix, anchor == wrappers.ANCHORS[2], apart, big_vision.spelling(tensors))

@@ -7,7 +7,7 @@ texts by transformers' own processor and tokenizer, set up by the files beside t
 import dataclasses
 import os
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -79,7 +79,7 @@ def our_features(directory: str | os.PathLike, pictures: np.ndarray, prompts: Se
     image = weights.model.image
     model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
     tokens = jnp.asarray(text.tokenize(weights.tokenizer, prompts, weights.model.text))
-    transform = views.view_transform(image.size, resize=image.size)
+    transform = views.view_transform(config.sample_for(weights.model), short_side=image.size)
     frames = jnp.asarray(np.stack([[transform(picture)[0] for picture in video] for video in pictures]))
 
     @jax.jit
@@ -137,16 +137,31 @@ def prepared(prompt: str, cleaning: str) -> str:
 def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> "transformers.CLIPImageProcessor":
     """transformers' processor of pictures, by the files beside the weights where there are any, else as CLIP has it.
 
-    open_clip's settings are put in transformers' words, so that torchvision is not needed.
+    open_clip's settings are put in transformers' words, so that torchvision is not needed. A short side becomes as long
+    as the model's, as in `our_features`.
     """
     size = recognised.model.image.size
-    short: dict[str, Any] = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    make = huggingface.pil_processor()
-    files = [stated.file for stated in pixels.by_files(source, recognised.format, size)]
-    if not files:
-        return make(**short)
-    if files[0] != open_clip.CONFIG:
-        return make.from_pretrained(source.path.parent, local_files_only=True, size=short["size"])
-    section = source.side[open_clip.CONFIG]["preprocess_cfg"]
+    found = pixels.sections(source, recognised.format)
+    if not found:
+        return huggingface.image_processor(recognised.model.image)
+    file, section = found[0]
+    if file == open_clip.CONFIG:
+        return huggingface.pil_processor()(**in_transformers_words(section, size))
+    named = str(section.get("image_processor_type") or section.get("feature_extractor_type"))
+    make = huggingface.pil_processor("Siglip" if named.startswith("Siglip") else "CLIP")
+    usual = make.from_pretrained(source.path.parent, local_files_only=True).size
+    sizes = {name: size for name, value in dict(usual).items() if value is not None}
+    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes)
+
+
+def in_transformers_words(section: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """open_clip's settings of pixels as options of transformers' processor."""
+    square, squashes = {"height": size, "width": size}, section.get("resize_mode") == "squash"
     constants = {"image_mean": section.get("mean"), "image_std": section.get("std")}
-    return make(**short, **{name: value for name, value in constants.items() if value is not None})
+    return {
+        "size": square if squashes else {"shortest_edge": size},
+        "do_center_crop": not squashes,
+        "crop_size": square,
+        "resample": huggingface.RESAMPLE[section.get("interpolation") or "bicubic"],
+        **{name: value for name, value in constants.items() if value is not None},
+    }
