@@ -173,7 +173,7 @@ def measure_swap(
             classes = evaluate.label_features(loaded, trials, how)
             encoded, _ = evaluate.clip_features(loaded, trials, how)
             for trial in trials:
-                evaluate.measure(trial, classes, encoded, how)
+                evaluate.measure(trial, classes, encoded, loaded.scaling, how)
 
         run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]

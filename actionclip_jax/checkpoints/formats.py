@@ -8,6 +8,7 @@ import numpy as np
 
 from actionclip_jax import config
 from actionclip_jax.checkpoints import (
+    big_vision,
     errors,
     huggingface,
     locate,
@@ -18,6 +19,7 @@ from actionclip_jax.checkpoints import (
     perception_encoder,
     pixels,
     shapes,
+    siglip,
     tensor_names,
     torch_files,
     unused,
@@ -27,10 +29,11 @@ from actionclip_jax.checkpoints import (
 FORMATS = {
     "openai": "OpenAI CLIP",
     "open_clip": "open_clip",
-    "huggingface": "Hugging Face CLIP",
+    "huggingface": "Hugging Face",
     "actionclip": "ActionCLIP source",
     "mmaction2": "mmaction2's ActionCLIP",
     "pe": "Perception Encoder (PE-Core)",
+    "big_vision": "big_vision",
 }
 # what stands before the towers' names in a format, and before the head's where it has one; whatever else does is taken
 # off
@@ -41,6 +44,7 @@ PLACES = {
     "actionclip": ("model_state_dict/", "fusion_model_state_dict/module."),
     "mmaction2": ("state_dict/clip.", "state_dict/adapter."),
     "pe": ("", ""),
+    "big_vision": ("", ""),
 }
 
 
@@ -85,17 +89,16 @@ def recognise(source: torch_files.Source, activation: str | None = None, frames:
     flat = wrappers.without_transparent(source.name, dict(torch_files.flatten(source.tree)))
     (huggingface if any(wrappers.ANCHORS[1] in name for name in flat) else open_clip).check(source)
     unwrapped = wrappers.unwrap(source.name, flat)
-    kind = "huggingface" if unwrapped.anchor == wrappers.ANCHORS[1] else openai_kind(source, unwrapped, activation)
-    prefix, head_prefix = PLACES[kind]
-    tensors = own_names(source, kind, unwrapped)
+    others = {wrappers.ANCHORS[1]: "huggingface", wrappers.ANCHORS[3]: "big_vision"}
+    kind = others.get(unwrapped.anchor) or openai_kind(source, unwrapped, activation)
+    prefix, head_prefix = places = places_of(kind, unwrapped)
+    tensors = own_names(source, places, unwrapped)
     names = naming.of(kind, prefix, unwrapped.anchor, tensors)
-    image = open_clip_sizes.trunk(source) if names.timm else None
-    model = shapes.towers(source.name, kind, names.sizes(tensors), tensors, image)
-    model, notes = flavour(source, names, activation, model, tensors)
+    model, notes = flavour(source, names, activation, tower_sizes(source, names, tensors), tensors)
     for tower in (model.image, model.text):
         if tower.heads < 1 or tower.width % tower.heads:
             raise errors.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
-    image, pixel_notes = pixels.follow(source, kind, model.image)
+    image, pixel_notes = pixels.follow(source, kind, model.image, pixels.of(model.image))
     model = shapes.temporal(dataclasses.replace(model, image=image), tensors, prefix, head_prefix, kind)
     if frames is not None:
         model = dataclasses.replace(model, frames=frames)
@@ -156,9 +159,29 @@ def fusion_section(source: torch_files.Source, prefix: str) -> str | None:
     return f"{outside}fusion_model_state_dict/" if is_source and section is not None else None
 
 
-def own_names(source: torch_files.Source, kind: str, unwrapped: wrappers.Unwrapped) -> dict[str, np.ndarray]:
+def places_of(kind: str, unwrapped: wrappers.Unwrapped) -> tuple[str, str]:
+    """A format's PLACES; of big_vision's names, which stand in files of two kinds, those that the file has."""
+    own = kind == "big_vision" and unwrapped.prefix in big_vision.PREFIXES
+    return (unwrapped.prefix, "") if own else PLACES[kind]
+
+
+def tower_sizes(
+    source: torch_files.Source, names: naming.Naming, tensors: Mapping[str, np.ndarray]
+) -> config.ModelConfig:
+    """The model by the shapes of its tensors."""
+    if names.kind == "huggingface":
+        return huggingface.towers(source, tensors)
+    if names.kind == "big_vision":
+        return big_vision.towers(source, tensors)
+    image = open_clip_sizes.trunk(source) if names.timm else None
+    return shapes.towers(source.name, names.kind, names.sizes(tensors), tensors, image)
+
+
+def own_names(
+    source: torch_files.Source, places_of_kind: tuple[str, str], unwrapped: wrappers.Unwrapped
+) -> dict[str, np.ndarray]:
     """The tensors under the names of their format, without what a framework put in front of them."""
-    prefix, head_prefix = PLACES[kind]
+    prefix, head_prefix = places_of_kind
     places = {unwrapped.prefix: prefix}
     if head_prefix:
         head = fusion_section(source, unwrapped.prefix) or f"{unwrapped.prefix.removesuffix('clip.')}adapter."
@@ -205,6 +228,9 @@ def flavour(
     if kind == "huggingface" and huggingface.CONFIG in source.side:
         model = huggingface.follow(source, model)
         stated = model.activation
+    elif siglip.is_one(model) and kind in ("huggingface", "big_vision"):
+        stated = model.activation
+        notes += siglip.notes(model, kind)
     elif kind == "open_clip" and open_clip.CONFIG in source.side:
         model = open_clip_sizes.follow(source, model, names.timm, bool(names.apart))
         stated = model.activation
@@ -228,6 +254,7 @@ def flavour(
     if activation is not None:
         if stated not in (None, activation):
             notes.append(f"activation {activation}, as it was told; by its format or files it is {stated}")
+            model = dataclasses.replace(model, text=dataclasses.replace(model.text, activation="same"))
         stated = activation
     if stated is None:
         raise errors.CheckpointError(

@@ -85,18 +85,20 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
     }
     source.tree = {}  # so that to_params can free each tensor once it is used
     params = mapping.to_params(recognised.rows, action_clip.param_shapes(recognised.model), recognised.tensors)
-    tokenizer = text.load_tokenizer(find_tokenizer(source), recognised.model.text.vocabulary)
+    spec = recognised.model.text
+    tokenizer = text.load_tokenizer(find_tokenizer(source, spec), spec)
     return model_directory.Weights(recognised.model, params, tokenizer, provenance, recognised.unused)
 
 
-def find_tokenizer(source: torch_files.Source) -> pathlib.Path | None:
-    """The directory of the weights if it holds a tokenizer that is theirs; None for CLIP's own."""
-    if source.path.name not in locate.WEIGHT_FILES:
+def find_tokenizer(source: torch_files.Source, spec: config.TextConfig) -> pathlib.Path | None:
+    """The directory of the weights if it holds a tokenizer that is theirs; None if there is only CLIP's own."""
+    if not locate.owns_tokenizer(source.path):
         return None
     beside = source.path.parent
     if text.has_tokenizer(beside):
         return beside
-    if parts := [file for file in locate.TOKENIZER_PARTS if (beside / file).is_file()]:
+    parts = [file for file in locate.TOKENIZER_PARTS if (beside / file).is_file()]
+    if parts and text.takes_clips(spec):
         logger.info(
             f"note: {', '.join(parts)} beside it is not read without {' or '.join(text.TOKENIZER_FILES)}: CLIP's own "
             "tokenizer is taken"

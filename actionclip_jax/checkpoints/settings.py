@@ -1,10 +1,12 @@
 """What the files beside the weights say of a model, compared with what this program does."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from actionclip_jax import config
 from actionclip_jax.checkpoints import errors, torch_files
+
+Choice = TypeVar("Choice")
 
 
 def refuse(source: torch_files.Source, file: str, problems: Sequence[str]) -> None:
@@ -26,6 +28,25 @@ def differences(
         elif one_number(value) != wanted[name]:
             problems.append(f"{section}.{name} is {value!r}: only {wanted[name]!r} is supported")
     return problems
+
+
+def choose(
+    section: str,
+    content: Mapping[str, Any],
+    name: str,
+    choices: Mapping[Any, Choice],
+    usual: Choice,
+    problems: list[str],
+) -> Choice:
+    """What a setting of a section means, by its value; `usual` where it is not said. Other values become problems."""
+    value = content.get(name)
+    if value is None:
+        return usual
+    for known, meaning in choices.items():
+        if type(value) is type(known) and value == known:
+            return meaning
+    problems.append(f"{section}.{name} is {value!r}: only {' or '.join(map(repr, choices))} is supported")
+    return usual
 
 
 def one_number(value: Any) -> Any:

@@ -305,4 +305,4 @@ def test_a_tokenizer_of_another_kind_is_called_by_its_name(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}')
     with pytest.raises(ValueError, match="BertTokenizerFast: another kind of tokenizer than CLIP's"):
-        text.load_tokenizer(tmp_path, 49408)
+        text.load_tokenizer(tmp_path, config.TextConfig())

@@ -13,10 +13,12 @@ import torch_reference
 import transformers
 
 from actionclip_jax import cli, config
-from actionclip_jax.checkpoints import errors, export, formats, load, model_directory, torch_files, verify
+from actionclip_jax.checkpoints import errors, export, formats, load, model_directory, pixels, torch_files, verify
 
 HALF = (0.5, 0.5, 0.5)
 VISION = {"layers": 2, "width": 128, "head_width": 64, "patch_size": 8, "image_size": 32}
+SIGLIP = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 32, "width": 32}}
+SQUASHED_CLIP = {"size": {"height": 32, "width": 32}, "do_center_crop": False, "crop_size": 224}  # of what is not done
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2}
 
 
@@ -199,6 +201,36 @@ def test_constants_that_another_formats_file_alone_says_are_proven_too(hugging, 
     assert save_and_verify(source, tmp_path / "model").image.mean == HALF
 
 
+@pytest.mark.parametrize("told", ["bicubic", "bilinear"])
+def test_frames_that_open_clip_squashes_are_squashed_and_proven(told, open_clip, tmp_path):
+    source = open_clip(preprocess={"mean": HALF, "std": HALF, "interpolation": told, "resize_mode": "squash"})
+    assert pixels.of(save_and_verify(source, tmp_path / "model").image) == pixels.Pixels(HALF, HALF, "squash", told)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    "pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2, "crop_size": 32}]
+)
+def test_frames_that_transformers_squashes_or_filters_otherwise_are_so_here_and_proven(
+    pictures, nested, hugging, tmp_path
+):
+    section = ({"image_processor": pictures}, "processor_config.json") if nested else (pictures,)
+    image = save_and_verify(hugging(*section), tmp_path / "model").image
+    assert image.resize == ("squash" if "size" in pictures else "shortest")
+    assert image.filter == ("bilinear" if pictures.get("resample") == 2 else "bicubic")
+    assert image.mean == (HALF if pictures.get("image_processor_type") else config.CLIP_MEAN)
+
+
+def test_verification_notices_frames_that_became_square_in_another_way(hugging, tmp_path):
+    source = hugging(SIGLIP)
+    weights = load.read_any(source)
+    for name, value in (("resize", "shortest"), ("filter", "bilinear")):
+        other = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, **{name: value}))
+        model_directory.save(tmp_path / name, dataclasses.replace(weights, model=other))
+        fine = {part.name: part.fine for part in verify.verify(source, tmp_path / name, None)}
+        assert not fine["pixels"] and fine["text features"]
+
+
 def test_pixels_that_are_not_normalised_are_kept_so(hugging, tmp_path):
     size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     source = hugging(size | {"do_normalize": False, "image_mean": HALF})
@@ -218,9 +250,10 @@ def test_verification_notices_other_constants(hugging, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("interpolation", "bilinear"),
-        ("resize_mode", "squash"),
+        ("interpolation", "random"),
+        ("interpolation", 3),
         ("resize_mode", "longest"),
+        ("resize_mode", ["squash"]),
         ("mode", "L"),
         ("size", 64),
         ("size", [32, 64]),
@@ -234,18 +267,27 @@ def test_open_clips_pixels_that_are_prepared_otherwise_are_refused_by_name(name,
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("resample", 2),
-        ("size", {"height": 32, "width": 32}),
+        ("resample", 0),
+        ("resample", "bicubic"),
+        ("size", {"height": 32, "width": 30}),
+        ("size", {"height": 30, "width": 30}),
+        ("size", {"height": 36, "width": 36}),  # of a short side 36 would do
         ("size", {"shortest_edge": 40}),
+        ("size", {"shortest_edge": 32, "longest_edge": 32}),
+        ("size", {"max_height": 32, "max_width": 32}),
         ("crop_size", 64),
         ("crop_size", {"height": 32, "width": 16}),
         ("do_resize", False),
         ("do_center_crop", False),
+        ("do_center_crop", "no"),
+        ("do_normalize", "no"),
         ("do_rescale", False),
         ("rescale_factor", 0.5),
         ("do_pad", True),
         ("image_processor_type", "ViTImageProcessor"),
-        ("feature_extractor_type", "SiglipImageProcessor"),
+        ("image_processor_type", "Siglip2ImageProcessor"),
+        ("image_processor_type", "Siglip2ImageProcessorFast"),
+        ("feature_extractor_type", "ViTFeatureExtractor"),
         ("default_to_square", True),
         ("invented_next_year", 1),
     ],
@@ -316,16 +358,17 @@ def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(
 
 def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging, told):
     assert load.read_any(hugging()).model.image.mean == config.CLIP_MEAN
-    assert any("no file beside the weights says how pixels are normalised" in line for line in told)
+    assert any("no file beside the weights says how pixels are made" in line for line in told)
 
 
 def test_a_model_directory_without_constants_has_clips(hugging, tmp_path):
     model_directory.save(tmp_path / "model", load.read_any(hugging()))
     file = tmp_path / "model" / "config.json"
     described = json.loads(file.read_text())
-    del described["model"]["image"]["mean"], described["model"]["image"]["std"]  # as older programs wrote it
+    for name in ("mean", "std", "resize", "filter"):  # which older programs did not write
+        del described["model"]["image"][name]
     file.write_text(json.dumps(described))
-    assert model_directory.load_config(tmp_path / "model").image.mean == config.CLIP_MEAN
+    assert pixels.of(model_directory.load_config(tmp_path / "model").image) == pixels.CLIP
 
 
 def test_transformers_processor_reads_what_is_written_for_it_and_it_returns_exactly(hugging, tmp_path):

@@ -31,6 +31,7 @@ from actionclip_jax.evaluation import (
     scoring,
 )
 from actionclip_jax.experiments import interpolation
+from actionclip_jax.inference import class_scores
 
 CLASSES = 48  # of the sample's test split, with a clip each
 
@@ -225,10 +226,11 @@ def mistaken(source):
 
 def test_the_worst_clips_are_the_surest_mistakes_as_the_model_saw_them(mistaken):
     trial, scores = mistaken
-    rows = pictures.worst_clips(trial, scores, config.SampleConfig(frames=3, size=48, views_time=2, views_space=3))
+    sample = config.SampleConfig(frames=3, size=48, views_time=2, views_space=3)
+    rows = pictures.worst_clips(trial, scores, sample)
     assert [row.ranked[0][1] for row in rows] == pytest.approx([0.8, 0.6, 0.5])
     clips = trial.clips
-    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), size=48, frames=3, views=(2, 3))
+    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), sample)
     np.testing.assert_array_equal(rows[0].images, seen.clips[1], err_msg="the middle crop of the first clip")
     name, true = clips[3].id, clips.labels[scores.targets[3]]
     assert rows[0].title.splitlines() == [
@@ -467,7 +469,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     values = rng.normal(size=(3, 1, 8))
     classes = rng.normal(size=(4, 1, 8)) / 50
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
-    scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
+    scores = scoring.score(clips, found, classes.astype(np.float32), class_scores.Scaling(), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
     assert scores.primary == pytest.approx(metrics.nan_mean(scores.by_class()))
     described = report.describe(report.Measured("all", scores, None), None)
