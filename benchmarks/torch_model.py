@@ -22,7 +22,7 @@ class TorchVideo(torch.nn.Module):
 
     def __init__(self, source: formats.Recognised, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        vision = huggingface.clip_config(source.model).vision_config
+        vision = huggingface.describe(source.model).vision_config
         self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
         self.image.load_state_dict(part_of(torch_models.towers(source), self.image))
         self.head = torch_models.TemporalHead(source)
@@ -47,7 +47,7 @@ class TorchTraining(torch.nn.Module):
 
     def __init__(self, source: formats.Recognised, bias: float | None = None) -> None:
         super().__init__()
-        towers, words = torch_models.towers(source), huggingface.clip_config(source.model).text_config
+        towers, words = torch_models.towers(source), huggingface.describe(source.model).text_config
         self.video = TorchVideo(source)
         self.text = transformers.CLIPTextModelWithProjection._from_config(words, attn_implementation="sdpa")
         self.text.load_state_dict(part_of(towers, self.text))

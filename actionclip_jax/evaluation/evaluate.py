@@ -100,7 +100,7 @@ def clip_features(
     if settings.features:
         return saved_features(model, settings.features)
     clips = subsets.unite([trial.clips for trial in trials])
-    sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
+    sample = config.sample_for(model.config, views=settings.views)
     made_from = {
         "model": model.provenance.get("source", ""),
         "video": model.digests["video"],

@@ -1,7 +1,6 @@
 """The options of a prediction, checked before anything is read or compiled; all mistakes at once."""
 
 import collections
-import dataclasses
 import logging
 import operator
 from collections.abc import Iterable, Mapping, Set
@@ -13,15 +12,9 @@ from actionclip_jax.inference import encoder
 logger = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How clips are taken from a video."""
-
-    frames: int
-    views: tuple[int, int]
-
-
-def checked_sampling(model: encoder.VideoTextEncoder, frames: Any, views: Any, batch_size: Any = 1) -> Sampling:
+def checked_sampling(
+    model: encoder.VideoTextEncoder, frames: Any, views: Any, batch_size: Any = 1
+) -> config.SampleConfig:
     """Frames (the model's own number for None) and views of the types people write. Raises ValueError."""
     problems: list[str] = []
     frames = read_count("frames", model.config.frames if frames is None else frames, problems)
@@ -32,9 +25,9 @@ def checked_sampling(model: encoder.VideoTextEncoder, frames: Any, views: Any, b
         problems.append(f"views: {error}")
     if problems:
         raise ValueError("; ".join(problems))
-    config.check_data(config.SampleConfig(frames, model.config.image.size, *views))
+    sample = config.sample_for(model.config, frames, views)
     model.check_frames(frames)
-    return Sampling(frames, views)
+    return sample
 
 
 def checked_kind(model: encoder.VideoTextEncoder, absolute: bool) -> str:

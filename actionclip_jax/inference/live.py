@@ -11,7 +11,7 @@ import numpy as np
 
 from actionclip_jax import config
 from actionclip_jax.data import video
-from actionclip_jax.data.video import feed, growing, stream, views
+from actionclip_jax.data.video import feed, growing, stream
 from actionclip_jax.inference import arrivals, choices, predict, smoothing, timeline, windows
 
 
@@ -79,8 +79,7 @@ def follow(
     warm_up(slide)
     source = feed.Feed(path, idle)
     try:
-        transform = views.view_transform(model.config.image.size)
-        grid = growing.GrowingGrid(source, slide.spacing, lambda image: transform(image)[0])
+        grid = growing.GrowingGrid(source, slide.spacing, slide.prepare_frame)
         with arrivals.read(grid, lag, slide.hop_cells, slide.frames, stop) as parts:
             yield from Follower(slide, labels, settings, grid).follow(parts)
     finally:

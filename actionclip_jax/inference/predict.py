@@ -1,7 +1,6 @@
 """A video and some words -> probabilities."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import types
@@ -135,9 +134,8 @@ class Predictor(encoder.VideoTextEncoder):
         opened, is_one = inputs.open_any(video, allow_urls)
         if not is_one:
             raise ValueError(f"preprocess takes one video, and {len(opened)} were given")
-        how = choices.checked_sampling(self, frames, views)
-        size = self.config.image.size
-        return test_views.read_clips(opened[0].read, size=size, frames=how.frames, views=how.views).clips
+        sample = choices.checked_sampling(self, frames, views)
+        return test_views.read_clips(opened[0].read, sample).clips
 
     @renamed.refuse_arguments
     def score(
@@ -176,13 +174,13 @@ class Predictor(encoder.VideoTextEncoder):
         keep_images: bool,
     ) -> Iterator[prediction.Prediction | video.VideoError]:
         names = choices.checked_class_names(class_names)
-        how = choices.checked_sampling(self, frames, views, batch_size)
+        sample = choices.checked_sampling(self, frames, views, batch_size)
         texts = label_names.as_texts(names, split_names)
         classes = self.encode_classes(texts, templates, names)
-        clip_count = len(videos) * how.views[0] * how.views[1]
+        clip_count = len(videos) * sample.views_time * sample.views_space
         batches = max(1, -(-clip_count // batch_size))
         batch_size = max(1, -(-clip_count // batches))  # equal batches: little padding in the last
-        decoded = test_views.read_ahead(videos, size=self.config.image.size, **dataclasses.asdict(how))
+        decoded = test_views.read_ahead(videos, sample)
         done = progress.Progress("predicting", len(videos))
         for encoded in batching.encode_each(self.encode_video, decoded, batch_size):
             done.advance()
@@ -199,7 +197,7 @@ class Predictor(encoder.VideoTextEncoder):
                 frames=read.indices,
                 timestamps=read.timestamps,
                 note=read.note,
-                images=read.clips[(how.views[1] - 1) // 2] if keep_images else None,
+                images=read.clips[(sample.views_space - 1) // 2] if keep_images else None,
                 texts=texts,
                 absolute=kind == "sigmoid",
             )

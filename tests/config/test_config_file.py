@@ -191,7 +191,17 @@ def test_a_file_may_take_an_argument(write):
         (["--config.checkpoint.export=best"], "data.test.path is empty"),
         (["--config.objective.loss=multi_label", "--config.objective.computation=blockwise"], "blockwise tiles"),
         (["--config.pretrain.epochs=1"], "pretrain.source.path is empty"),
-        (["--config.data.sample.size=32"], "the model takes 224"),
+        (["--config.data.sample.size=32"], "data.sample.size is 32: the model takes 224 (model.image)"),
+        (
+            ["--config.data.sample.resize=squash"],
+            "data.sample.resize is squash: the model takes shortest (model.image)",
+        ),
+        (["--config.model.image.filter=bilinear"], "data.sample.filter is bicubic: the model takes bilinear"),
+        (["--config.model.image.resize=longest"], "image.resize is 'longest': expected one of shortest, squash"),
+        (
+            ["--config.data.sample.resize=squash", "--config.data.sample.views_space=3"],
+            "data.sample.views_space is 3: expected 1, as squashed frames have no crops",
+        ),
         (["--config.data.sample.frames=16"], "expected model.frames, 8"),
         (['--config.optim.multipliers=(("(", 1.0),)'], "no regular expression"),
         (["--config.optim.ema=1.0"], "ema is 1.0"),

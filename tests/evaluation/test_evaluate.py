@@ -227,10 +227,11 @@ def mistaken(source):
 
 def test_the_worst_clips_are_the_surest_mistakes_as_the_model_saw_them(mistaken):
     trial, scores = mistaken
-    rows = pictures.worst_clips(trial, scores, config.SampleConfig(frames=3, size=48, views_time=2, views_space=3))
+    sample = config.SampleConfig(frames=3, size=48, views_time=2, views_space=3)
+    rows = pictures.worst_clips(trial, scores, sample)
     assert [row.ranked[0][1] for row in rows] == pytest.approx([0.8, 0.6, 0.5])
     clips = trial.clips
-    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), size=48, frames=3, views=(2, 3))
+    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), sample)
     np.testing.assert_array_equal(rows[0].images, seen.clips[1], err_msg="the middle crop of the first clip")
     name, true = clips[3].id, clips.labels[scores.targets[3]]
     assert rows[0].title.splitlines() == [
