@@ -105,14 +105,18 @@ def find_tokenizer(source: torch_files.Source) -> pathlib.Path | None:
 
 
 def resize_image(weights: model_directory.Weights, size: int) -> model_directory.Weights:
-    """Another input size: the grid of patch positions is resized bicubically, the class token's position stays."""
-    model = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, size=size))
-    config.checked_model(model)
-    position = np.asarray(weights.params["image/position"])
-    old, new, width = weights.model.image.size // model.image.patch, size // model.image.patch, position.shape[1]
-    grid = jax.image.resize(jnp.asarray(position[1:]).reshape(old, old, width), (new, new, width), "cubic")
-    resized = np.concatenate([position[:1], np.asarray(grid).reshape(-1, width)])
-    provenance = weights.provenance | {"image_size": {"source": weights.model.image.size, "resized_to": size}}
+    """Another input size: the grid of patch positions is resized bicubically, the class token's position stays.
+
+    Rotary positions need no change: their patches are counted on, as Perception Encoder's authors do.
+    """
+    image = weights.model.image
+    resized = dataclasses.replace(image, size=size, unread=0)
+    model = config.checked_model(dataclasses.replace(weights.model, image=resized))
+    position, first = np.asarray(weights.params["image/position"]), int(image.class_token)
+    grid = jnp.asarray(position[first:]).reshape(image.grid, image.grid, image.width)
+    grid = jax.image.resize(grid, (resized.grid, resized.grid, image.width), "cubic")
+    position = np.concatenate([position[:first], np.asarray(grid).reshape(-1, image.width)])
+    provenance = weights.provenance | {"image_size": {"source": image.size, "resized_to": size}}
     return dataclasses.replace(
-        weights, model=model, params={**weights.params, "image/position": resized}, provenance=provenance
+        weights, model=model, params={**weights.params, "image/position": position}, provenance=provenance
     )

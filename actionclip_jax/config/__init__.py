@@ -55,6 +55,7 @@ from actionclip_jax.config.run_checks import checked_run as checked_run
 from actionclip_jax.config.run_checks import run_problems as run_problems
 from actionclip_jax.config.settings import draft as draft
 from actionclip_jax.config.sizes import CLIP_SIZES as CLIP_SIZES
+from actionclip_jax.config.sizes import SIZES as SIZES
 from actionclip_jax.config.sizes import clip_model as clip_model
 from actionclip_jax.config.sizes import new_head as new_head
 from actionclip_jax.config.sizes import size_name as size_name

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from actionclip_jax import xla
-from actionclip_jax.models import layers, short_attention
+from actionclip_jax.models import layers, rotary, short_attention
 
 LONG = 128  # tokens from which on `auto` leaves XLA
 
@@ -31,35 +31,53 @@ class Attention(nnx.Module):
         *,
         length: int | None = None,
         read: int | jax.Array | None = None,
+        turns: jax.Array | None = None,
     ) -> jax.Array:
         """[B, L, D] -> [B, L, D]; a key turns on dropout of the attention probabilities.
 
         Tokens from `length` on are padding that nobody sees: see `padding`. With `read`, what one token of each row
-        sees, [B, 1, D] (see `layers.pick_token`); then nothing is dropped.
+        sees, [B, 1, D] (see `layers.pick_token`); then nothing is dropped. With `turns`, queries and keys turn: see
+        `rotary`.
         """
         spec, length = self.spec, length or x.shape[1]
         if read is not None:
-            q = self.project(layers.pick_token(x, read), 0)
-            k, v = (self.project(x, part) for part in (1, 2))
-            return self.join(attend_one(q, k, v, spec.heads, last=read if spec.causal else length - 1))
+            last = read if spec.causal else length - 1
+            return self.look(layers.pick_token(x, read), x, last=last, turns=turns)
         implementation = choose(spec, length, dropping=key is not None)
         if implementation == "pallas":
-            attended = self.attend_pallas(x, length)
+            attended = self.attend_pallas(x, length, turns)
         else:
-            q, k, v = (self.project(x, part) for part in range(3))
+            q, k, v = self.project_all(x, turns)
             if implementation == "cudnn":
                 attended = attend_cudnn(q, k, v, spec.heads, length=length, causal=spec.causal)
             else:
                 attended = attend_xla(q, k, v, spec.heads, causal=spec.causal, dropout_rate=spec.dropout, key=key)
         return checkpoint_name(self.join(attended), "out")
 
-    def attend_pallas(self, x: jax.Array, length: int) -> jax.Array:
-        """The same as `attend_xla` of projections, [B, L, D], by a kernel that finds the gradients of biases too."""
-        q, k, v = (self.project(x, part, bias_gradient=False) for part in range(3))
+    def look(self, one: jax.Array, x: jax.Array, *, last: int | jax.Array, turns: jax.Array | None = None) -> jax.Array:
+        """What one token of each row [B, 1, D] sees of the tokens [B, L, D] up to `last`: [B, 1, D].
+
+        With `turns` keys turn; the token, which is a class token then, does not: see `rotary`.
+        """
+        q, k, v = self.project(one, 0), self.project(x, 1), self.project(x, 2)
+        return self.join(attend_one(q, rotary.turn(k, turns, self.spec.heads), v, self.spec.heads, last=last))
+
+    def attend_pallas(self, x: jax.Array, length: int, turns: jax.Array | None) -> jax.Array:
+        """The same as `attend_xla` of projections, [B, L, D], by a kernel that finds the gradients of biases too.
+
+        Where queries and keys turn, what the kernel finds would be gradients of turned biases: they are found outside.
+        """
+        q, k, v = self.project_all(x, turns, bias_gradient=turns is not None)
         bias = self.qkv.bias[...].astype(jnp.float32).reshape(1, 3, -1)
+        bias = bias if turns is None else jax.lax.stop_gradient(bias)
         form = short_attention.Form(self.spec.heads, length, self.spec.causal, interpret=xla.platform() == "cpu")
         attended = short_attention.attend(q, k, v, jnp.broadcast_to(bias, (x.shape[0], *bias.shape[1:])), form)
         return checkpoint_name(attended, "attended")
+
+    def project_all(self, x: jax.Array, turns: jax.Array | None, bias_gradient: bool = True) -> list[jax.Array]:
+        """[B, L, D] -> queries, keys and values of all heads side by side, each [B, L, D]; the first two turned."""
+        q, k, v = (self.project(x, part, bias_gradient) for part in range(3))
+        return [rotary.turn(q, turns, self.spec.heads), rotary.turn(k, turns, self.spec.heads), v]
 
     def project(self, x: jax.Array, part: int, bias_gradient: bool = True) -> jax.Array:
         """[B, L, D] -> queries (part 0), keys (1) or values (2) of all heads side by side, [B, L, D].

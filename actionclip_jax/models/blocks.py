@@ -50,13 +50,14 @@ class Block(nnx.Module):
         *,
         length: int | None = None,
         read: int | jax.Array | None = None,
+        turns: jax.Array | None = None,
     ) -> jax.Array:
         """[B, L, D] -> [B, L, D], or with `read` one token of each row, [B, 1, D]; no key, nothing is dropped.
 
-        Tokens from `length` on are padding.
+        Tokens from `length` on are padding. With `turns` queries and keys turn: see `rotary`.
         """
         keys = (None, None) if key is None else jax.random.split(key)
-        attended = self.attn(self.ln_1(x), length=length, read=read)
+        attended = self.attn(self.ln_1(x), length=length, read=read, turns=turns)
         x = x if read is None else layers.pick_token(x, read)
         x = x + layers.drop_path(attended, drop_path_rate, keys[0])
         return x + layers.drop_path(self.mlp(self.ln_2(x)), drop_path_rate, keys[1])
@@ -75,14 +76,18 @@ def run_blocks(
     key: jax.Array | None = None,
     before: Callable[[jax.Array], jax.Array] = lambda x: x,
     read: int | jax.Array | None = None,
+    turns: jax.Array | None = None,
 ) -> jax.Array:
     """Runs stacked blocks one after the other: [B, L, D] -> [B, L, D]; `before` changes the input of each.
 
     With `read` only that token of each row comes out, [B, D] (see `layers.pick_token`): the last block computes keys
-    and values of all tokens, and everything else of this one alone.
+    and values of all tokens, and everything else of this one alone. With `turns`, [2, L, K / 2] or [2, B, L, K / 2],
+    queries and keys turn in each: see `rotary`.
     """
     length = x.shape[1]
-    x = sharding.spread_rows(pad_tokens(x, attention.padding(spec, length, dropping=key is not None)))
+    more = attention.padding(spec, length, dropping=key is not None)
+    x = sharding.spread_rows(pad_tokens(x, more))
+    sequence = {"length": length} if turns is None else {"length": length, "turns": pad_tokens(turns, more)}
     if xla.platform() == "gpu":
         # the gradient of the positions is a sum over rows, for which XLA would have all activations' rows innermost: a
         # transposition around each product, and norms that read in strides
@@ -91,7 +96,7 @@ def run_blocks(
 
     def run_block(x: jax.Array, layer: tuple, **options: int | jax.Array) -> tuple[jax.Array, None]:
         block, rate, key = layer
-        return sharding.spread_rows(block(before(x), rate, key, length=length, **options)), None
+        return sharding.spread_rows(block(before(x), rate, key, **sequence, **options)), None
 
     def saving(step: Callable) -> Callable:
         if spec.compute.remat == "everything":
@@ -139,10 +144,10 @@ def cast_products(blocks: Stack, dtype: jnp.dtype) -> Stack:
 
 
 def pad_tokens(x: jax.Array, count: int) -> jax.Array:
-    """[B, L, D] -> [B, L + count, D] with zeros at the end."""
+    """[..., L, D] -> [..., L + count, D] with zeros at the end."""
     if not count:
         return x
-    return jnp.pad(x, ((0, 0), (0, count), (0, 0)))
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, count), (0, 0)])
 
 
 def split(stack: tuple, where: int | list[int]) -> list[tuple]:

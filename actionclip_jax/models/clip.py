@@ -1,5 +1,6 @@
-"""CLIP's image and text towers (openai/CLIP), with ActionCLIP's two prompts inside the image tower."""
+"""The image and text towers of CLIP and its successors, with ActionCLIP's two prompts inside the image tower."""
 
+import dataclasses
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from actionclip_jax import config
-from actionclip_jax.models import blocks, layers, norm
+from actionclip_jax.models import attention_pool, blocks, layers, norm, rotary
 
 
 def normalize(frames: jax.Array, image: config.ImageConfig) -> jax.Array:
@@ -16,23 +17,27 @@ def normalize(frames: jax.Array, image: config.ImageConfig) -> jax.Array:
 
 
 def patchify(images: jax.Array, patch: int) -> jax.Array:
-    """[N, S, S, 3] -> [N, patches, patch * patch * 3]: the patch convolution as a matrix product."""
+    """[N, S, S, 3] -> [N, patches, patch * patch * 3]: the patch convolution as a matrix product.
+
+    As a convolution does, it leaves out pixels at the right and lower edge that fill no patch.
+    """
     count, size = images.shape[0], images.shape[1] // patch
+    images = images[:, : size * patch, : size * patch]
     images = images.reshape(count, size, patch, size, patch, 3).swapaxes(2, 3)
     return images.reshape(count, size * size, patch * patch * 3)
 
 
-def shift_over_time(x: jax.Array, frames: int) -> jax.Array:
-    """Temporal shift of patch tokens: [B*T, 1+N, D] -> the same; the class token stays.
+def shift_over_time(x: jax.Array, frames: int, class_token: bool) -> jax.Array:
+    """Temporal shift of patch tokens: [B*T, 1+N, D] (or N without a class token) -> the same; the class token stays.
 
     The first eighth of the channels takes the next frame, the second eighth the previous one, zero at the ends.
     """
-    fold = x.shape[-1] // 8
-    patches = x[:, 1:].reshape(-1, frames, *x[:, 1:].shape[1:])
+    fold, first = x.shape[-1] // 8, int(class_token)
+    patches = x[:, first:].reshape(-1, frames, *x[:, first:].shape[1:])
     after = jnp.pad(patches[:, 1:, ..., :fold], ((0, 0), (0, 1), (0, 0), (0, 0)))
     before = jnp.pad(patches[:, :-1, ..., fold : 2 * fold], ((0, 0), (1, 0), (0, 0), (0, 0)))
     shifted = jnp.concatenate([after, before, patches[..., 2 * fold :]], axis=-1)
-    return jnp.concatenate([x[:, :1], shifted.reshape(x[:, 1:].shape)], axis=1)
+    return jnp.concatenate([x[:, :first], shifted.reshape(x[:, first:].shape)], axis=1)
 
 
 def draw_patches(key: jax.Array, batch: int, patches: int, kept: int) -> jax.Array:
@@ -64,79 +69,107 @@ class ImageTower(nnx.Module):
         image, normal = model.image, nnx.initializers.normal(model.image.width**-0.5)
         self.model, self.interpolate = model, compute.interpolate_positions
         self.spec = layers.TransformerSpec(
-            image.width, image.depth, image.heads, model.activation, model.norm_eps, compute, drop_path=model.drop_path
+            image.width,
+            image.depth,
+            image.heads,
+            model.activation,
+            model.norm_eps,
+            compute,
+            mlp_width=image.mlp_width,
+            drop_path=model.drop_path,
         )
         linear = functools.partial(
-            nnx.Linear,
-            dot_general=layers.dot_general,
-            use_bias=False,
-            kernel_init=normal,
-            dtype=self.spec.dtype,
-            rngs=rngs,
+            nnx.Linear, dot_general=layers.dot_general, kernel_init=normal, dtype=self.spec.dtype, rngs=rngs
         )
-        self.patch = linear(image.patch**2 * 3, image.width)
-        self.class_embedding = nnx.Param(normal(rngs.params(), (image.width,)))
+        self.patch = linear(image.patch**2 * 3, image.width, use_bias=image.patch_bias)
+        if image.class_token:
+            self.class_embedding = nnx.Param(normal(rngs.params(), (image.width,)))
         self.position = nnx.Param(normal(rngs.params(), (image.tokens, image.width)))
         if model.joint:
             self.time = nnx.Param(normal(rngs.params(), (model.frames, image.width)))
-        self.ln_pre = norm.LayerNorm(image.width, model.norm_eps, rngs=rngs)
+        if image.pre_norm:
+            self.ln_pre = norm.LayerNorm(image.width, model.norm_eps, rngs=rngs)
         self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), image.depth, rngs)
         self.ln_post = norm.LayerNorm(image.width, model.norm_eps, rngs=rngs)
-        self.projection = linear(image.width, model.embed_width)
+        if image.pooling == "attention":
+            pool = dataclasses.replace(self.spec, heads=image.pool_heads, mlp_width=image.pool_mlp_width)
+            self.pool = attention_pool.AttentionPool(pool, rngs=rngs)
+        if image.projection:
+            self.projection = linear(image.width, model.embed_width, use_bias=False)
 
     @jax.named_scope("image")
     def __call__(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Normalised frames [B, T, S, S, 3] -> [B, T, E] ([B, 1, E] with joint attention); a key turns on dropping."""
         batch, count, *shape = frames.shape
-        size = self.model.image.size
-        if shape != [size, size, 3]:
-            raise ValueError(f"frames have shape {shape}: the model takes [{size}, {size}, 3]")
+        image = self.model.image
+        if shape != [image.size, image.size, 3]:
+            raise ValueError(f"frames have shape {shape}: the model takes [{image.size}, {image.size}, 3]")
         patch_key, embed_key, blocks_key = (None,) * 3 if key is None else jax.random.split(key, 3)
-        x = self.embed(frames.reshape(-1, *shape), count, patch_key if self.model.patch_dropout else None)
-        x = self.ln_pre(layers.dropout(x, self.model.embedding_dropout, embed_key))
+        kept = None
+        if patch_key is not None and self.model.patch_dropout:
+            kept = draw_patches(patch_key, batch, image.patches, self.model.kept_patches)
+        x = self.embed(frames.reshape(-1, *shape), count, kept)
+        x = layers.dropout(x, self.model.embedding_dropout, embed_key)
+        shift = functools.partial(shift_over_time, frames=count, class_token=image.class_token)
         x = blocks.run_blocks(
             self.blocks,
-            x,
+            self.ln_pre(x) if image.pre_norm else x,
             self.spec,
             key=blocks_key if self.spec.drop_path else None,
-            before=functools.partial(shift_over_time, frames=count) if self.model.shift else lambda x: x,
-            read=0,
+            before=shift if self.model.shift else lambda x: x,
+            read=0 if image.pooling == "class_token" else None,
+            turns=self.turns(count, kept) if image.rotary else None,
         )
-        return self.projection(self.ln_post(x)).reshape(batch, -1, self.model.embed_width)
+        x = self.ln_post(x)
+        if image.pooling == "attention":
+            x = self.pool(x)
+        return (self.projection(x) if image.projection else x).reshape(batch, -1, self.model.embed_width)
 
-    def embed(self, images: jax.Array, count: int, key: jax.Array | None = None) -> jax.Array:
+    def embed(self, images: jax.Array, count: int, kept: jax.Array | None = None) -> jax.Array:
         """[B*T, S, S, 3] -> tokens [B*T, 1+N, D], or [B, 1+T*N, D] with joint attention over `count` frames.
 
-        A key leaves patches out: N then is `model.kept_patches`.
+        There is one less without a class token. Of the patches all are taken, or those `kept`, int32 [B, N].
         """
-        dtype, width = self.spec.dtype, self.spec.width
-        patches, positions = patchify(images.astype(dtype), self.model.image.patch), self.position[1:].astype(dtype)
-        if key is not None:
-            kept = draw_patches(key, images.shape[0] // count, patches.shape[1], self.model.kept_patches)
+        dtype, width, image = self.spec.dtype, self.spec.width, self.model.image
+        patches = patchify(images.astype(dtype), image.patch)
+        positions = self.position[int(image.class_token) :].astype(dtype)
+        if kept is not None:
             kept = jnp.repeat(kept, count, axis=0)
             patches, positions = jnp.take_along_axis(patches, kept[..., None], axis=1), positions[kept]
         x = self.patch(patches) + positions
         if self.model.joint:
             times = frame_positions(self.time[...], count, self.interpolate).astype(dtype)
             x = (x.reshape(-1, count, *x.shape[1:]) + times[:, None]).reshape(-1, count * x.shape[1], width)
+        if not image.class_token:
+            return x
         first = jnp.broadcast_to((self.class_embedding + self.position[0]).astype(dtype), (x.shape[0], 1, width))
         return jnp.concatenate([first, x], axis=1)
 
+    def turns(self, count: int, kept: jax.Array | None) -> jax.Array:
+        """How far the tokens that `embed` gives turn, [2, L, K / 2] or, of those kept, [2, rows, L, K / 2]."""
+        turns = rotary.patch_turns(self.model.image)
+        if kept is not None:
+            turns = turns[:, kept if self.model.joint else jnp.repeat(kept, count, axis=0)]
+        if self.model.joint:
+            turns = jnp.concatenate([turns] * count, axis=-2)  # the same in every frame
+        return rotary.add_class_token(turns) if self.model.image.class_token else turns
+
 
 class TextTower(nnx.Module):
-    """Causal transformer over byte-pair tokens; the feature is read at the end-of-text token."""
+    """Transformer over a text's tokens; the feature is read at one of them."""
 
     def __init__(self, model: config.ModelConfig, compute: config.ComputeConfig, *, rngs: nnx.Rngs) -> None:
         text, normal = model.text, nnx.initializers.normal
-        self.context, self.embedding_dropout = text.context, model.embedding_dropout
+        self.text, self.embedding_dropout = text, model.embedding_dropout
         self.spec = layers.TransformerSpec(
             text.width,
             text.depth,
             text.heads,
-            model.activation,
+            model.activation if text.activation == "same" else text.activation,
             model.norm_eps,
             compute,
-            causal=True,
+            mlp_width=text.mlp_width,
+            causal=text.causal,
             drop_path=model.drop_path,
         )
         dtype = self.spec.dtype
@@ -145,19 +178,34 @@ class TextTower(nnx.Module):
         self.blocks = blocks.stack_blocks(lambda r: blocks.Block(self.spec, rngs=r), text.depth, rngs)
         self.ln_final = norm.LayerNorm(text.width, model.norm_eps, rngs=rngs)
         self.projection = nnx.Linear(
-            text.width, model.embed_width, use_bias=False, kernel_init=normal(text.width**-0.5), dtype=dtype, rngs=rngs
+            text.width,
+            model.embed_width,
+            use_bias=text.projection_bias,
+            kernel_init=normal(text.width**-0.5),
+            dtype=dtype,
+            rngs=rngs,
         )
 
     @jax.named_scope("text")
     def __call__(self, tokens: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Token ids [N, L] -> [N, E]. Padding after the end token may be cut off: attention is causal."""
-        length = tokens.shape[1]
-        if length > self.context:
-            raise ValueError(f"texts have {length} tokens: the text tower takes at most {self.context}")
+        """Token ids [N, L] -> [N, E]. Padding may be cut off where attention is causal, and nowhere else."""
+        length, text = tokens.shape[1], self.text
+        if length > text.context or (length < text.context and not text.causal):
+            takes = f"at most {text.context}" if text.causal else f"{text.context}, with the padding, which it reads"
+            raise ValueError(f"texts have {length} tokens: the text tower takes {takes}")
         embed_key, blocks_key = (None, None) if key is None else jax.random.split(key)
         words = self.token.embedding[...][tokens]  # looked up before it is converted: the table is large
         x = words.astype(self.spec.dtype) + self.position[:length].astype(self.spec.dtype)
         x = layers.dropout(x, self.embedding_dropout, embed_key)
-        end = tokens.argmax(axis=1)  # the end-of-text token has the largest id
-        x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key if self.spec.drop_path else None, read=end)
+        blocks_key = blocks_key if self.spec.drop_path else None
+        x = blocks.run_blocks(self.blocks, x, self.spec, key=blocks_key, read=self.place(tokens))
         return self.projection(self.ln_final(x))
+
+    def place(self, tokens: jax.Array) -> int | jax.Array:
+        """Which of the tokens [N, L] the feature is read at: one for all texts, or int32 [N]."""
+        pooling = self.text.pooling
+        if pooling == "largest":
+            return tokens.argmax(axis=1)
+        if pooling == "end":
+            return (tokens == self.text.end).argmax(axis=1)
+        return 0 if pooling == "first" else tokens.shape[1] - 1

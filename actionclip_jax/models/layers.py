@@ -29,7 +29,7 @@ class TransformerSpec:
     activation: str
     norm_eps: float
     compute: config.ComputeConfig
-    mlp_width: int | None = None  # 4 x width unless given
+    mlp_width: int = 0  # 4 x width unless given
     causal: bool = False
     drop_path: float = 0.0
     dropout: float = 0.0

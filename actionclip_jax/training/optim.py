@@ -15,7 +15,7 @@ FLOAT16 = re.compile(
     r"(image|text)/(patch/kernel|projection/kernel|blocks/(attn/(qkv|out)|mlp/(fc|proj))/(kernel|bias))"
 )
 # AdamW's decay spares these where not everything decays: norms and biases, positions, tokens of one vector, scalars.
-SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|time|logit_scale)")
+SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|probe|time|logit_scale)")
 
 
 def count_steps(optim: config.OptimConfig, clip_count: int, batch_size: int) -> tuple[int, int]:

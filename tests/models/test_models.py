@@ -206,7 +206,7 @@ def test_patch_dropout_encodes_the_patches_it_keeps_and_none_the_less_without_a_
     frames = clips.reshape(-1, *clips.shape[2:])
     count = clips.shape[1]
     every = tower.embed(frames, count)
-    chosen = dropping.embed(frames, count, jax.random.key(1))
+    chosen = dropping.embed(frames, count, kept)
     if joint:
         rows = kept[:, None] + patches * jnp.arange(count)[:, None]  # of all frames of a clip
         rows = rows.reshape(len(clips), -1)
