@@ -11,7 +11,7 @@ import pytest
 from actionclip_jax import config, sharding
 from actionclip_jax.config import config_file, renamed
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import run_checkpoints, step_spec, train_step
+from actionclip_jax.training import expected, run_checkpoints, step_spec, train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
