@@ -69,7 +69,7 @@ def follow(source: torch_files.Source, model: config.ModelConfig) -> config.Mode
             f"{source.name}: {CONFIG} says model_type {kind!r}, and the weights have the names of {by_names!r}"
         )
     try:
-        described = CONFIGS[kind].from_dict(source.side[CONFIG])
+        described = configuration(source.side[CONFIG], kind)
         vision, _ = towers_of(described)
         followed = dataclasses.replace(
             model,
@@ -83,6 +83,28 @@ def follow(source: torch_files.Source, model: config.ModelConfig) -> config.Mode
         raise errors.CheckpointError(f"{source.name}: {CONFIG} is not that of a CLIP ({error})") from None
     settings.refuse(source, CONFIG, problems)
     return followed
+
+
+def notes(model: config.ModelConfig, configured: bool) -> list[str]:
+    """What is taken for granted of a model with or without a `config.json`."""
+    if configured:
+        return siglip.words_notes(model.text) if siglip.is_one(model) else []
+    heads = f"{model.image.heads} and {model.text.heads} heads of attention"
+    if siglip.is_one(model):
+        known = f"activation {model.activation}, LayerNorm eps {model.norm_eps:g}, {heads}"
+        return [f"{known}, as the SigLIP of this size has: no {CONFIG} says them", *siglip.notes(model)]
+    if model.text.vocabulary == XLM_V:
+        return [f"{heads}, and texts as MetaCLIP 2's, whose vocabulary it has: no {CONFIG} says them"]
+    return []
+
+
+def configuration(content: dict[str, Any], kind: str) -> transformers.PreTrainedConfig:
+    """What transformers makes of a `config.json`; `kind` is its model_type, where it says none."""
+    kind, text = content.get("model_type", kind), content.get("text_config")
+    if kind == "siglip" and isinstance(text, dict):
+        # no tower reads these; transformers' own values, beyond SigLIP's vocabulary, make it warn each time
+        content = content | {"text_config": {"bos_token_id": None, "eos_token_id": None} | text}
+    return CONFIGS[kind].from_dict(content)
 
 
 def towers_of(described: transformers.PreTrainedConfig) -> tuple[Any, Any]:
