@@ -92,7 +92,7 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
 
 def find_tokenizer(source: torch_files.Source, spec: config.TextConfig) -> pathlib.Path | None:
     """The directory of the weights if it holds a tokenizer that is theirs; None if there is only CLIP's own."""
-    if source.path.name not in locate.WEIGHT_FILES:
+    if not locate.owns_tokenizer(source.path):
         return None
     beside = source.path.parent
     if text.has_tokenizer(beside):

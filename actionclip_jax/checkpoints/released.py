@@ -15,7 +15,7 @@ class Released:
 
     name: str
     publisher: str
-    size: str  # of its towers, a key of `config.CLIP_SIZES` for all but the sample model
+    size: str  # of its towers, a key of `config.SIZES` for all but the sample model
     frames: int | None  # of a clip in training; None: it was trained on pictures
     score: str  # as published: top-1 in percent
     licence: str
@@ -68,6 +68,11 @@ def _mmaction(name: str, size: str, frames: int, score: str, file: str) -> Relea
     return Released(name, "mmaction2", size, frames, f"Kinetics-400 {score}", "Apache-2.0", where=where, sha256=known)
 
 
+def _hub(publisher: str, size: str, hub: str, licence: str = "Apache-2.0") -> Released:
+    """Towers that a repository of the hub holds; the last part of its name, in small letters, names them here."""
+    return Released(hub.split("/")[1].lower(), publisher, size, None, "", licence, hub)
+
+
 PORTED = "actionclip_vit-base-p{}-res224-clip-pre_1x1x{}_k400-rgb/vit-b-{}-{}f.pth"
 TRAINED = "actionclip_vit-base-p{0}-res224-clip-pre_g8xb16_1x1x8_k400-rgb"
 TRAINED += "/actionclip_vit-base-p{0}-res224-clip-pre_g8xb16_1x1x8_k400-rgb_20230801-{1}.pth"
@@ -103,6 +108,18 @@ MODELS = (
         "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
         "ViT-L-14-336px.pt",
     ),
+    _hub("SigLIP 2", "SigLIP2-B/16", "google/siglip2-base-patch16-224"),
+    _hub("SigLIP 2", "SigLIP2-B/16@512", "google/siglip2-base-patch16-512"),
+    _hub("SigLIP 2", "SigLIP2-L/16@256", "google/siglip2-large-patch16-256"),
+    _hub("SigLIP 2", "SigLIP2-So400m/14@384", "google/siglip2-so400m-patch14-384"),
+    _hub("SigLIP", "SigLIP-B/16", "google/siglip-base-patch16-224"),
+    _hub("SigLIP", "SigLIP-So400m/14@384", "google/siglip-so400m-patch14-384"),
+    _hub("Perception Encoder", "PE-Core-B/16", "timm/PE-Core-B-16"),
+    _hub("Perception Encoder", "PE-Core-L/14@336", "timm/PE-Core-L-14-336"),
+    _hub("Perception Encoder", "PE-Core-G/14@448", "timm/PE-Core-bigG-14-448"),
+    _hub("LAION", "ViT-H/14", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "MIT"),
+    _hub("LAION", "ViT-bigG/14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", "MIT"),
+    _hub("MetaCLIP 2", "MetaCLIP2-H/14", "facebook/metaclip-2-worldwide-huge-quickgelu", "CC-BY-NC-4.0"),
     _actionclip("ViT-B/32", 8, "78.36", "1NOKtVG6wxCrKvZ12IAofSQ", "b5ni"),
     _actionclip("ViT-B/16", 8, "81.09", "1alr0JNF5sdcU3jtCpT0Bow", "hqtv"),
     _actionclip("ViT-B/16", 16, "81.68", "1iWpuUzML3gfxq-4KrwIO5A", "dk4r"),

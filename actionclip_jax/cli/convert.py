@@ -13,16 +13,16 @@ def add(commands: Any) -> None:
     """actionclip convert SOURCE DESTINATION"""
     parser = commands.add_parser(
         "convert",
-        help="PyTorch checkpoint -> model directory, and back",
-        description="Reads OpenAI CLIP, Hugging Face CLIP, open_clip, ActionCLIP and mmaction2 checkpoints.",
+        help="others' checkpoint -> model directory, and back",
+        description="Reads checkpoints of OpenAI's CLIP, transformers' CLIP, SigLIP and MetaCLIP 2, open_clip, "
+        "big_vision, ActionCLIP and mmaction2.",
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
     arguments.add_model(parser, "SOURCE")
     parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
-    parser.add_argument(
-        "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"
-    )
+    formats = ("openai", "huggingface", "actionclip", "big_vision")
+    parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
     parser.add_argument(
         "--verify", action="store_true", help="compare with an independent PyTorch model; needs the `torch` extra"

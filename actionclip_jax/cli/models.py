@@ -54,7 +54,7 @@ def describe(model: released.Released) -> None:
         lines["get"] = describe_sample()
     elif model.hub:
         lines["get"] = f"{model.hub} on the Hugging Face hub, fetched when it is used"
-        lines["file"] = model.where
+        lines |= {"file": model.where} if model.where else {}
     else:
         lines["get"] = f"by hand: {model.where}" + (f" (code {model.code})" if model.code else "")
         lines |= {"page": model.page} if model.page else {}

@@ -17,8 +17,7 @@ def action_clip(size: str, frames: int) -> config.TrainConfig:
     run = config.draft(config.TrainConfig())
     run.model = config.clip_model(size, "Transf", frames=frames)
     run.compute.dtype = "bfloat16"
-    run.data.sample.frames = frames
-    run.data.sample.size = run.model.image.size
+    run.data.sample = config.sample_for(run.model)
     run.init_from = HUB[size]
     return run
 

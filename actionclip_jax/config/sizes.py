@@ -1,9 +1,9 @@
-"""The published sizes of CLIP."""
+"""The published sizes of CLIP and its successors."""
 
 import dataclasses
 from typing import Any
 
-from actionclip_jax.config import checks
+from actionclip_jax.config import checks, successors
 from actionclip_jax.config import model as model_config
 from actionclip_jax.config.model import ImageConfig, ModelConfig, TemporalConfig, TextConfig
 
@@ -21,13 +21,14 @@ CLIP_SIZES = {
         embed_width=768,
     ),
 }
+SIZES = CLIP_SIZES | successors.SIZES
 
 
 def clip_model(size: str, head: model_config.Head | str = "meanP", **changes: Any) -> ModelConfig:
-    """The model of a published CLIP size (a key of CLIP_SIZES) with a temporal head; `changes` replace other fields."""
-    if size not in CLIP_SIZES:
-        raise checks.ConfigError([f"model size {size!r}: expected one of {', '.join(CLIP_SIZES)}"])
-    base = CLIP_SIZES[size]
+    """The model of published towers (a key of SIZES) with a temporal head; `changes` replace other fields."""
+    if size not in SIZES:
+        raise checks.ConfigError([f"model size {size!r}: expected one of {', '.join(SIZES)}"])
+    base = SIZES[size]
     return model_config.checked_model(dataclasses.replace(base, **{"temporal": new_head(head, base.text), **changes}))
 
 
@@ -38,8 +39,11 @@ def new_head(head: model_config.Head | str, text: TextConfig) -> TemporalConfig:
 
 def size_name(model: ModelConfig) -> str:
     """The published name of the model's towers, or a description of their shapes."""
-    image, text = dataclasses.replace(model.image, mean=model_config.CLIP_MEAN, std=model_config.CLIP_STD), model.text
-    for name, known in CLIP_SIZES.items():
-        if (image, text, model.embed_width) == (known.image, known.text, known.embed_width):
+    for name, known in SIZES.items():
+        # how pixels come to be is not part of a size
+        pixels = {field: getattr(known.image, field) for field in ("mean", "std", "resize", "filter")}
+        image = dataclasses.replace(model.image, **pixels)
+        if (image, model.text, model.embed_width) == (known.image, known.text, known.embed_width):
             return name
+    image, text = model.image, model.text
     return f"ViT {image.width}x{image.depth}/{image.patch}@{image.size}, text {text.width}x{text.depth}"

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from actionclip_jax import checkpoints, config, entry_points, sharding, text, xla
+from actionclip_jax.inference import class_scores
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -146,15 +147,23 @@ class VideoTextEncoder:
             logger.warning(f"note: the model was trained with the templates {trained}, and other ones are used here")
 
     @functools.cached_property
+    def scaling(self) -> class_scores.Scaling:
+        """What similarities are scaled by, to score classes."""
+        return class_scores.scaling_of(self.params)
+
+    @functools.cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of all weights, and of those that encode videos, with what else decides what they compute.
 
-        That is how pixels are normalised, if not as by CLIP, and the code of a temporal head of the user's own.
+        That is how pixels are made, if not as by CLIP, and the code of a temporal head of the user's own.
         """
         whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
         digests, beside = {"weights": whole, "video": video}, []
-        if (pixels := (self.config.image.mean, self.config.image.std)) != (config.CLIP_MEAN, config.CLIP_STD):
-            beside.append(repr(pixels))
+        image, clip = self.config.image, config.ImageConfig()
+        if (image.mean, image.std) != (clip.mean, clip.std):
+            beside.append(repr((image.mean, image.std)))
+        if (image.resize, image.filter) != (clip.resize, clip.filter):
+            beside.append(repr((image.resize, image.filter)))
         if entry_points.is_name(head := self.config.temporal.head):
             beside += [head, entry_points.digest(head)]
         for line in beside:

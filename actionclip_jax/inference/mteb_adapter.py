@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise ImportError(f"mteb_adapter needs mteb: pip install 'actionclip-jax[mteb]' ({error})") from error
 
-from actionclip_jax import checkpoints, text
+from actionclip_jax import checkpoints, config, text
 from actionclip_jax.data import test_views, video
 from actionclip_jax.data.video import given
 from actionclip_jax.inference import batching, predict
@@ -91,14 +91,14 @@ class Encoder(abs_encoder.AbsEncoder):
         """N rows with a video each -> float32 [N, E]."""
         files = rows.select_columns("video").cast_column("video", datasets.Video(decode=False))
         batch_size = min(batch_size, len(files))
-        shape = {"size": self.model.config.image.size, "frames": self.model.config.frames, "views": (1, 1)}
+        sample = config.sample_for(self.model.config)
         features = []
         for start in range(0, len(files), batch_size):
             with tempfile.TemporaryDirectory() as directory:
                 batch = enumerate(files[start : start + batch_size]["video"], start)
                 placed = [given.of_path(place(file, pathlib.Path(directory, str(row)))) for row, file in batch]
                 clips = []
-                for _, read in test_views.read_ahead(placed, **shape):
+                for _, read in test_views.read_ahead(placed, sample):
                     if isinstance(read, video.VideoError):
                         raise read  # mteb wants an embedding of every row
                     clips.append(read.clips[0])

@@ -93,9 +93,12 @@ def names_head_of(source: str, model: config.ModelConfig) -> bool:
 
 
 def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> list[str]:
-    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`."""
+    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`.
+
+    A bias may be new in ours, and is not dropped from theirs.
+    """
     first, second = (config_file.flatten({"model": config.to_dict(model)}) for model in (theirs, ours))
-    parts = tuple(f"model.{name}" for name in TOWERS)
+    parts = tuple(f"model.{name}" for name in (*TOWERS, *(("logit_bias",) if theirs.logit_bias else ())))
     return [
         f"{name} is {value} there, {second[name]}"
         for name, value in first.items()
@@ -117,7 +120,7 @@ def fitting_params(
         )
     if differences:
         raise ValueError("\n".join([f"{source}: is not the model to be trained:", *differences]))
-    kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
+    kept = ("image/", "text/", "logit_", "temporal/") if same_kind else ("image/", "text/", "logit_")
     if has_head and not same_kind:
         logger.info(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
     # the times of joint attention: a model without it has none

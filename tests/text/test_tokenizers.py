@@ -213,7 +213,11 @@ WRONG = {  # what is changed in the tower, and what is said
     "another end token, read last": ("siglip2", {"end": 2}, r"the token 2 behind them .* '' becomes \[1\]"),
     "a mark before a text": ("metaclip2", {"pooling": "last"}, r"the token 2 behind them .* '' becomes \[0, 2\]"),
     "no mark before a text": ("siglip", {"pooling": "first"}, "at its first token, and 'a photo' begins with a word"),
-    "an end that is not last": ("metaclip2", {"pooling": "largest"}, "added tokens.* here 2, to be its last"),
+    "an end that is not last": (
+        "metaclip2",
+        {"pooling": "largest"},
+        r"added tokens: .*end token, here 2, to be its last",
+    ),
 }
 
 

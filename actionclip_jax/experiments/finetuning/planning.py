@@ -24,7 +24,7 @@ def plan(request: config.FinetuneConfig) -> None:
     out = pathlib.Path(request.out)
     weights = checkpoints.read_any(request.model, frames=request.frames or None, trust_code=request.trust_code)
     model = choose_model(request, weights.model)
-    sample = config.SampleConfig(frames=model.frames, size=model.image.size)
+    sample = config.sample_for(model)
     check_choices(request, model, sample)
     parts = dividing.divide(request, sample)
     text.check_distinct(weights.tokenizer, parts.train.labels, model.text)
@@ -90,7 +90,7 @@ def assemble(
         data=config.DataConfig(
             train=parts.train_source,
             test=parts.test_source,
-            sample=config.SampleConfig(frames=model.frames, size=model.image.size),
+            sample=config.sample_for(model),
             augment=choose_augmentation(parts.train),
             loader=config.LoaderConfig(batch_size=pace.batch_size, workers=request.workers, seed=request.seed),
         ),
