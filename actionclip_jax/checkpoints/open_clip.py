@@ -39,7 +39,7 @@ VISION_IGNORED += ("timm_proj_bias", "timm_drop", "timm_drop_path", "timm_pool",
 TEXT_IGNORED = ("pad_id", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
 MODEL_IGNORED = ("custom_text", "init_logit_scale", "cast_dtype", "output_dict", "description")
 # what the followed ones are, where another kind of value would be taken for something
-NUMBERS = ("mlp_ratio", "head_width", "heads", "eos_id", "init_logit_bias")
+NUMBERS = ("layers", "mlp_ratio", "head_width", "heads", "eos_id", "init_logit_bias")
 NAMES = ("timm_model_name", "timm_pool", "timm_proj", "pool_type", "hf_tokenizer_name", "tokenizer_mode")
 # with an image tower of timm's: what open_clip would not hand on to it
 NOT_TIMMS = ("head_width", "mlp_ratio", "no_ln_pre", "norm_kwargs", "act_kwargs")

@@ -152,7 +152,8 @@ def image_processor(source: torch_files.Source, recognised: formats.Recognised) 
     make = huggingface.pil_processor("Siglip" if named.startswith("Siglip") else "CLIP")
     usual = make.from_pretrained(source.path.parent, local_files_only=True).size
     sizes = {name: size for name, value in dict(usual).items() if value is not None}
-    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes)
+    square = {"height": size, "width": size}
+    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes, crop_size=square)
 
 
 def in_transformers_words(section: Mapping[str, Any], size: int) -> dict[str, Any]:

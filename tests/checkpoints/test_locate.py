@@ -16,7 +16,7 @@ import videos
 from huggingface_hub import errors as hub_errors
 from PIL import Image
 
-from actionclip_jax import cli, text
+from actionclip_jax import cli, config, text
 from actionclip_jax.checkpoints import errors, load, locate, model_directory, released, torch_files
 
 

@@ -208,9 +208,7 @@ def test_frames_that_open_clip_squashes_are_squashed_and_proven(told, open_clip,
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize(
-    "pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2, "crop_size": 32}]
-)
+@pytest.mark.parametrize("pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2}])
 def test_frames_that_transformers_squashes_or_filters_otherwise_are_so_here_and_proven(
     pictures, nested, hugging, tmp_path
 ):

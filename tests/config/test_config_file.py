@@ -192,10 +192,7 @@ def test_a_file_may_take_an_argument(write):
         (["--config.objective.loss=multi_label", "--config.objective.computation=blockwise"], "blockwise tiles"),
         (["--config.pretrain.epochs=1"], "pretrain.source.path is empty"),
         (["--config.data.sample.size=32"], "data.sample.size is 32: the model takes 224 (model.image)"),
-        (
-            ["--config.data.sample.resize=squash"],
-            "data.sample.resize is squash: the model takes shortest (model.image)",
-        ),
+        (["--config.data.sample.resize=squash"], "data.sample.resize is squash: the model takes shortest"),
         (["--config.model.image.filter=bilinear"], "data.sample.filter is bicubic: the model takes bilinear"),
         (["--config.model.image.resize=longest"], "image.resize is 'longest': expected one of shortest, squash"),
         (
