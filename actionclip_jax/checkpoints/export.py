@@ -178,4 +178,5 @@ def write_huggingface(
     described = huggingface.describe(model).to_json_string(use_diff=False)
     (directory / huggingface.CONFIG).write_text(described, encoding="utf-8")
     huggingface.image_processor(model.image).save_pretrained(directory)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.text.context)  # to which transformers pads
     tokenizer.save_pretrained(directory)

@@ -11,6 +11,7 @@ from actionclip_jax.checkpoints import (
     big_vision,
     errors,
     huggingface,
+    huggingface_config,
     locate,
     mapping,
     naming,
@@ -254,9 +255,9 @@ def by_files(
     """
     kind, configured = names.kind, huggingface.CONFIG in source.side
     if kind == "huggingface":
-        model = huggingface.follow(source, model) if configured else model
+        model = huggingface_config.follow(source, model) if configured else model
         known = model.activation if configured or siglip.is_one(model) else None
-        return model, known, huggingface.notes(model, configured)
+        return model, known, huggingface_config.notes(model, configured)
     if kind == "big_vision":
         return model, model.activation, siglip.notes(model)
     if kind == "open_clip" and open_clip.CONFIG in source.side:

@@ -20,6 +20,7 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import (
     formats,
     huggingface,
+    huggingface_config,
     locate,
     model_directory,
     open_clip,
@@ -115,7 +116,7 @@ def torch_features(
 def described_by(source: torch_files.Source, model: config.ModelConfig) -> transformers.PreTrainedConfig | None:
     """What transformers makes of the `config.json` beside the weights, if there is one."""
     content = source.side.get(huggingface.CONFIG)
-    return None if content is None else huggingface.configuration(content, huggingface.kind(model))
+    return None if content is None else huggingface_config.configuration(content, huggingface.kind(model))
 
 
 def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> transformers.PreTrainedTokenizerBase:

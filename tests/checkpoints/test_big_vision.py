@@ -1,6 +1,7 @@
 """SigLIP's .npz files: read whole, the same as transformers' weights, written back bit for bit, and never trusted."""
 
 import dataclasses
+import functools
 import io
 import json
 import types
@@ -112,7 +113,10 @@ def test_transformers_reads_the_same_weights_of_what_is_written_from_it(tmp_path
 def open_clips(model):
     """open_clip's towers of a SiglipModel's sizes, as far as its loader of these files looks at them."""
     vision, text = model.config.vision_config, model.config.text_config
-    tanh = lambda: torch.nn.GELU(approximate="tanh")  # noqa: E731
+    kinds = {
+        "act_layer": functools.partial(torch.nn.GELU, approximate="tanh"),
+        "norm_layer": functools.partial(torch.nn.LayerNorm, eps=1e-6),
+    }
     trunk = timm.models.vision_transformer.VisionTransformer(
         img_size=vision.image_size,
         patch_size=vision.patch_size,
@@ -123,8 +127,7 @@ def open_clips(model):
         class_token=False,
         global_pool="map",
         num_classes=0,
-        act_layer=tanh,
-        norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+        **kinds,
     )
     words = transformer.TextTransformer(
         context_length=text.max_position_embeddings,
@@ -137,8 +140,7 @@ def open_clips(model):
         no_causal_mask=True,
         pool_type="last",
         proj_bias=True,
-        act_layer=tanh,
-        norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+        **kinds,
     )
     scalars = {name: torch.nn.Parameter(torch.zeros(())) for name in ("logit_scale", "logit_bias")}
     return types.SimpleNamespace(visual=types.SimpleNamespace(trunk=trunk.eval()), text=words.eval(), **scalars)
@@ -160,8 +162,8 @@ def test_open_clips_own_loader_of_these_files_makes_the_same_features(stacked, p
         features, texts = theirs.visual.trunk(pixels), theirs.text(torch.from_numpy(tokens))
     np.testing.assert_allclose(ours.encode_frames(frames)[:, 0], features, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(ours.text(tokens), texts, atol=1e-5, rtol=1e-5)
-    assert float(weights.params["logit_scale"]) == float(theirs.logit_scale)
-    assert float(weights.params["logit_bias"]) == float(theirs.logit_bias)
+    assert float(weights.params["logit_scale"]) == theirs.logit_scale.item()
+    assert float(weights.params["logit_bias"]) == theirs.logit_bias.item()
 
 
 def test_a_directory_with_one_such_file_is_read_and_with_two_is_not(tmp_path):

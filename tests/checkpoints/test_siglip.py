@@ -80,14 +80,14 @@ def test_transformers_reads_what_is_written_for_it_with_equal_outputs(hugging):
     first = transformers.SiglipModel.from_pretrained(hugging)
     again, info = transformers.SiglipModel.from_pretrained(hugging / "back", output_loading_info=True)
     assert not any(info.values()), info
-    processor = transformers.AutoImageProcessor.from_pretrained(hugging / "back", backend="pil")
-    pixels = processor([np.full((50, 40, 3), 255, np.uint8)], return_tensors="pt")["pixel_values"]
-    assert pixels.shape == (1, 3, 35, 35) and float(pixels.min()) == 1
-    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(hugging / "back")
-    ids = tokenizer(["a cat"], padding="max_length", max_length=64, return_tensors="pt")["input_ids"]
+    processor = transformers.AutoProcessor.from_pretrained(hugging / "back")
+    pictures = [np.full((50, 40, 3), 255, np.uint8)]
+    seen = processor(text=["a cat"], images=pictures, padding="max_length", return_tensors="pt")
+    assert seen["input_ids"].shape == (1, 64)
+    assert seen["pixel_values"].shape == (1, 3, 35, 35) and float(seen["pixel_values"].min()) == 1
     with torch.inference_mode():
-        outputs = [model.eval()(input_ids=ids, pixel_values=pixels) for model in (first, again)]
-    np.testing.assert_array_equal(outputs[0].logits_per_image, outputs[1].logits_per_image)
+        outputs = [model.eval()(**seen).logits_per_image for model in (first, again)]
+    assert torch.equal(*outputs)
 
 
 def test_half_precision_and_unused_tensors_return_too(hugging):
