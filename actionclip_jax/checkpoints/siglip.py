@@ -82,9 +82,10 @@ def whole(image: config.ImageConfig, words: config.TextConfig, row: int, pad: in
         shape,
         version=2 if pad == PADS[256_000] else 1,  # which differ in their texts and in the filter of pictures
         text_shape=words_shape,
+        context=words.context,
         unread=unread,
     )
-    words = dataclasses.replace(model.text, vocabulary=words.vocabulary, context=words.context, pad=pad)
+    words = dataclasses.replace(model.text, vocabulary=words.vocabulary, pad=pad)
     return dataclasses.replace(model, text=words)
 
 
