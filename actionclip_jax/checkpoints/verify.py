@@ -20,6 +20,7 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import (
     formats,
     huggingface,
+    huggingface_config,
     locate,
     model_directory,
     open_clip,
@@ -97,7 +98,8 @@ def torch_features(
     source: torch_files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The same by PyTorch."""
-    towers, head = torch_models.towers(recognised, described_by(source)), torch_models.TemporalHead(recognised)
+    towers = torch_models.towers(recognised, described_by(source, recognised.model))
+    head = torch_models.TemporalHead(recognised)
     words = recognised.model.text
     processor, tokenizer = image_processor(source, recognised), own_tokenizer(source, words)
     flat = processor(list(pictures.reshape(-1, *pictures.shape[2:])), return_tensors="pt")["pixel_values"]
@@ -111,10 +113,10 @@ def torch_features(
     return {name: tensor.numpy() for name, tensor in {"pixels": frames.movedim(2, -1), **named}.items()}
 
 
-def described_by(source: torch_files.Source) -> transformers.PreTrainedConfig | None:
+def described_by(source: torch_files.Source, model: config.ModelConfig) -> transformers.PreTrainedConfig | None:
     """What transformers makes of the `config.json` beside the weights, if there is one."""
     content = source.side.get(huggingface.CONFIG)
-    return None if content is None else huggingface.CONFIGS[content.get("model_type", "clip")].from_dict(content)
+    return None if content is None else huggingface_config.configuration(content, huggingface.kind(model))
 
 
 def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
@@ -128,7 +130,7 @@ def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> trans
 
 
 def prepared(prompt: str, cleaning: str) -> str:
-    """A prompt as it is given to transformers' tokenizer, none of which leaves out punctuation by itself alone."""
+    """A prompt made as its tower was trained to see it: as the files have them, few tokenizers do it themselves."""
     if cleaning == "canonical":
         prompt = prompt.translate(str.maketrans("", "", string.punctuation))
     return prompt if cleaning == "whitespace" else prompt.lower()
