@@ -138,7 +138,7 @@ def make_calls(
 ) -> dict[str, Callable[[], np.ndarray]]:
     """What gives the features [N, E] of all clips, on either side."""
     compute, mesh = config.ComputeConfig(dtype=options.dtype), sharding.make_mesh()
-    sample = config.SampleConfig(options.frames, model.image.size)
+    sample = config.sample_for(model, options.frames)
     loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
     encode = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)

@@ -26,8 +26,8 @@ class TorchVideo(torch.nn.Module):
         self.image = transformers.CLIPVisionModelWithProjection._from_config(vision, attn_implementation="sdpa")
         self.image.load_state_dict(part_of(torch_models.towers(source), self.image))
         self.head = torch_models.TemporalHead(source)
-        self.register_buffer("mean", torch.tensor(config.CLIP_MEAN), persistent=False)
-        self.register_buffer("std", torch.tensor(config.CLIP_STD), persistent=False)
+        self.register_buffer("mean", torch.tensor(source.model.image.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(source.model.image.std), persistent=False)
         for part in (self.image, self.head):
             part.to(dtype)
         self.eval()

@@ -185,6 +185,9 @@ def write_huggingface(
 ) -> None:
     """A directory that from_pretrained of transformers' model and processor read."""
     torch_files.write(directory / "model.safetensors", tensors)
-    huggingface.describe(model).save_pretrained(directory)
+    # save_pretrained compares with defaults, of which SigLIP's make transformers warn
+    described = huggingface.describe(model).to_json_string(use_diff=False)
+    (directory / huggingface.CONFIG).write_text(described, encoding="utf-8")
     huggingface.image_processor(model.image).save_pretrained(directory)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.text.context)  # to which transformers pads
     tokenizer.save_pretrained(directory)

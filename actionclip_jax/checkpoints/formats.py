@@ -11,6 +11,7 @@ from actionclip_jax.checkpoints import (
     big_vision,
     errors,
     huggingface,
+    huggingface_config,
     locate,
     mapping,
     naming,
@@ -224,33 +225,7 @@ def flavour(
             "OpenAI's names, so it is not followed: give the weights in a directory without it, or those that "
             "belong to it"
         )
-    notes, stated = [], source.activation
-    if kind == "huggingface" and huggingface.CONFIG in source.side:
-        model = huggingface.follow(source, model)
-        stated = model.activation
-    elif siglip.is_one(model) and kind in ("huggingface", "big_vision"):
-        stated = model.activation
-        notes += siglip.notes(model, kind)
-    elif kind == "open_clip" and open_clip.CONFIG in source.side:
-        model = open_clip_sizes.follow(source, model, names.timm, bool(names.apart))
-        stated = model.activation
-    elif kind == "open_clip" and names.apart:
-        raise errors.CheckpointError(
-            f"{source.name}: the text tower's names begin with {names.apart!r}, so it may be any of open_clip's, and "
-            f"no {open_clip.CONFIG} beside it says which: give the directory that holds both, with the weights named "
-            "as open_clip names them"
-        )
-    elif kind == "pe":
-        model = perception_encoder.follow(model, tensors)
-        stated = model.activation
-        notes.append(perception_encoder.NOTE)
-    elif kind in ("openai", "actionclip", "mmaction2"):
-        stated = "quick_gelu"
-        if activation is None and source.activation is None:
-            notes.append(
-                f"activation quick_gelu, as {FORMATS[kind]} has it: the file does not say so (--activation gelu if "
-                "its CLIP was another)"
-            )
+    model, stated, notes = by_files(source, names, model, tensors, told=activation is not None)
     if activation is not None:
         if stated not in (None, activation):
             notes.append(f"activation {activation}, as it was told; by its format or files it is {stated}")
@@ -264,3 +239,43 @@ def flavour(
             "rest of open_clip"
         )
     return dataclasses.replace(model, activation=stated), notes
+
+
+def by_files(
+    source: torch_files.Source,
+    names: naming.Naming,
+    model: config.ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    told: bool,
+) -> tuple[config.ModelConfig, str | None, list[str]]:
+    """The model by the files beside the weights, or as all of its format have it; its activation, if known; and notes.
+
+    With `told`, the activation is known anyway.
+    """
+    kind, configured = names.kind, huggingface.CONFIG in source.side
+    if kind == "huggingface":
+        model = huggingface_config.follow(source, model) if configured else model
+        known = model.activation if configured or siglip.is_one(model) else None
+        return model, known, huggingface_config.notes(model, configured)
+    if kind == "big_vision":
+        return model, model.activation, siglip.notes(model)
+    if kind == "open_clip" and open_clip.CONFIG in source.side:
+        model = open_clip_sizes.follow(source, model, names.timm, bool(names.apart))
+        return model, model.activation, []
+    if kind == "open_clip" and names.apart:
+        raise errors.CheckpointError(
+            f"{source.name}: the text tower's names begin with {names.apart!r}, so it may be any of open_clip's, and "
+            f"no {open_clip.CONFIG} beside it says which: give the directory that holds both, with the weights named "
+            "as open_clip names them"
+        )
+    if kind == "pe":
+        model = perception_encoder.follow(model, tensors)
+        return model, model.activation, [perception_encoder.NOTE]
+    if kind == "open_clip":
+        return model, source.activation, []
+    note = (
+        f"activation quick_gelu, as {FORMATS[kind]} has it: the file does not say so (--activation gelu if its CLIP "
+        "was another)"
+    )
+    return model, "quick_gelu", [] if told or source.activation else [note]

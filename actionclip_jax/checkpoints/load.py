@@ -34,8 +34,7 @@ def read_any(
         image_size: resize the image positions bicubically to another input size in pixels.
         trust_code: import the temporal head of a model directory that is somebody's own code.
     """
-    if str(name) == released.SAMPLE and not paths.expand_home(name).exists():
-        name = made_sample()
+    name = place_of(name)
     if str(name).strip() and model_directory.is_model_directory(name):
         try:
             weights = model_directory.load(name, trust_code=trust_code)
@@ -56,15 +55,42 @@ def read_any(
     return resize_image(weights, image_size) if image_size else weights
 
 
-def made_sample() -> pathlib.Path:
-    """The directory of the sample model. Raises CheckpointError where it has not been made yet."""
+def place_of(name: str | os.PathLike) -> str | os.PathLike:
+    """The name, or the directory of the sample model. Raises CheckpointError where that has not been made yet."""
+    if str(name) != released.SAMPLE or paths.expand_home(name).exists():
+        return name
     if not sample.is_made():
         raise errors.CheckpointError(f"{released.SAMPLE}: is not made yet: {sample.MADE_BY} makes it")
     return sample.model()
 
 
-def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
-    """What was read from a PyTorch checkpoint, as this project's parameters."""
+def describe(name: str | os.PathLike, activation: str | None = None, frames: int | None = None) -> config.ModelConfig:
+    """What model somebody's weights are: recognised, and told, as `read_any` does it, but not converted.
+
+    Args:
+        name: where the weights are.
+        activation: as `read_any` takes it, like the next.
+        frames: frames of a clip.
+    """
+    name = place_of(name)
+    if str(name).strip() and model_directory.is_model_directory(name):
+        model = model_directory.load_config(name)
+        logger.info(f"{name}: model directory, {config.size_name(model)}, temporal head {model.temporal.head}")
+        return model
+    model_directory.check_not_a_part(name)
+    source = torch_files.read(name)
+    model = recognise(source, activation, frames).model
+    directory = find_tokenizer(source, model.text)
+    try:
+        text.load_tokenizer(directory, model.text)
+        logger.info(f"tokenizer: {'that beside the weights' if directory else 'that of CLIP'}")
+    except ValueError as error:  # what follows is true nevertheless
+        logger.warning(f"note: cannot be converted yet: {error}")
+    return model
+
+
+def recognise(source: torch_files.Source, activation: str | None, frames: int | None) -> formats.Recognised:
+    """What a checkpoint is, which is told."""
     recognised = formats.recognise(source, activation, frames)
     logger.info(f"{source.name}: {recognised.describe()}")
     for note in recognised.notes:
@@ -73,6 +99,12 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
         logger.info(f"left out (not the model): {', '.join(recognised.left_out)}")
     if recognised.unused:
         logger.info(f"kept aside (no computation uses them): {', '.join(sorted(recognised.unused))}")
+    return recognised
+
+
+def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
+    """What was read from a checkpoint, as this project's parameters."""
+    recognised = recognise(source, activation, frames)
     dtypes = {name: str(array.dtype) for name, array in (recognised.tensors | recognised.unused).items()}
     here = paths.expand_home(source.name)
     provenance = {

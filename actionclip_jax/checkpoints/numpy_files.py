@@ -64,7 +64,8 @@ def read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             raise ValueError(f"{entry.filename} holds {dtype}, and no numbers")
         if math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
             raise ValueError(f"{entry.filename} of shape {shape} does not fit its {entry.file_size} bytes")
-        return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if by_columns else "C")
+        numbers = np.frombuffer(file.read(), dtype).reshape(shape, order="F" if by_columns else "C")
+        return numbers.copy()  # which can be written to, as others' arrays can
 
 
 def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

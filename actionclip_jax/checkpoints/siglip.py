@@ -20,7 +20,7 @@ HEADS = {
     for tower in (model.image, model.text)
 }
 UNREAD = {(model.image.patch, model.image.grid): model.image.unread for model in PUBLISHED}
-VERSIONS = {32_000: 1, 250_000: 1, 256_000: 2}  # of SigLIP, by its vocabulary: the second is for many languages
+# what stands behind a text, by the published vocabularies: SigLIP's in English and in many languages, and SigLIP 2's
 PADS = {32_000: 1, 250_000: 1, 256_000: 0}
 NAFLEX = "SigLIP 2 of variable resolution (NaFlex): only SigLIP 2 of a fixed resolution is read"
 
@@ -80,11 +80,12 @@ def whole(image: config.ImageConfig, words: config.TextConfig, row: int, pad: in
         row * image.patch + unread,
         image.patch,
         shape,
-        version=VERSIONS.get(words.vocabulary, 1),
+        version=2 if pad == PADS[256_000] else 1,  # which differ in their texts and in the filter of pictures
         text_shape=words_shape,
+        context=words.context,
         unread=unread,
     )
-    words = dataclasses.replace(model.text, vocabulary=words.vocabulary, context=words.context, pad=pad)
+    words = dataclasses.replace(model.text, vocabulary=words.vocabulary, pad=pad)
     return dataclasses.replace(model, text=words)
 
 
@@ -94,21 +95,26 @@ def unlike(model: config.ModelConfig, free: Collection[str]) -> list[str]:
     return settings.unlike(model, whole(model.image, model.text, model.image.grid, pad), free)
 
 
-def notes(model: config.ModelConfig, kind: str) -> list[str]:
-    """What is taken for granted of weights of a format without a configuration beside them."""
-    image = model.image
-    said = []
-    if kind == "huggingface":  # big_vision's names belong to code that has no other activation and eps
-        said.append(
-            f"activation {model.activation}, LayerNorm eps {model.norm_eps:g}, {image.heads} and {model.text.heads} "
-            "heads of attention, as the SigLIP of this size has them: no config.json beside the weights says them"
-        )
+def notes(model: config.ModelConfig) -> list[str]:
+    """What of a model without a configuration is taken for granted: what its vocabulary and its patches mean."""
+    image, said = model.image, words_notes(model.text)
     if image.unread:
         said.append(
             f"frames of {image.size} pixels, of which {image.unread} at the right and lower edge are not read, as the "
             f"SigLIP of this size is published: by its shapes it could take {image.size - image.unread}"
         )
     return said
+
+
+def words_notes(words: config.TextConfig) -> list[str]:
+    """What of texts is taken for granted."""
+    if words.vocabulary in PADS:
+        return []
+    kind = "SigLIP 2" if words.pad == PADS[256_000] else "SigLIP"
+    return [
+        f"texts are padded with {words.pad}, as a file beside the weights says, and so prepared as {kind}'s "
+        f"({words.cleaning}): no published vocabulary has {words.vocabulary} tokens"
+    ]
 
 
 def padding(source: torch_files.Source, vocabulary: int) -> int:

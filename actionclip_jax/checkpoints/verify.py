@@ -21,6 +21,7 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import (
     formats,
     huggingface,
+    huggingface_config,
     locate,
     model_directory,
     open_clip,
@@ -102,7 +103,8 @@ def torch_features(
     if torch_open_clip.is_needed(source, recognised):
         theirs = torch_open_clip.features(source, recognised, pictures, prompts)
         return {name: tensor.numpy() for name, tensor in theirs.items()}
-    towers, head = torch_models.towers(recognised, described_by(source)), torch_models.TemporalHead(recognised)
+    towers = torch_models.towers(recognised, described_by(source, recognised.model))
+    head = torch_models.TemporalHead(recognised)
     words = recognised.model.text
     processor, tokenizer = image_processor(source, recognised), own_tokenizer(source, words)
     flat = processor(list(pictures.reshape(-1, *pictures.shape[2:])), return_tensors="pt")["pixel_values"]
@@ -116,10 +118,10 @@ def torch_features(
     return {name: tensor.numpy() for name, tensor in {"pixels": frames.movedim(2, -1), **named}.items()}
 
 
-def described_by(source: torch_files.Source) -> transformers.PreTrainedConfig | None:
+def described_by(source: torch_files.Source, model: config.ModelConfig) -> transformers.PreTrainedConfig | None:
     """What transformers makes of the `config.json` beside the weights, if there is one."""
     content = source.side.get(huggingface.CONFIG)
-    return None if content is None else huggingface.CONFIGS[content.get("model_type", "clip")].from_dict(content)
+    return None if content is None else huggingface_config.configuration(content, huggingface.kind(model))
 
 
 def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
@@ -133,7 +135,7 @@ def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> trans
 
 
 def prepared(prompt: str, cleaning: str) -> str:
-    """A prompt as it is given to transformers' tokenizer, none of which leaves out punctuation by itself alone."""
+    """A prompt made as its tower was trained to see it: as the files have them, few tokenizers do it themselves."""
     if cleaning == "canonical":
         prompt = prompt.translate(str.maketrans("", "", string.punctuation))
     return prompt if cleaning == "whitespace" else prompt.lower()
@@ -156,7 +158,8 @@ def image_processor(source: torch_files.Source, recognised: formats.Recognised) 
     make = huggingface.pil_processor("Siglip" if named.startswith("Siglip") else "CLIP")
     usual = make.from_pretrained(source.path.parent, local_files_only=True).size
     sizes = {name: size for name, value in dict(usual).items() if value is not None}
-    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes)
+    square = {"height": size, "width": size}
+    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes, crop_size=square)
 
 
 def in_transformers_words(section: Mapping[str, Any], size: int) -> dict[str, Any]:

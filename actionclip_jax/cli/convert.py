@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.cli import arguments, interrupts, terminal
+from actionclip_jax.cli import arguments, interrupts, settings, terminal
 
 
 def add(commands: Any) -> None:
@@ -20,7 +20,10 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(execute=execute)
     arguments.add_model(parser, "SOURCE")
-    parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
+    parser.add_argument(
+        "destination", metavar="DESTINATION", nargs="?", help="model directory, or with --to a file or directory"
+    )
+    parser.add_argument("--describe", action="store_true", help="print what SOURCE is, and convert nothing")
     formats = ("openai", "huggingface", "open_clip", "pe", "actionclip", "big_vision")
     parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
@@ -37,12 +40,15 @@ def add(commands: Any) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
-    paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
+    paths.check({"SOURCE": options.source, **({"DESTINATION": options.destination} if options.destination else {})})
     from actionclip_jax.checkpoints import export, load, model_directory
 
     terminal.set_up_jax()
     check_options(options)
     arguments.make_ready(options.source)
+    if options.describe:
+        settings.show_model(load.describe(options.source, options.activation, options.frames))
+        return 0
     weights = load.read_any(
         options.source,
         activation=options.activation,
@@ -67,6 +73,13 @@ def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not go together, and where the destination cannot be written."""
     from actionclip_jax.checkpoints import export, model_directory, released
 
+    if options.describe:
+        others = ("destination", "to", "towers_only", "verify", "overwrite", "image_size")
+        if given := [name for name in others if getattr(options, name)]:
+            raise ValueError(f"--describe converts nothing: not together with {', '.join(given)}")
+        return
+    if options.destination is None:
+        raise ValueError("DESTINATION is missing: the directory to write, or --describe to write nothing")
     if options.verify and (options.to or options.image_size):
         raise ValueError(
             "--verify compares a converted directory with its source: not together with --to or --image-size"

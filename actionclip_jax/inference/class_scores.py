@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 1 << 24  # similarities held at once
+LARGEST = 80.0  # logarithm of a scale: float32 ends at 88
 ABSOLUTE = "each label by itself: these probabilities do not sum to 1"  # said beside those of a sigmoid
 
 
@@ -20,10 +21,15 @@ class Scaling:
 
 
 def scaling_of(params: Mapping[str, Any]) -> Scaling:
-    """Of a model with a bias, as SigLIP's, its own scale and bias; of all others the constant."""
+    """Of a model with a bias, as SigLIP's, its own scale and bias; of all others the constant.
+
+    Raises ValueError for a scale that leaves no numbers.
+    """
     if "logit_bias" not in params:
         return Scaling()
-    return Scaling(math.exp(float(params["logit_scale"])), float(params["logit_bias"]))
+    if (logit_scale := float(params["logit_scale"])) > LARGEST:
+        raise ValueError(f"logit_scale is {logit_scale:g}, the logarithm of a scale: expected at most {LARGEST:g}")
+    return Scaling(math.exp(logit_scale), float(params["logit_bias"]))
 
 
 def class_scores(

@@ -172,7 +172,7 @@ class VideoTextEncoder:
 
     @functools.cached_property
     def _tokenizer_digest(self) -> str:
-        """SHA-256 of the tokenizer, computed once: that of a large vocabulary takes a second."""
+        """SHA-256 of the tokenizer, computed once: that of a million tokens takes half a second."""
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
     @functools.cached_property

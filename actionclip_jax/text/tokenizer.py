@@ -14,8 +14,8 @@ NAMELESS = ("", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBac
 # repositories of the hub that hold the tokenizer of a published tower of so many tokens
 HOMES = {
     49408: "openai/clip-vit-base-patch16",
-    32000: "google/siglip-base-patch16-224",
-    250000: "google/siglip-base-patch16-256-multilingual",
+    32000: "google/siglip-base-patch16-224 or timm/ViT-B-16-SigLIP",
+    250000: "timm/ViT-B-16-SigLIP-i18n-256",
     256000: "google/siglip2-base-patch16-224",
     901629: "facebook/metaclip-2-worldwide-huge-quickgelu or facebook/xlm-v-base",
 }

@@ -80,8 +80,8 @@ def random_tokenizer(spec: config.TextConfig) -> transformers.PreTrainedTokenize
         return text.load_tokenizer(None, spec)
     except ValueError as error:
         raise ValueError(
-            f"init_from is empty, and random weights go with CLIP's tokenizer alone. {error}. Expected init_from to name "
-            "a model that has it"
+            f"init_from is empty, and random weights go with CLIP's tokenizer alone. {error}. Expected init_from to "
+            "name a model that has it"
         ) from None
 
 

@@ -208,9 +208,7 @@ def test_frames_that_open_clip_squashes_are_squashed_and_proven(told, open_clip,
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize(
-    "pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2, "crop_size": 32}]
-)
+@pytest.mark.parametrize("pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2}])
 def test_frames_that_transformers_squashes_or_filters_otherwise_are_so_here_and_proven(
     pictures, nested, hugging, tmp_path
 ):
@@ -324,11 +322,10 @@ def test_deviations_that_nothing_can_be_divided_by_are_named(wrong):
         ({"vision_config": {"num_hidden_layers": 12}}, "vision_config.num_hidden_layers is 12, the weights have 2"),
         ({"vision_config": {"image_size": 224}}, "vision_config.image_size is 224, the weights have 32"),
         ({"vision_config": {"hidden_act": "gelu_new"}}, "vision_config.hidden_act is 'gelu_new'"),
-        ({"vision_config": {"hidden_act": "gelu"}}, "the towers differ in hidden_act: 'gelu' and 'quick_gelu'"),
         ({"text_config": {"layer_norm_eps": 1e-6}}, "the towers differ in layer_norm_eps"),
         ({"text_config": {"max_position_embeddings": 64}}, "text_config.max_position_embeddings is 64, the weights"),
         ({"text_config": {"vocab_size": 49409}}, "text_config.vocab_size is 49409, the weights have 49408"),
-        ({"text_config": {"eos_token_id": 49406}}, "text_config.eos_token_id is 49406"),
+        ({"text_config": {"eos_token_id": 49408}}, "text_config.eos_token_id is 49408: expected one of 49408 tokens"),
         ({"text_config_dict": {"hidden_size": 512}}, "text_config.hidden_size is 512, the weights have 128"),
         ({"projection_dim": 512}, "projection_dim is 512, the weights have 64"),
     ],

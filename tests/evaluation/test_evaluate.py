@@ -179,6 +179,7 @@ def test_the_report_says_what_was_done(whole, source):
         "templates | none (1)",
         "frames, views | 2, 1x1",
         "class names split into words | yes",
+        "scores | softmax of 100 x similarity, averaged over views",
         "Without clips",
         "| by chance |  |  |  | 2.08% | 10.42% | 2.08% |",
         "95% confidence intervals",
@@ -399,6 +400,32 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
             found.append(encoder(sharding.replicate(weights.params, mesh), "encoding"))
     assert found[0].decoded.all() and found[0].values.shape == (CLASSES, 6, 64)
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-5)
+
+
+def test_a_model_with_a_bias_is_scored_by_its_own_scale_on_any_devices_as_predict_does(source, tmp_path):
+    model = save_model(tmp_path / "model", logit_bias=True)  # which begins with a scale of 10 and a bias of -10
+    clips, weights = sources.open_source(source), model_directory.load(model)
+    predictor, loader = actionclip_jax.load(model), config.LoaderConfig(batch_size=40, workers=0)
+    for kind, said in (("softmax", "softmax of 10 x similarity"), ("sigmoid", "sigmoid of 10 x similarity - 10")):
+        results = predictor.predict(
+            clips.paths.tolist(), clips.labels, templates="none", absolute=kind == "sigmoid"
+        ).predicted
+        expected = np.stack([one.probabilities for one in results])
+        for devices in (jax.devices(), jax.devices()[:1]):
+            mesh, sample = sharding.make_mesh(devices), config.SampleConfig(2, 32)
+            how = {"mesh": mesh, "report": None}
+            encode = clip_encoder.ClipEncoder(clips, weights.model, config.ComputeConfig(), sample, loader, **how)
+            evaluator = scoring.Evaluator(encode, weights.tokenizer, "none", kind=kind)
+            with jax.set_mesh(mesh):
+                found = evaluator(sharding.replicate(weights.params, mesh))
+            np.testing.assert_allclose(found.probabilities, expected, rtol=1e-4)
+        out = tmp_path / kind
+        content = evaluate.evaluate(model, source, make_settings(out, scores=kind))
+        assert content["trials"][0]["scores"]["calibration_error"] == pytest.approx(
+            metrics.calibration_error(expected, clips.label_ids[:, 0]), abs=1e-6
+        )
+        assert (content["settings"]["scale"], content["settings"]["bias"]) == (pytest.approx(10), -10)
+        assert f"{said}, averaged over views" in (out / "report.md").read_text()
 
 
 def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample, tmp_path, capsys):

@@ -127,6 +127,8 @@ def test_a_model_with_a_bias_scores_with_its_own_scale_and_all_others_with_100(e
     assert class_scores.scaling_of({"logit_scale": np.float32(3)}) == class_scores.Scaling(100, 0)
     own = class_scores.scaling_of(params)
     assert (own.scale, own.bias) == (pytest.approx(20, rel=1e-6), -3)
+    with pytest.raises(ValueError, match="logit_scale is 1000, the logarithm of a scale: expected at most 80"):
+        class_scores.scaling_of(params | {"logit_scale": np.float32(1000)})
     similarities = np.einsum("nve,cpe->nvpc", clips, classes).astype(np.float64)
     ranked = class_scores.class_scores(clips, classes, own)
     np.testing.assert_allclose(ranked, softmax(20 * similarities, axis=-1).mean((1, 2)), rtol=1e-4, atol=1e-6)

@@ -7,11 +7,10 @@ import html
 import io
 import itertools
 import json
-import random
-import unicodedata
 from importlib import resources
 
 import ftfy
+import hard_texts
 import numpy as np
 import pytest
 import regex
@@ -64,28 +63,6 @@ class PlainEncoder:
         return tuple(self.id[part] for part in parts)
 
 
-PIECES = """
-👍 👍🏽 👩‍🚀 🏄 🏳️‍🌈 don't I'LL we've Σίσυφος ΟΔΟΣ ς İstanbul Straße ﬁne “quoted” … ½ ² 中文 日本語 한국어 हिन्दी العربية
-עברית ไทย &amp; &lt;b&gt; &eacute; café cafe\u0301 Ａ １２３ x² #1 @home a_b c++ $5.00 100% Ã© â€™
-""".split()
-PIECES += ["\t", "\n", "\u3000"]
-
-
-def strings(count):
-    """Words, symbols and random characters that every Unicode version since 3.2 knows."""
-    old, rng = unicodedata.ucd_3_2_0, random.Random(0)
-    known = [chr(code) for code in range(1, 0x20000) if old.category(chr(code)) not in ("Cn", "Co", "Cs")]
-    words = gzip.decompress(ASSET.read_bytes()).decode().replace("</w>", "").split()[2:60000]
-    for number in range(count):
-        length = rng.randrange(1, 9)
-        if number % 3 == 0:
-            yield " ".join(rng.choice(words) for _ in range(length))
-        elif number % 3 == 1:
-            yield "".join(rng.choice(PIECES) + rng.choice(("", " ")) for _ in range(length))
-        else:
-            yield "".join(rng.choice(known) for _ in range(length))
-
-
 @pytest.fixture(scope="module")
 def tokenizer():
     return text.default_tokenizer()
@@ -100,7 +77,7 @@ def test_the_merge_table_is_openais_and_its_licence_is_beside_it():
 def test_ids_equal_an_independent_encoder_on_12000_strings(tokenizer):
     plain = PlainEncoder()
     different = []
-    for string in strings(12_000):
+    for string in hard_texts.strings(12_000):
         ours = tokenizer(text.clean(string, "lower"))["input_ids"]
         if ours != [49406, *plain.encode(string), 49407]:
             different.append(string)
