@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         "convert",
         help="others' checkpoint -> model directory, and back",
         description="Reads checkpoints of OpenAI's CLIP, transformers' CLIP, SigLIP and MetaCLIP 2, open_clip, "
-        "big_vision, ActionCLIP and mmaction2.",
+        "Perception Encoder, big_vision, ActionCLIP and mmaction2.",
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         "destination", metavar="DESTINATION", nargs="?", help="model directory, or with --to a file or directory"
     )
     parser.add_argument("--describe", action="store_true", help="print what SOURCE is, and convert nothing")
-    formats = ("openai", "huggingface", "actionclip", "big_vision")
+    formats = ("openai", "huggingface", "open_clip", "pe", "actionclip", "big_vision")
     parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
     parser.add_argument(
