@@ -15,7 +15,6 @@ from actionclip_jax.checkpoints import errors, naming, open_clip, open_clip_word
 WEIGHTS = "open_clip_model.safetensors"
 LIKE_CLIPS = ("class_token", "patch_bias", "rotary", "pooling", "projection", "unread")  # in a tower of its own
 PIXELS = ("mean", "std", "resize", "filter")  # fields that it says of any tower
-CLIP_TOKENS = 49408  # of the tokenizer that is part of it
 
 
 def not_expressible(model: config.ModelConfig) -> list[str]:
@@ -92,7 +91,7 @@ def write(
 
 def takes_its_own(words: config.TextConfig) -> bool:
     """Whether texts are cut into tokens by the tokenizer that is part of open_clip."""
-    return words.vocabulary == CLIP_TOKENS and words.pad == 0 and words.cleaning != "whitespace"
+    return text.takes_clips(words) and words.pad == 0
 
 
 def describe(model: config.ModelConfig, apart: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ of the same sizes: timm's image tower with timm's conversion of the names, and o
 """
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ def features(
     source: torch_files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
 ) -> dict[str, torch.Tensor]:
     """uint8 [B, T, H, W, 3] and N texts -> pixels [B, T, S, S, 3], and frame, clip and text features and logits."""
-    model, transform, tokenizer = perception_encoder(recognised) if recognised.format == "pe" else by_itself(source)
+    make = perception_encoder if recognised.format == "pe" else by_itself
+    model, transform, tokenizer = make(source, recognised)
     pixels = torch.stack([transform(Image.fromarray(picture)) for picture in pictures.reshape(-1, *pictures.shape[2:])])
     per_frame = model.eval().encode_image(pixels).unflatten(0, pictures.shape[:2])
     texts = torch_models.unit(model.encode_text(tokenizer(list(prompts))))
@@ -52,19 +53,28 @@ def features(
     return {"pixels": pixels.unflatten(0, pictures.shape[:2]).movedim(2, -1), **named}
 
 
-def by_itself(source: torch_files.Source) -> tuple[Any, Any, Any]:
+def by_itself(source: torch_files.Source, recognised: formats.Recognised) -> tuple[Any, Any, Any]:
     """The model, its transform of pictures and its tokenizer, as open_clip reads them from the directory."""
     library, directory = import_open_clip(), f"local-dir:{source.path.parent}"
     model, transform = library.create_model_from_pretrained(directory, return_transform=True)
+    if "preprocess_cfg" not in source.side[open_clip.CONFIG]:  # what is taken for granted is not what it could prove
+        image = recognised.model.image
+        told = {"mean": image.mean, "std": image.std, "interpolation": image.filter, "resize_mode": image.resize}
+        transform = pixel_transform(library, recognised, told)
     return model, transform, library.get_tokenizer(directory)
 
 
-def perception_encoder(recognised: formats.Recognised) -> tuple[Any, Any, Any]:
+def perception_encoder(_: torch_files.Source, recognised: formats.Recognised) -> tuple[Any, Any, Any]:
     """The same of PE-Core's own file."""
-    library, model = import_open_clip(), recognised.model
-    settings = library.transform.PreprocessCfg(size=model.image.size, **PE_PIXELS)
-    transform = library.transform.image_transform_v2(settings, is_train=False)
-    return PerceptionEncoder(recognised), transform, library.SimpleTokenizer(context_length=model.text.context)
+    library = import_open_clip()
+    tokenizer = library.SimpleTokenizer(context_length=recognised.model.text.context)
+    return PerceptionEncoder(recognised), pixel_transform(library, recognised, PE_PIXELS), tokenizer
+
+
+def pixel_transform(library: types.ModuleType, recognised: formats.Recognised, told: Mapping[str, Any]) -> Any:
+    """open_clip's transform of pictures by settings in its words."""
+    settings = library.transform.PreprocessCfg(size=recognised.model.image.size, **told)
+    return library.transform.image_transform_v2(settings, is_train=False)
 
 
 def import_open_clip() -> types.ModuleType:

@@ -40,7 +40,7 @@ def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
 
 def takes_clips(spec: config.TextConfig) -> bool:
     """Whether a text tower was trained with CLIP's own tokenizer, whatever its context."""
-    return spec.vocabulary == 49408 and spec.cleaning == "lower"
+    return spec.vocabulary == 49408 and spec.cleaning != "whitespace"  # both others make texts lower
 
 
 def has_tokenizer(directory: pathlib.Path) -> bool:

@@ -17,6 +17,7 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import (
     errors,
     export,
+    formats,
     load,
     model_directory,
     open_clip_export,
@@ -101,7 +102,6 @@ def test_plain_towers_by_their_settings_equal_open_clip_and_return_bit_for_bit(k
 TIMM = {
     "siglip": open_clip_models.siglip(),
     "siglip 2": open_clip_models.siglip("siglip_tiny_tanh", **TANH),
-    "siglip read at the first token": open_clip_models.siglip("siglip_tiny_tanh", pool_type="first"),
     "pe": open_clip_models.perception_encoder(),
     "pe without class token": open_clip_models.perception_encoder("pe_tiny_without_class_token"),
 }
@@ -119,12 +119,21 @@ def test_timms_towers_equal_open_clip_and_return_bit_for_bit(kind, tmp_path):
 
 
 def test_a_text_tower_may_have_another_activation_than_timms(tmp_path):
-    source = open_clip_models.write(tmp_path, open_clip_models.siglip(**TANH))
-    model = load.read_any(source).model
+    tanh = open_clip_models.write(tmp_path / "tanh", open_clip_models.siglip(**TANH))
+    model = proven(tanh, tmp_path / "first").model
     assert (model.activation, model.text.activation) == ("gelu", "gelu_tanh")
-    quick = open_clip_models.perception_encoder() | {"quick_gelu": True}  # which timm's tower has not
-    model = load.read_any(open_clip_models.write(tmp_path, quick)).model
-    assert (model.activation, model.text.activation) == ("gelu", "quick_gelu")
+    settings = open_clip_models.perception_encoder() | {"quick_gelu": True}  # which timm's tower has not
+    quick = open_clip_models.write(tmp_path / "quick", settings)
+    weights = proven(quick, tmp_path / "second")
+    assert (weights.model.activation, weights.model.text.activation) == ("gelu", "quick_gelu")
+    assert returned(weights, quick, tmp_path / "back")
+
+
+def test_texts_read_at_their_first_token_are_known_and_need_a_tokenizer_that_has_one(tmp_path):
+    source = open_clip_models.write(tmp_path, open_clip_models.siglip(pool_type="first"))
+    assert formats.recognise(torch_files.read(source)).model.text.pooling == "first"
+    with pytest.raises(ValueError, match="the tower reads a text at its first token"):
+        load.read_any(source)
 
 
 def test_weights_of_half_precision_return_with_their_dtype(tmp_path):
@@ -190,7 +199,7 @@ def test_settings_of_timms_towers_are_refused_by_name(changes, message, tmp_path
         ({"tokenizer_kwargs": {"language": "en"}}, "tokenizer_kwargs is {'language': 'en'}"),
         ({"quick_gelu": True}, "quick_gelu is True, a setting that this program does not know"),
         ({"heads": 0}, "heads is 0"),
-        ({"width": [96]}, "width is [96]"),
+        ({"width": [96, 97]}, "width is [96, 97]"),
     ],
 )
 def test_settings_of_texts_are_refused_by_name(changes, message, tmp_path):
@@ -253,7 +262,7 @@ def test_a_tokenizer_that_settings_name_must_stand_beside_the_weights(tmp_path):
     ("changes", "message"),
     [
         (
-            {"activation": "gelu_tanh"},
+            {"activation": "quick_gelu"},
             "builds this image tower as siglip_tiny with gelu, eps 1e-06 or siglip_tiny_tanh",
         ),
         ({"norm_eps": 1e-5}, "the model has gelu, eps 1e-05"),
