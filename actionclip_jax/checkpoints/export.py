@@ -18,7 +18,10 @@ from actionclip_jax.checkpoints import (
     huggingface,
     mapping,
     model_directory,
+    naming,
     numpy_files,
+    open_clip_export,
+    perception_encoder,
     pixels,
     settings,
     tensor_names,
@@ -51,6 +54,8 @@ def export(
         tensors = {f"{formats.PLACES['actionclip'][1]}frame_position_embeddings.weight": table} | tensors
     if target == "huggingface":
         write_huggingface(path, model, tensors, weights.tokenizer)
+    elif target == "open_clip":
+        open_clip_export.write(path, model, tensors, weights.tokenizer)
     elif target == "big_vision":
         numpy_files.write(path, tensors)
     elif target == "actionclip":
@@ -66,7 +71,7 @@ def check_destination(path: pathlib.Path, target: str, overwrite: bool) -> None:
         raise errors.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
     if target == "big_vision":
         numpy_files.check_suffix(path)
-    elif target != "huggingface":
+    elif target not in ("huggingface", "open_clip"):  # which are directories
         torch_files.check_suffix(path, nested=target == "actionclip")
 
 
@@ -85,6 +90,10 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
         return problems + huggingface.not_expressible(model)
     if target == "big_vision":
         return problems + big_vision.not_expressible(model)
+    if target == "open_clip":
+        return problems + open_clip_export.not_expressible(model)
+    if target == "pe":
+        return problems + perception_encoder.not_expressible(model)
     free = {*huggingface.SIZES, *huggingface.PIXELS, "norm_eps", "model.activation", "pad"} - {"mlp_width"}
     problems += settings.unlike(model, config.ModelConfig(), free)
     if model.activation != "quick_gelu":
@@ -126,8 +135,10 @@ def export_rows(model: config.ModelConfig, target: str, provenance: Mapping[str,
     if target == "big_vision":
         returns = provenance.get("format") == target
         return big_vision.rows(model, big_vision.spelling(provenance["dtypes"]) if returns else big_vision.Spelling())
-    if target == "openai":
-        return tensor_names.openai_towers(model)
+    if target == "open_clip":
+        return open_clip_export.names(model, provenance).rows(model)
+    if target in ("openai", "pe"):
+        return naming.Naming(target).rows(model)
     towers, head = formats.PLACES["actionclip"]
     return tensor_names.openai_towers(model, towers) + tensor_names.temporal_head(model, head)
 

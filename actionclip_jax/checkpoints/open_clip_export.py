@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import transformers
 
-from actionclip_jax import config, files
+from actionclip_jax import config, files, text
 from actionclip_jax.checkpoints import errors, naming, open_clip, open_clip_words, timm_trunks, torch_files, wrappers
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -32,9 +32,9 @@ def not_expressible(model: config.ModelConfig) -> list[str]:
         for name in LIKE_CLIPS
         if getattr(model.image, name) != getattr(clips, name)
     ]
-    text = text_activation(model)
-    if text != model.activation and "quick_gelu" in (text, model.activation):
-        problems.append(f"it has quick_gelu in both towers or none, the model has {model.activation} and {text}")
+    words = text_activation(model)
+    if words != model.activation and "quick_gelu" in (words, model.activation):
+        problems.append(f"it has quick_gelu in both towers or none, the model has {model.activation} and {words}")
     return problems
 
 
@@ -76,7 +76,7 @@ def write(
 ) -> None:
     """A directory that open_clip's `local-dir:` reads."""
     own = takes_its_own(model.text)
-    if not own and tokenizer.pad_token_id != model.text.pad:
+    if not own and text.sees_padding(model.text) and tokenizer.pad_token_id != model.text.pad:
         raise errors.CheckpointError(
             f"the open_clip format cannot say this model:\n  texts are padded with the token {model.text.pad}, and the "
             f"tokenizer pads with {tokenizer.pad_token_id}"
@@ -90,9 +90,9 @@ def write(
         tokenizer.save_pretrained(directory)
 
 
-def takes_its_own(text: config.TextConfig) -> bool:
+def takes_its_own(words: config.TextConfig) -> bool:
     """Whether texts are cut into tokens by the tokenizer that is part of open_clip."""
-    return text.vocabulary == CLIP_TOKENS and text.pad == 0 and text.cleaning != "whitespace"
+    return words.vocabulary == CLIP_TOKENS and words.pad == 0 and words.cleaning != "whitespace"
 
 
 def describe(model: config.ModelConfig, apart: bool) -> dict[str, Any]:
@@ -132,24 +132,24 @@ def describe_image(model: config.ModelConfig) -> dict[str, Any]:
 
 def describe_text(model: config.ModelConfig) -> dict[str, Any]:
     """The section of the text tower."""
-    text, own = model.text, takes_its_own(model.text)
+    words, own = model.text, takes_its_own(model.text)
     poolings = {ours: theirs for theirs, ours in open_clip_words.POOLINGS.items()}
     cleanings = {ours: theirs for theirs, ours in open_clip_words.CLEANINGS.items()}
     usual = "lower" if own else "whitespace"
-    clean = cleanings[text.cleaning]
+    clean = cleanings[words.cleaning]
     return {
-        "context_length": text.context,
-        "vocab_size": text.vocabulary,
+        "context_length": words.context,
+        "vocab_size": words.vocabulary,
         **({} if own else {"hf_tokenizer_name": "the one beside this file"}),
         **({} if clean == usual else {"tokenizer_kwargs": {"clean": clean}}),
-        "width": text.width,
-        "heads": text.heads,
-        "layers": text.depth,
-        **({} if text.causal else {"no_causal_mask": True}),
-        **({"proj_bias": True} if text.projection_bias else {}),
-        **({} if text.pooling == "largest" else {"pool_type": poolings[text.pooling]}),
-        **({"eos_id": text.end} if text.pooling == "end" else {}),
-        **describe_blocks(text, text_activation(model), model.norm_eps),
+        "width": words.width,
+        "heads": words.heads,
+        "layers": words.depth,
+        **({} if words.causal else {"no_causal_mask": True}),
+        **({"proj_bias": True} if words.projection_bias else {}),
+        **({} if words.pooling == "largest" else {"pool_type": poolings[words.pooling]}),
+        **({"eos_id": words.end} if words.pooling == "end" else {}),
+        **describe_blocks(words, text_activation(model), model.norm_eps),
     }
 
 

@@ -10,52 +10,61 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from actionclip_jax import config
-from actionclip_jax.checkpoints import errors, formats, naming, open_clip, open_clip_export, settings, torch_files
+from actionclip_jax.checkpoints import (
+    errors,
+    formats,
+    huggingface,
+    naming,
+    open_clip,
+    open_clip_export,
+    torch_files,
+    torch_models,
+)
 
 LIKE = "vit_pe_core_base_patch16_224"  # whose kind all of PE-Core's image towers are
 PE_PIXELS = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "resize_mode": "squash"}
-# fields that transformers' CLIP says too
-SAID = ("size", "patch", "width", "depth", "heads", "mlp_width", "vocabulary", "context", "embed_width")
-SAID += ("mean", "std", "resize", "filter", "model.activation", "norm_eps")
 
 
 def is_needed(source: torch_files.Source, recognised: formats.Recognised) -> bool:
-    """Whether transformers' CLIP is not the model of the source."""
+    """Whether the model of the source is not one that transformers has under the names of a CLIP."""
     if recognised.format == "pe":
         return True
-    apart = any(name.startswith(naming.TEXT) for name in recognised.tensors)
-    unlike = settings.unlike(recognised.model, config.ModelConfig(), SAID)
-    return recognised.format == "open_clip" and open_clip.CONFIG in source.side and (apart or bool(unlike))
+    model, apart = recognised.model, any(name.startswith(naming.TEXT) for name in recognised.tensors)
+    others = apart or huggingface.kind(model) != "clip" or bool(huggingface.not_expressible(model))
+    return recognised.format == "open_clip" and open_clip.CONFIG in source.side and others
 
 
-class Reference:
-    """The model, and how its pixels and tokens come to be."""
+@torch.inference_mode()
+def features(
+    source: torch_files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """uint8 [B, T, H, W, 3] and N texts -> pixels [B, T, S, S, 3], and frame, clip and text features and logits."""
+    model, transform, tokenizer = perception_encoder(recognised) if recognised.format == "pe" else by_itself(source)
+    pixels = torch.stack([transform(Image.fromarray(picture)) for picture in pictures.reshape(-1, *pictures.shape[2:])])
+    per_frame = model.eval().encode_image(pixels).unflatten(0, pictures.shape[:2])
+    texts = torch_models.unit(model.encode_text(tokenizer(list(prompts))))
+    clips = torch_models.unit(torch_models.TemporalHead(recognised)(per_frame))
+    bias = getattr(model, "logit_bias", None)
+    logits = model.logit_scale.exp() * clips @ texts.T + (0 if bias is None else bias)
+    named = {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
+    return {"pixels": pixels.unflatten(0, pictures.shape[:2]).movedim(2, -1), **named}
 
-    def __init__(self, source: torch_files.Source, recognised: formats.Recognised) -> None:
-        library = import_open_clip()
-        if recognised.format == "pe":
-            self.model = PerceptionEncoder(recognised)
-            size = {"size": recognised.model.image.size}
-            self.transform = library.image_transform_v2(library.transform.PreprocessCfg(**size, **PE_PIXELS), False)
-            self.tokenizer: Any = library.SimpleTokenizer(context_length=recognised.model.text.context)
-        else:
-            directory = f"local-dir:{source.path.parent}"
-            self.model, self.transform = library.create_model_from_pretrained(directory, return_transform=True)
-            self.tokenizer = library.get_tokenizer(directory)
-        self.model.eval()
 
-    def pixels(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
-        """uint8 [H, W, 3] of each picture -> [N, 3, S, S]."""
-        from PIL import Image
+def by_itself(source: torch_files.Source) -> tuple[Any, Any, Any]:
+    """The model, its transform of pictures and its tokenizer, as open_clip reads them from the directory."""
+    library, directory = import_open_clip(), f"local-dir:{source.path.parent}"
+    model, transform = library.create_model_from_pretrained(directory, return_transform=True)
+    return model, transform, library.get_tokenizer(directory)
 
-        return torch.stack([self.transform(Image.fromarray(picture)) for picture in pictures])
 
-    def logits(self, clips: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """Unit-norm [B, E] and [N, E] -> [B, N]."""
-        bias = getattr(self.model, "logit_bias", None)
-        return self.model.logit_scale.exp() * clips @ texts.T + (0 if bias is None else bias)
+def perception_encoder(recognised: formats.Recognised) -> tuple[Any, Any, Any]:
+    """The same of PE-Core's own file."""
+    library, model = import_open_clip(), recognised.model
+    settings = library.transform.PreprocessCfg(size=model.image.size, **PE_PIXELS)
+    transform = library.transform.image_transform_v2(settings, is_train=False)
+    return PerceptionEncoder(recognised), transform, library.SimpleTokenizer(context_length=model.text.context)
 
 
 def import_open_clip() -> types.ModuleType:
@@ -74,7 +83,7 @@ class PerceptionEncoder(torch.nn.Module):
     """PE-Core of any sizes by the packages' own parts."""
 
     def __init__(self, recognised: formats.Recognised) -> None:
-        import timm.models.eva
+        import timm.models.eva  # not before `import_open_clip` has seen that it is there
         from open_clip import transformer
 
         super().__init__()
@@ -90,7 +99,7 @@ class PerceptionEncoder(torch.nn.Module):
             mlp_ratio=open_clip_export.ratio(image.width, image.mlp_width or 4 * image.width),
             class_token=image.class_token,
             rope_grid_offset=float(image.class_token),
-            ref_feat_shape=None,
+            ref_feat_shape=(image.grid, image.grid),  # by which the places of patches are not rescaled
             num_classes=recognised.model.embed_width,
         )
         self.visual.load_state_dict(timm.models.eva.checkpoint_filter_fn(state, self.visual))

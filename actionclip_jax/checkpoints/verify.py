@@ -1,7 +1,8 @@
 """Proof of a conversion: the same weights in an independent PyTorch model must give the same features.
 
 Weights go from the source file into PyTorch by a way of their own (`torch_models`), not through `mapping`; pictures and
-texts by transformers' own processor and tokenizer, set up by the files beside the weights.
+texts by transformers' own processor and tokenizer, set up by the files beside the weights. What transformers has no
+class for is compared with open_clip, which reads its files itself.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ from actionclip_jax.checkpoints import (
     pixels,
     torch_files,
     torch_models,
+    torch_open_clip,
 )
 from actionclip_jax.data.video import views
 from actionclip_jax.models import action_clip, clip
@@ -98,6 +100,9 @@ def torch_features(
     source: torch_files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The same by PyTorch."""
+    if torch_open_clip.is_needed(source, recognised):
+        theirs = torch_open_clip.features(source, recognised, pictures, prompts)
+        return {name: tensor.numpy() for name, tensor in theirs.items()}
     towers = torch_models.towers(recognised, described_by(source, recognised.model))
     head = torch_models.TemporalHead(recognised)
     words = recognised.model.text

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import types
+from collections.abc import Sequence
 from typing import Any
 
 from actionclip_jax import paths
@@ -15,16 +16,16 @@ def add(commands: Any) -> None:
         "convert",
         help="others' checkpoint -> model directory, and back",
         description="Reads checkpoints of OpenAI's CLIP, transformers' CLIP, SigLIP and MetaCLIP 2, open_clip, "
-        "big_vision, ActionCLIP and mmaction2.",
+        "Perception Encoder, big_vision, ActionCLIP and mmaction2.",
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
     arguments.add_model(parser, "SOURCE")
+    parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
     parser.add_argument(
-        "destination", metavar="DESTINATION", nargs="?", help="model directory, or with --to a file or directory"
+        "--describe", action=WithoutDestination, nargs=0, default=False, help="print what SOURCE is; convert nothing"
     )
-    parser.add_argument("--describe", action="store_true", help="print what SOURCE is, and convert nothing")
-    formats = ("openai", "huggingface", "actionclip", "big_vision")
+    formats = ("openai", "huggingface", "open_clip", "pe", "actionclip", "big_vision")
     parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
     parser.add_argument(
@@ -36,6 +37,22 @@ def add(commands: Any) -> None:
     parser.add_argument("--image-size", help="another input size in pixels: positions are interpolated", **number)
     arguments.add_activation(parser)
     arguments.add_trust(parser)
+
+
+class WithoutDestination(argparse.Action):
+    """A flag beside which there is no DESTINATION. As an optional one it could not follow an option."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Sets the flag."""
+        setattr(namespace, self.dest, True)
+        for action in parser._actions:
+            action.required = action.required and action.dest != "destination"
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -78,8 +95,6 @@ def check_options(options: argparse.Namespace) -> None:
         if given := [name for name in others if getattr(options, name)]:
             raise ValueError(f"--describe converts nothing: not together with {', '.join(given)}")
         return
-    if options.destination is None:
-        raise ValueError("DESTINATION is missing: the directory to write, or --describe to write nothing")
     if options.verify and (options.to or options.image_size):
         raise ValueError(
             "--verify compares a converted directory with its source: not together with --to or --image-size"

@@ -60,7 +60,7 @@ def siglip(
             pooling="last",
             pad=1 if version == 1 else 0,
             projection_bias=True,
-            cleaning="canonical" if version == 1 else "lower",
+            cleaning="canonical",
         ),
         embed_width=width,
         activation="gelu_tanh",
