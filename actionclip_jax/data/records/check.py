@@ -73,10 +73,9 @@ def _find_foreign(directory: pathlib.Path, shards: int) -> list[str]:
 
 
 def verify(directory: pathlib.Path, clips: table.ClipTable | None = None) -> list[str]:
-    """All that is wrong with a finished directory; with the clips it was made from, these are compared too."""
-    dataset = layout.read_dataset(directory)
-    problems = [] if dataset["complete"] else [f"{directory} is not finished"]
-    problems += find_problems(directory, dataset, clips, hashed=True)
+    """All that is wrong with a directory, also by the clips it was made from. Raises ValueError if it is unfinished."""
+    dataset = layout.read_finished(directory)
+    problems = find_problems(directory, dataset, clips, hashed=True)
     if not problems:
         lists = [layout.read_list(directory, number) for number in range(dataset["shards"])]
         file = directory / layout.BAD

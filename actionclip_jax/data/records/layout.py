@@ -41,6 +41,14 @@ def read_dataset(directory: pathlib.Path) -> dict[str, Any]:
     return dataset
 
 
+def read_finished(directory: pathlib.Path) -> dict[str, Any]:
+    """What dataset.json says of a directory that is complete. Raises ValueError."""
+    dataset = read_dataset(directory)
+    if not dataset["complete"]:
+        raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
+    return dataset
+
+
 def read_list(directory: pathlib.Path, number: int) -> dict[str, Any]:
     """The list of a shard. Raises ValueError where it or its shard is missing or damaged, as far as the size tells."""
     file, data = (shard_file(directory, number, suffix) for suffix in ("json", "array_record"))

@@ -67,8 +67,9 @@ def test_parts_made_in_any_order_and_merged_are_byte_for_byte_what_one_process_m
         outcome, *presence = writer.prepare_part(data, out, SETTINGS, (index, 3), **THREADS)
         assert outcome.shards == (2 if index == 0 else 1)
         there.append(presence)
-        with pytest.raises(ValueError, match="is not finished"):
-            records_reader.open_records(out)
+        for use in (records_reader.open_records, check.verify):
+            with pytest.raises(ValueError, match="is not finished"):
+                use(out)
     assert [total for _, total in there] == [4, 4, 4] and there[-1][0] == 4
     outcome = writer.merge(data, out, SETTINGS)
     assert (outcome.clips, outcome.bad, outcome.shards) == (clip_sets.CLIPS - 5, 5, 4)
