@@ -138,7 +138,7 @@ def make_calls(
 ) -> dict[str, Callable[[], np.ndarray]]:
     """What gives the features [N, E] of all clips, on either side."""
     compute, mesh = config.ComputeConfig(dtype=options.dtype), sharding.make_mesh()
-    sample = config.SampleConfig(options.frames, model.image.size)
+    sample = config.sample_for(model, options.frames)
     loader = config.LoaderConfig(batch_size=options.batch, workers=options.workers)
     encode = clip_encoder.ClipEncoder(clips, model, compute, sample, loader, mesh=mesh)
     placed = sharding.replicate(params, mesh)
@@ -173,7 +173,7 @@ def measure_swap(
             classes = evaluate.label_features(loaded, trials, how)
             encoded, _ = evaluate.clip_features(loaded, trials, how)
             for trial in trials:
-                evaluate.measure(trial, classes, encoded, how)
+                evaluate.measure(trial, classes, encoded, loaded.scaling, how)
 
         run(trials, settings)
         other = [dataclasses.replace(trials[0], clips=reworded(trials[0].clips))]

@@ -72,7 +72,7 @@ class JaxSteps:
             shapes = {path: jax.ShapeDtypeStruct(value.shape, value.dtype) for path, value in self.params.items()}
             described = first_state.describe(spec, shapes, (), self.mesh)
             texts = jax.device_put(self.texts, sharding.everywhere(self.mesh))
-            sample = config.SampleConfig(frames=self.case.frames, size=self.case.model.image.size)
+            sample = config.sample_for(self.case.model, self.case.frames)
             traced = train_step.trace_step(spec, self.mesh, described, texts, sample, self.case.batch)
             step = traced.lower().compile()
         batch = sharding.place_batch(self.batch, self.mesh)

@@ -23,9 +23,7 @@ def shake(module, seed=0):
 
 def hugging_clip(model):
     """transformers' CLIPModel with random weights."""
-    return shake(
-        transformers.CLIPModel._from_config(huggingface.clip_config(model), attn_implementation="eager")
-    ).eval()
+    return shake(transformers.CLIPModel._from_config(huggingface.describe(model), attn_implementation="eager")).eval()
 
 
 def openai_state(model, net=False):

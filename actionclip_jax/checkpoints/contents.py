@@ -4,7 +4,7 @@ import pathlib
 import zipfile
 
 from actionclip_jax import files
-from actionclip_jax.checkpoints import errors
+from actionclip_jax.checkpoints import errors, numpy_files
 
 HEAD = 4096  # bytes that are looked at
 # of files that are no checkpoints: place, bytes, what it is
@@ -53,7 +53,7 @@ def check(path: pathlib.Path) -> None:
     if what := what_else(path):
         raise errors.CheckpointError(
             f"{path}: is {what}, not a checkpoint. Expected a model directory, a hub name, or a file of PyTorch "
-            "(.pt, .pth, .bin, .ckpt) or safetensors"
+            "(.pt, .pth, .bin, .ckpt), safetensors or NumPy (.npz)"
         )
 
 
@@ -61,10 +61,12 @@ def kind_by_another_name(path: pathlib.Path) -> tuple[str, str] | None:
     """What a checkpoint is that has the ending of another kind, and its own ending."""
     if is_safetensors(path):
         return None if path.suffix == ".safetensors" else ("safetensors", ".safetensors")
+    if numpy_files.is_archive(path):
+        return None if path.suffix == numpy_files.ENDING else ("NumPy", numpy_files.ENDING)
     with path.open("rb") as file:
         pickled = file.read(1) == b"\x80"
     is_torch = pickled or (zipfile.is_zipfile(path) and other_archive(path) is None)
-    return ("PyTorch", ".pt") if is_torch and path.suffix == ".safetensors" else None
+    return ("PyTorch", ".pt") if is_torch and path.suffix in (".safetensors", numpy_files.ENDING) else None
 
 
 def is_safetensors(path: pathlib.Path) -> bool:
@@ -99,13 +101,15 @@ def what_else(path: pathlib.Path) -> str | None:
 
 
 def other_archive(path: pathlib.Path) -> str | None:
-    """What a zip archive is if not PyTorch's, whose entries lie beside a `data.pkl`."""
+    """What a zip archive is if not PyTorch's, whose entries lie beside a `data.pkl`, or NumPy's."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except errors.UNREADABLE:
         return None
     if any(name.endswith("data.pkl") for name in names) or any("/code/" in name for name in names):
+        return None
+    if numpy_files.is_archive(path):
         return None
     return f"a zip archive of other files ({', '.join(names[:3]) or 'none'})"
 

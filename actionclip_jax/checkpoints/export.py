@@ -1,22 +1,38 @@
-"""A model written as a checkpoint in a PyTorch format."""
+"""A model written as a checkpoint in another program's format."""
 
 import collections
 import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import transformers
 
 from actionclip_jax import config, paths
-from actionclip_jax.checkpoints import errors, formats, huggingface, mapping, model_directory, tensor_names, torch_files
+from actionclip_jax.checkpoints import (
+    big_vision,
+    errors,
+    formats,
+    huggingface,
+    mapping,
+    model_directory,
+    naming,
+    numpy_files,
+    open_clip_export,
+    perception_encoder,
+    pixels,
+    settings,
+    tensor_names,
+    torch_files,
+)
 
 
 def export(
     weights: model_directory.Weights, destination: str | os.PathLike, target: str, *, towers_only: bool, overwrite: bool
 ) -> list[str]:
-    """Writes a checkpoint in a PyTorch format; what came from that format goes back bit for bit.
+    """Writes a checkpoint in another program's format; what came from that format goes back bit for bit.
 
     Returns:
         Notes for people: dtypes, parts left out.
@@ -29,7 +45,7 @@ def export(
         model = dataclasses.replace(model, temporal=config.TemporalConfig())
     if problems := not_expressible(model, target):
         raise errors.CheckpointError("\n  ".join([f"the {target} format cannot say this model:", *problems]))
-    rows = export_rows(model, target)
+    rows = export_rows(model, target, weights.provenance)
     tensors, dtype_notes = restore_dtypes(mapping.to_tensors(rows, weights.params), weights, target)
     returns = weights.provenance.get("format") == target
     if target == "actionclip" and model.temporal.head in ("Conv_1D", "LSTM", "Transf_cls") and not returns:
@@ -38,6 +54,10 @@ def export(
         tensors = {f"{formats.PLACES['actionclip'][1]}frame_position_embeddings.weight": table} | tensors
     if target == "huggingface":
         write_huggingface(path, model, tensors, weights.tokenizer)
+    elif target == "open_clip":
+        open_clip_export.write(path, model, tensors, weights.tokenizer)
+    elif target == "big_vision":
+        numpy_files.write(path, tensors)
     elif target == "actionclip":
         torch_files.write(path, {"epoch": 0, "model_state_dict": {}, "fusion_model_state_dict": {}} | nest(tensors))
     else:
@@ -49,7 +69,9 @@ def check_destination(path: pathlib.Path, target: str, overwrite: bool) -> None:
     """Refuses a place that cannot be written to, before any work is done."""
     if path.exists() and not overwrite:
         raise errors.ModelDirectoryError(f"{path}: already exists; give another name, or --overwrite")
-    if target != "huggingface":
+    if target == "big_vision":
+        numpy_files.check_suffix(path)
+    elif target not in ("huggingface", "open_clip"):  # which are directories
         torch_files.check_suffix(path, nested=target == "actionclip")
 
 
@@ -65,7 +87,15 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
             )
         problems += [f"it has no place for {name}" for name in ("shift", "joint") if getattr(model, name)]
     if target == "huggingface":
-        return problems
+        return problems + huggingface.not_expressible(model)
+    if target == "big_vision":
+        return problems + big_vision.not_expressible(model)
+    if target == "open_clip":
+        return problems + open_clip_export.not_expressible(model)
+    if target == "pe":
+        return problems + perception_encoder.not_expressible(model)
+    free = {*huggingface.SIZES, *huggingface.PIXELS, "norm_eps", "model.activation", "pad"} - {"mlp_width"}
+    problems += settings.unlike(model, config.ModelConfig(), free)
     if model.activation != "quick_gelu":
         problems.append(f"it means the activation quick_gelu, the model has {model.activation}")
     if model.norm_eps != 1e-5:
@@ -73,11 +103,8 @@ def not_expressible(model: config.ModelConfig, target: str) -> list[str]:
     for name, tower in (("image", model.image), ("text", model.text)):
         if tower.heads * 64 != tower.width:
             problems.append(f"it means heads of 64 channels, the {name} tower has {tower.heads} in {tower.width}")
-    if (model.image.mean, model.image.std) != (config.CLIP_MEAN, config.CLIP_STD):
-        problems.append(
-            f"it means CLIP's normalisation of pixels, the model has mean {model.image.mean} and deviation "
-            f"{model.image.std}"
-        )
+    if (has := pixels.of(model.image)) != pixels.CLIP:
+        problems.append(f"it means CLIP's pixels ({pixels.CLIP}), the model has {has}")
     return problems + (head_not_expressible(model) if target == "actionclip" else [])
 
 
@@ -101,12 +128,17 @@ def head_not_expressible(model: config.ModelConfig) -> list[str]:
     return problems
 
 
-def export_rows(model: config.ModelConfig, target: str) -> list[mapping.Row]:
+def export_rows(model: config.ModelConfig, target: str, provenance: Mapping[str, Any]) -> list[mapping.Row]:
     """The names of a format for a model."""
     if target == "huggingface":
-        return tensor_names.huggingface_towers(model)
-    if target == "openai":
-        return tensor_names.openai_towers(model)
+        return huggingface.rows(model)
+    if target == "big_vision":
+        returns = provenance.get("format") == target
+        return big_vision.rows(model, big_vision.spelling(provenance["dtypes"]) if returns else big_vision.Spelling())
+    if target == "open_clip":
+        return open_clip_export.names(model, provenance).rows(model)
+    if target in ("openai", "pe"):
+        return naming.Naming(target).rows(model)
     towers, head = formats.PLACES["actionclip"]
     return tensor_names.openai_towers(model, towers) + tensor_names.temporal_head(model, head)
 
@@ -151,14 +183,11 @@ def write_huggingface(
     tensors: Mapping[str, np.ndarray],
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> None:
-    """A directory that transformers' CLIPModel.from_pretrained and CLIPProcessor.from_pretrained read."""
+    """A directory that from_pretrained of transformers' model and processor read."""
     torch_files.write(directory / "model.safetensors", tensors)
-    huggingface.clip_config(model).save_pretrained(directory)
-    image, size = model.image, model.image.size
-    huggingface.pil_processor()(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
-        image_mean=list(image.mean),
-        image_std=list(image.std),
-    ).save_pretrained(directory)
+    # save_pretrained compares with defaults, of which SigLIP's make transformers warn
+    described = huggingface.describe(model).to_json_string(use_diff=False)
+    (directory / huggingface.CONFIG).write_text(described, encoding="utf-8")
+    huggingface.image_processor(model.image).save_pretrained(directory)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.text.context)  # to which transformers pads
     tokenizer.save_pretrained(directory)

@@ -8,13 +8,19 @@ import numpy as np
 
 from actionclip_jax import config
 from actionclip_jax.checkpoints import (
+    big_vision,
     errors,
     huggingface,
+    huggingface_config,
     locate,
     mapping,
+    naming,
     open_clip,
+    open_clip_sizes,
+    perception_encoder,
     pixels,
     shapes,
+    siglip,
     tensor_names,
     torch_files,
     unused,
@@ -24,9 +30,11 @@ from actionclip_jax.checkpoints import (
 FORMATS = {
     "openai": "OpenAI CLIP",
     "open_clip": "open_clip",
-    "huggingface": "Hugging Face CLIP",
+    "huggingface": "Hugging Face",
     "actionclip": "ActionCLIP source",
     "mmaction2": "mmaction2's ActionCLIP",
+    "pe": "Perception Encoder (PE-Core)",
+    "big_vision": "big_vision",
 }
 # what stands before the towers' names in a format, and before the head's where it has one; whatever else does is taken
 # off
@@ -36,6 +44,8 @@ PLACES = {
     "huggingface": ("", ""),
     "actionclip": ("model_state_dict/", "fusion_model_state_dict/module."),
     "mmaction2": ("state_dict/clip.", "state_dict/adapter."),
+    "pe": ("", ""),
+    "big_vision": ("", ""),
 }
 
 
@@ -80,22 +90,20 @@ def recognise(source: torch_files.Source, activation: str | None = None, frames:
     flat = wrappers.without_transparent(source.name, dict(torch_files.flatten(source.tree)))
     (huggingface if any(wrappers.ANCHORS[1] in name for name in flat) else open_clip).check(source)
     unwrapped = wrappers.unwrap(source.name, flat)
-    hugging = unwrapped.anchor == wrappers.ANCHORS[1]
-    kind = "huggingface" if hugging else openai_kind(source, unwrapped, activation)
-    prefix, head_prefix = PLACES[kind]
-    tensors = own_names(source, kind, unwrapped)
-    names = shapes.HUGGINGFACE_NAMES if hugging else shapes.OPENAI_NAMES
-    model = shapes.towers(source.name, kind, {role: prefix + name for role, name in names.items()}, tensors)
-    model, notes = flavour(source, kind, activation, model)
+    others = {wrappers.ANCHORS[1]: "huggingface", wrappers.ANCHORS[3]: "big_vision"}
+    kind = others.get(unwrapped.anchor) or openai_kind(source, unwrapped, activation)
+    prefix, head_prefix = places = places_of(kind, unwrapped)
+    tensors = own_names(source, places, unwrapped)
+    names = naming.of(kind, prefix, unwrapped.anchor, tensors)
+    model, notes = flavour(source, names, activation, tower_sizes(source, names, tensors), tensors)
     for tower in (model.image, model.text):
         if tower.heads < 1 or tower.width % tower.heads:
             raise errors.CheckpointError(f"{source.name}: cannot know the heads of a tower of width {tower.width}")
-    image, pixel_notes = pixels.follow(source, kind, model.image)
+    image, pixel_notes = pixels.follow(source, kind, model.image, pixels.of(model.image))
     model = shapes.temporal(dataclasses.replace(model, image=image), tensors, prefix, head_prefix, kind)
     if frames is not None:
         model = dataclasses.replace(model, frames=frames)
-    towers = tensor_names.huggingface_towers(model) if hugging else tensor_names.openai_towers(model, prefix)
-    rows = towers + tensor_names.temporal_head(model, head_prefix)
+    rows = names.rows(model) + tensor_names.temporal_head(model, head_prefix)
     used = {name for row in rows for _, names in row.layers() for name in names}
     # where all names of the model have a prefix, one without it is something else's
     if not prefix and unwrapped.prefix and (strays := sorted(used & unwrapped.tensors.keys())):
@@ -125,6 +133,10 @@ def notes_on_files(source: torch_files.Source) -> list[str]:
 def openai_kind(source: torch_files.Source, unwrapped: wrappers.Unwrapped, activation: str | None) -> str:
     """Which of the formats with OpenAI's names this is."""
     prefix, tensors = unwrapped.prefix, unwrapped.tensors
+    if prefix + perception_encoder.PROBE in tensors:
+        return "pe"
+    if unwrapped.anchor == wrappers.ANCHORS[2]:
+        return "open_clip"
     if fusion_section(source, prefix) is not None:
         return "actionclip"
     outside = prefix.removesuffix("clip.")
@@ -148,9 +160,29 @@ def fusion_section(source: torch_files.Source, prefix: str) -> str | None:
     return f"{outside}fusion_model_state_dict/" if is_source and section is not None else None
 
 
-def own_names(source: torch_files.Source, kind: str, unwrapped: wrappers.Unwrapped) -> dict[str, np.ndarray]:
+def places_of(kind: str, unwrapped: wrappers.Unwrapped) -> tuple[str, str]:
+    """A format's PLACES; of big_vision's names, which stand in files of two kinds, those that the file has."""
+    own = kind == "big_vision" and unwrapped.prefix in big_vision.PREFIXES
+    return (unwrapped.prefix, "") if own else PLACES[kind]
+
+
+def tower_sizes(
+    source: torch_files.Source, names: naming.Naming, tensors: Mapping[str, np.ndarray]
+) -> config.ModelConfig:
+    """The model by the shapes of its tensors."""
+    if names.kind == "huggingface":
+        return huggingface.towers(source, tensors)
+    if names.kind == "big_vision":
+        return big_vision.towers(source, tensors)
+    image = open_clip_sizes.trunk(source) if names.timm else None
+    return shapes.towers(source.name, names.kind, names.sizes(tensors), tensors, image)
+
+
+def own_names(
+    source: torch_files.Source, places_of_kind: tuple[str, str], unwrapped: wrappers.Unwrapped
+) -> dict[str, np.ndarray]:
     """The tensors under the names of their format, without what a framework put in front of them."""
-    prefix, head_prefix = PLACES[kind]
+    prefix, head_prefix = places_of_kind
     places = {unwrapped.prefix: prefix}
     if head_prefix:
         head = fusion_section(source, unwrapped.prefix) or f"{unwrapped.prefix.removesuffix('clip.')}adapter."
@@ -175,41 +207,75 @@ def is_of_other_names(source: torch_files.Source) -> bool:
 
 
 def flavour(
-    source: torch_files.Source, kind: str, activation: str | None, model: config.ModelConfig
+    source: torch_files.Source,
+    names: naming.Naming,
+    activation: str | None,
+    model: config.ModelConfig,
+    tensors: Mapping[str, np.ndarray],
 ) -> tuple[config.ModelConfig, list[str]]:
     """The model with what shapes do not say: heads, activation and norm eps, by the files beside the weights if any.
 
     Returns:
         The model, and notes on it.
     """
+    kind = names.kind
     if kind != "huggingface" and is_of_other_names(source):
         raise errors.CheckpointError(
             f"{source.name}: {huggingface.CONFIG} describes a model by transformers' names, and {source.path.name} has "
             "OpenAI's names, so it is not followed: give the weights in a directory without it, or those that "
             "belong to it"
         )
-    notes, stated = [], source.activation
-    if kind == "huggingface" and huggingface.CONFIG in source.side:
-        model = huggingface.follow(source, model)
-        stated = model.activation
-    elif kind == "open_clip" and open_clip.CONFIG in source.side:
-        model = open_clip.follow(source, model)
-        stated = model.activation
-    elif kind in ("openai", "actionclip", "mmaction2"):
-        stated = "quick_gelu"
-        if activation is None and source.activation is None:
-            notes.append(
-                f"activation quick_gelu, as {FORMATS[kind]} has it: the file does not say so (--activation gelu if "
-                "its CLIP was another)"
-            )
+    model, stated, notes = by_files(source, names, model, tensors, told=activation is not None)
     if activation is not None:
         if stated not in (None, activation):
             notes.append(f"activation {activation}, as it was told; by its format or files it is {stated}")
+            model = dataclasses.replace(model, text=dataclasses.replace(model.text, activation="same"))
         stated = activation
     if stated is None:
         raise errors.CheckpointError(
             f"{source.name}: {FORMATS[kind]} weights that do not say their activation. Give the directory that also "
             "holds the model's config file, or say it: --activation quick_gelu for weights that come from OpenAI (and "
-            "open_clip models whose name ends in -quickgelu), --activation gelu for the rest of open_clip"
+            "open_clip models whose name ends in -quickgelu, DFN and MetaCLIP among them), --activation gelu for the "
+            "rest of open_clip"
         )
     return dataclasses.replace(model, activation=stated), notes
+
+
+def by_files(
+    source: torch_files.Source,
+    names: naming.Naming,
+    model: config.ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    told: bool,
+) -> tuple[config.ModelConfig, str | None, list[str]]:
+    """The model by the files beside the weights, or as all of its format have it; its activation, if known; and notes.
+
+    With `told`, the activation is known anyway.
+    """
+    kind, configured = names.kind, huggingface.CONFIG in source.side
+    if kind == "huggingface":
+        model = huggingface_config.follow(source, model) if configured else model
+        known = model.activation if configured or siglip.is_one(model) else None
+        return model, known, huggingface_config.notes(model, configured)
+    if kind == "big_vision":
+        return model, model.activation, siglip.notes(model)
+    if kind == "open_clip" and open_clip.CONFIG in source.side:
+        model = open_clip_sizes.follow(source, model, names.timm, bool(names.apart))
+        return model, model.activation, []
+    if kind == "open_clip" and names.apart:
+        raise errors.CheckpointError(
+            f"{source.name}: the text tower's names begin with {names.apart!r}, so it may be any of open_clip's, and "
+            f"no {open_clip.CONFIG} beside it says which: give the directory that holds both, with the weights named "
+            "as open_clip names them"
+        )
+    if kind == "pe":
+        model = perception_encoder.follow(model, tensors)
+        return model, model.activation, [perception_encoder.NOTE]
+    if kind == "open_clip":
+        return model, source.activation, []
+    note = (
+        f"activation quick_gelu, as {FORMATS[kind]} has it: the file does not say so (--activation gelu if its CLIP "
+        "was another)"
+    )
+    return model, "quick_gelu", [] if told or source.activation else [note]

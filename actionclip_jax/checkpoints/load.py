@@ -34,8 +34,7 @@ def read_any(
         image_size: resize the image positions bicubically to another input size in pixels.
         trust_code: import the temporal head of a model directory that is somebody's own code.
     """
-    if str(name) == released.SAMPLE and not paths.expand_home(name).exists():
-        name = made_sample()
+    name = place_of(name)
     if str(name).strip() and model_directory.is_model_directory(name):
         try:
             weights = model_directory.load(name, trust_code=trust_code)
@@ -56,15 +55,42 @@ def read_any(
     return resize_image(weights, image_size) if image_size else weights
 
 
-def made_sample() -> pathlib.Path:
-    """The directory of the sample model. Raises CheckpointError where it has not been made yet."""
+def place_of(name: str | os.PathLike) -> str | os.PathLike:
+    """The name, or the directory of the sample model. Raises CheckpointError where that has not been made yet."""
+    if str(name) != released.SAMPLE or paths.expand_home(name).exists():
+        return name
     if not sample.is_made():
         raise errors.CheckpointError(f"{released.SAMPLE}: is not made yet: {sample.MADE_BY} makes it")
     return sample.model()
 
 
-def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
-    """What was read from a PyTorch checkpoint, as this project's parameters."""
+def describe(name: str | os.PathLike, activation: str | None = None, frames: int | None = None) -> config.ModelConfig:
+    """What model somebody's weights are: recognised, and told, as `read_any` does it, but not converted.
+
+    Args:
+        name: where the weights are.
+        activation: as `read_any` takes it, like the next.
+        frames: frames of a clip.
+    """
+    name = place_of(name)
+    if str(name).strip() and model_directory.is_model_directory(name):
+        model = model_directory.load_config(name)
+        logger.info(f"{name}: model directory, {config.size_name(model)}, temporal head {model.temporal.head}")
+        return model
+    model_directory.check_not_a_part(name)
+    source = torch_files.read(name)
+    model = recognise(source, activation, frames).model
+    directory = find_tokenizer(source, model.text)
+    try:
+        text.load_tokenizer(directory, model.text)
+        logger.info(f"tokenizer: {'that beside the weights' if directory else 'that of CLIP'}")
+    except ValueError as error:  # what follows is true nevertheless
+        logger.warning(f"note: cannot be converted yet: {error}")
+    return model
+
+
+def recognise(source: torch_files.Source, activation: str | None, frames: int | None) -> formats.Recognised:
+    """What a checkpoint is, which is told."""
     recognised = formats.recognise(source, activation, frames)
     logger.info(f"{source.name}: {recognised.describe()}")
     for note in recognised.notes:
@@ -73,6 +99,12 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
         logger.info(f"left out (not the model): {', '.join(recognised.left_out)}")
     if recognised.unused:
         logger.info(f"kept aside (no computation uses them): {', '.join(sorted(recognised.unused))}")
+    return recognised
+
+
+def import_weights(source: torch_files.Source, activation: str | None, frames: int | None) -> model_directory.Weights:
+    """What was read from a checkpoint, as this project's parameters."""
+    recognised = recognise(source, activation, frames)
     dtypes = {name: str(array.dtype) for name, array in (recognised.tensors | recognised.unused).items()}
     here = paths.expand_home(source.name)
     provenance = {
@@ -85,18 +117,20 @@ def import_weights(source: torch_files.Source, activation: str | None, frames: i
     }
     source.tree = {}  # so that to_params can free each tensor once it is used
     params = mapping.to_params(recognised.rows, action_clip.param_shapes(recognised.model), recognised.tensors)
-    tokenizer = text.load_tokenizer(find_tokenizer(source), recognised.model.text.vocabulary)
+    spec = recognised.model.text
+    tokenizer = text.load_tokenizer(find_tokenizer(source, spec), spec)
     return model_directory.Weights(recognised.model, params, tokenizer, provenance, recognised.unused)
 
 
-def find_tokenizer(source: torch_files.Source) -> pathlib.Path | None:
-    """The directory of the weights if it holds a tokenizer that is theirs; None for CLIP's own."""
-    if source.path.name not in locate.WEIGHT_FILES:
+def find_tokenizer(source: torch_files.Source, spec: config.TextConfig) -> pathlib.Path | None:
+    """The directory of the weights if it holds a tokenizer that is theirs; None if there is only CLIP's own."""
+    if not locate.owns_tokenizer(source.path):
         return None
     beside = source.path.parent
     if text.has_tokenizer(beside):
         return beside
-    if parts := [file for file in locate.TOKENIZER_PARTS if (beside / file).is_file()]:
+    parts = [file for file in locate.TOKENIZER_PARTS if (beside / file).is_file()]
+    if parts and text.takes_clips(spec):
         logger.info(
             f"note: {', '.join(parts)} beside it is not read without {' or '.join(text.TOKENIZER_FILES)}: CLIP's own "
             "tokenizer is taken"

@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import re
+from collections.abc import Collection
 from typing import Any
 
 import huggingface_hub
@@ -17,7 +18,8 @@ HUB = "hub:"  # in front of owner/name: the hub, whatever lies here under that n
 OPEN_CLIP_HUB = "hf-hub:"  # open_clip's spelling of the same
 HUB_SECONDS = 3  # to wait for a connection to the hub at first; downloads are more patient, and tried again
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-# the file that holds the weights in a directory, best first
+SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz")
+# the file that holds the weights in a directory, best first; without any of them, the one .npz file
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -28,7 +30,7 @@ WEIGHT_FILES = (
     "open_clip_pytorch_model.bin",
 )
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
-TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json")  # which are no tokenizer alone
+TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # which are no tokenizer alone
 SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, *TOKENIZER_PARTS)
 
 
@@ -75,7 +77,7 @@ def locate(name: str) -> pathlib.Path:
     if model := released.BY_NAME.get(name):
         raise errors.CheckpointError(f"{name}: {model.how_to_get()}")
     owner, _, rest = name.partition("/")
-    file_like = path.suffix in (*TORCH_SUFFIXES, ".safetensors", ".json")
+    file_like = path.suffix in (*SUFFIXES, ".json")
     if file_like or "/" in rest or not rest or owner in ("", ".", "..") or name.startswith("~"):
         raise errors.CheckpointError(
             f"{name}: no such file or directory, and not a hub name of the form owner/name{released.suggest(name)}"
@@ -89,9 +91,8 @@ def locate(name: str) -> pathlib.Path:
 
 def in_directory(path: pathlib.Path) -> pathlib.Path:
     """The weight file of a directory."""
-    for candidate in WEIGHT_FILES:
-        if (path / candidate).is_file():
-            return path / candidate
+    if name := weight_file([entry.name for entry in path.iterdir() if entry.is_file()]):
+        return path / name
     if (path / "params").is_dir() and (path / "tokenizer").is_dir():
         raise errors.CheckpointError(
             f"{path}: a model directory whose config.json is missing or damaged: take a whole copy of it, or convert "
@@ -103,8 +104,20 @@ def in_directory(path: pathlib.Path) -> pathlib.Path:
         held += f"; did you mean {path / 'model'}?"
     raise errors.CheckpointError(
         f"{path}: no weights in this directory, which holds {held}. Expected a model directory (of `actionclip "
-        f"convert` or a training), or one with {', '.join(WEIGHT_FILES)}"
+        f"convert` or a training), or one with {', '.join(WEIGHT_FILES)}, or one .npz file"
     )
+
+
+def weight_file(names: Collection[str]) -> str | None:
+    """Which of a directory's files holds its weights."""
+    arrays = [name for name in names if name.endswith(".npz") and "/" not in name]
+    usual = (name for name in WEIGHT_FILES if name in names)
+    return next(usual, arrays[0] if len(arrays) == 1 else None)
+
+
+def owns_tokenizer(path: pathlib.Path) -> bool:
+    """Whether a tokenizer beside a weight file is its own: a .npz file can hold none, and another may be anybody's."""
+    return path.name in WEIGHT_FILES or path.suffix == ".npz"
 
 
 def download(repository: str) -> pathlib.Path:
@@ -119,8 +132,10 @@ def download(repository: str) -> pathlib.Path:
             f"{repository}: no such file or directory here, and the hub did not give it "
             f"({errors.first_line(error)}); download it where there is a network and give its directory"
         ) from None
-    if not (weights := next((name for name in WEIGHT_FILES if name in names), None)):
-        raise errors.CheckpointError(f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}")
+    if not (weights := weight_file(names)):
+        raise errors.CheckpointError(
+            f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}, and not one .npz file"
+        )
     try:
         path = pathlib.Path(huggingface_hub.hf_hub_download(repository, weights))
         for name in (*SIDE_FILES, *(shard_names(path) if path.suffix == ".json" else ())):
@@ -151,7 +166,7 @@ def fetched(repository: str, name: str) -> pathlib.Path | None:
 
 def may_hold_weights(path: pathlib.Path) -> bool:
     """Whether something in a directory has the name of a weight file, or of an index of several."""
-    return path.is_file() and (path.name in WEIGHT_FILES or path.suffix in (*TORCH_SUFFIXES, ".safetensors"))
+    return path.is_file() and (path.name in WEIGHT_FILES or path.suffix in SUFFIXES)
 
 
 def weight_parts(path: pathlib.Path) -> list[pathlib.Path]:

@@ -139,7 +139,7 @@ def load(directory: str | os.PathLike, *, trust_code: bool = False) -> Weights:
     return Weights(
         model,
         params,
-        text.load_tokenizer(path / "tokenizer", model.text.vocabulary),
+        text.load_tokenizer(path / "tokenizer", model.text),
         read_json(path / "provenance.json"),
         torch_files.read_safetensors(unused) if unused.is_file() else {},
     )

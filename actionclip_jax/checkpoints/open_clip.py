@@ -1,19 +1,15 @@
-"""open_clip's settings beside the weights: read, known to change nothing, or refused by name."""
+"""open_clip's settings beside the weights: each is followed, changes nothing, or is refused by name."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from actionclip_jax import config
-from actionclip_jax.checkpoints import errors, settings, torch_files
+from actionclip_jax.checkpoints import errors, open_clip_words, settings, timm_trunks, torch_files
 
 CONFIG = "open_clip_config.json"
 
 # open_clip's settings: those that must be as here, the model being another one otherwise ...
 BLOCKS = {
-    "mlp_ratio": 4,
     "ls_init_value": None,
-    "act_kwargs": {},
     "block_type": "default",
     "output_tokens": False,
     "final_ln_after_pool": False,
@@ -23,47 +19,47 @@ BLOCKS = {
 }
 VISION = BLOCKS | {
     "attentional_pool": False,
-    "no_ln_pre": False,
     "pos_embed_type": "learnable",
     "pool_type": "tok",
     "global_average_pool": False,
     "input_patchnorm": False,
-    "timm_model_name": None,
 }
-TEXT = BLOCKS | {
-    "embed_cls": False,
-    "no_causal_mask": False,
-    "pool_type": "argmax",
-    "proj_bias": False,
-    "proj_type": "linear",
-    "hf_model_name": None,
-    "hf_tokenizer_name": None,
-    "tokenizer_mode": None,
-    "tokenizer_kwargs": {},
-}
-MODEL = {"custom_text": False, "multimodal_cfg": None, "init_logit_bias": None, "nonscalar_logit_scale": False}
-# ... and those that change no number here: of training, or of what is refused above
-VISION_IGNORED = ("patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool")
-VISION_IGNORED += ("timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path")
-TEXT_IGNORED = ("pad_id", "eos_id", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
-MODEL_IGNORED = ("init_logit_scale", "cast_dtype", "output_dict", "description")
-VISION_SIZES = ("layers", "width", "patch_size", "image_size")
-TEXT_SIZES = ("layers", "width", "context_length", "vocab_size")
+TEXT = BLOCKS | {"embed_cls": False, "proj_type": "linear", "hf_model_name": None}
+MODEL = {"multimodal_cfg": None, "nonscalar_logit_scale": False}
+# ... those that open_clip_sizes and open_clip_words follow ...
+SHARED = ("layers", "width", "mlp_ratio", "norm_kwargs", "act_kwargs")
+VISION_FOLLOWED = (*SHARED, "patch_size", "image_size", "head_width", "no_ln_pre", "timm_model_name")
+TEXT_FOLLOWED = (*SHARED, "context_length", "vocab_size", "heads", "no_causal_mask", "proj_bias")
+TEXT_FOLLOWED += ("pool_type", "eos_id", "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs")
+MODEL_FOLLOWED = ("quick_gelu", "embed_dim", "vision_cfg", "text_cfg", "init_logit_bias")
+# ... and those that change no number: of training, of what is refused above, or what the tensors' names say. pad_id is
+# of a mask that is refused, and not what the tokenizer pads with
+VISION_IGNORED = ("patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained")
+VISION_IGNORED += ("timm_proj_bias", "timm_drop", "timm_drop_path", "timm_pool", "timm_proj")
+TEXT_IGNORED = ("pad_id", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
+MODEL_IGNORED = ("custom_text", "init_logit_scale", "cast_dtype", "output_dict", "description")
+# what the followed ones are, where another kind of value would be taken for something
+NUMBERS = ("layers", "mlp_ratio", "head_width", "heads", "eos_id", "init_logit_bias")
+NAMES = ("timm_model_name", "timm_pool", "timm_proj", "pool_type", "hf_tokenizer_name", "tokenizer_mode")
+# with an image tower of timm's: what open_clip would not hand on to it
+NOT_TIMMS = ("head_width", "mlp_ratio", "no_ln_pre", "norm_kwargs", "act_kwargs")
 
 
 def check(source: torch_files.Source) -> None:
-    """Raises CheckpointError for settings of something other than CLIP, before the tensors are looked at."""
+    """Raises CheckpointError for settings that are not followed, before the tensors are looked at."""
     if CONFIG not in source.side:
         return
     described, vision, text = sections(source)
     problems = settings.differences(CONFIG, source.side[CONFIG], {}, ("model_cfg", "preprocess_cfg"))
-    problems += settings.differences(
-        "model_cfg", described, MODEL, ("quick_gelu", "embed_dim", "vision_cfg", "text_cfg", *MODEL_IGNORED)
-    )
-    sizes = ("layers", "width", "norm_kwargs")
-    others = (*sizes, *VISION_SIZES, "head_width", *VISION_IGNORED)
-    problems += settings.differences("vision_cfg", vision, VISION, others)
-    problems += settings.differences("text_cfg", text, TEXT, (*sizes, *TEXT_SIZES, "heads", *TEXT_IGNORED))
+    problems += settings.differences("model_cfg", described, MODEL, (*MODEL_FOLLOWED, *MODEL_IGNORED))
+    problems += settings.differences("vision_cfg", vision, VISION, (*VISION_FOLLOWED, *VISION_IGNORED))
+    problems += settings.differences("text_cfg", text, TEXT, (*TEXT_FOLLOWED, *TEXT_IGNORED))
+    for name, part in (("model_cfg", described), ("vision_cfg", vision), ("text_cfg", text)):
+        problems += kind_problems(name, part)
+    settings.refuse(source, CONFIG, problems)
+    problems = trunk_problems(vision) + open_clip_words.problems(text)
+    quick = described.get("quick_gelu", False)
+    problems += activation_problems("vision_cfg", vision, quick) + activation_problems("text_cfg", text, quick)
     settings.refuse(source, CONFIG, problems)
 
 
@@ -77,41 +73,44 @@ def sections(source: torch_files.Source) -> tuple[dict[str, Any], dict[str, Any]
     raise errors.CheckpointError(f"{source.name}: {CONFIG} is not open_clip's (no model_cfg with sections in it)")
 
 
-def follow(source: torch_files.Source, model: config.ModelConfig) -> config.ModelConfig:
-    """The model with activation, eps and heads by `open_clip_config.json`, whose sizes must be those of the weights."""
-    described, vision, text = sections(source)
-    image, words = model.image, model.text
-    vision_sizes = dict(zip(VISION_SIZES, (image.depth, image.width, image.patch, image.size), strict=True))
-    text_sizes = dict(zip(TEXT_SIZES, (words.depth, words.width, words.context, words.vocabulary), strict=True))
-    problems = [f"model_cfg.{line}" for line in settings.size_differences(described, {"embed_dim": model.embed_width})]
-    problems += [f"vision_cfg.{line}" for line in settings.size_differences(vision, vision_sizes)]
-    problems += [f"text_cfg.{line}" for line in settings.size_differences(text, text_sizes)]
-    eps = norm_eps(vision)
-    if eps is None or norm_eps(text) != eps:
-        problems += [
-            f"{name}.norm_kwargs is {part.get('norm_kwargs')!r}: expected nothing but one eps for both towers"
-            for name, part in (("vision_cfg", vision), ("text_cfg", text))
-        ]
-    settings.refuse(source, CONFIG, problems)
-    assert eps is not None  # refused above otherwise
-    # a section that gives its width and not its heads has open_clip's defaults
-    head_width = vision.get("head_width", 64 if "width" in vision else image.width // max(image.heads, 1))
-    try:
-        return dataclasses.replace(
-            model,
-            activation="quick_gelu" if described.get("quick_gelu", False) else "gelu",
-            norm_eps=eps,
-            image=dataclasses.replace(image, heads=image.width // int(head_width)),
-            text=dataclasses.replace(words, heads=int(text.get("heads", 8 if "width" in text else words.heads))),
-        )
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise errors.CheckpointError(f"{source.name}: {CONFIG} is not open_clip's ({error!r})") from None
+def kind_problems(section: str, part: Mapping[str, Any]) -> list[str]:
+    """Values that are not even of the kind that a setting has."""
+    problems = []
+    for name, value in part.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in NUMBERS and value is not None and not (number and (name == "init_logit_bias" or value > 0)):
+            problems.append(f"{section}.{name} is {value!r}: expected a number, above 0 where it is a size")
+        if name in NAMES and value is not None and not isinstance(value, str):
+            problems.append(f"{section}.{name} is {value!r}: expected a name")
+    return problems
 
 
-def norm_eps(section: Mapping[str, Any]) -> float | None:
-    """The eps of a tower's LayerNorms; None where the section says more of them."""
-    options = section.get("norm_kwargs") or {}
-    if not isinstance(options, dict) or options.keys() - {"eps"}:
-        return None
-    eps = options.get("eps", 1e-5)
-    return eps if isinstance(eps, float) else None
+def trunk_problems(vision: Mapping[str, Any]) -> list[str]:
+    """What of an image tower of timm's is not one that is read."""
+    name = vision.get("timm_model_name")
+    if name is None:
+        return []
+    if name not in timm_trunks.TRUNKS:
+        known = f"the SigLIP and PE-Core towers of timm with attention pooling: {', '.join(timm_trunks.TRUNKS)}"
+        resolution = ", at a fixed resolution alone" if str(name).startswith("naflex") else ""
+        return [f"vision_cfg.timm_model_name is {name!r}: only {known}{resolution}"]
+    problems = []
+    for key, usual, supported in (("timm_pool", "avg", ("map",)), ("timm_proj", "linear", ("none", "", None))):
+        value = vision.get(key, usual)  # which is open_clip's where the section does not say it
+        if value not in supported:
+            problems.append(f"vision_cfg.{key} is {value!r}: only {' or '.join(map(repr, supported))} is supported")
+    problems += [
+        f"vision_cfg.{key} is {vision[key]!r}, beside timm_model_name, where open_clip does not follow it"
+        for key in NOT_TIMMS
+        if vision.get(key) is not None
+    ]
+    return problems
+
+
+def activation_problems(section: str, part: Mapping[str, Any], quick: bool) -> list[str]:
+    """What of a tower's activation is not supported."""
+    options = part.get("act_kwargs")
+    if options in (None, {}) or (options in ({"approximate": "none"}, {"approximate": "tanh"}) and not quick):
+        return []
+    beside = ", and none beside quick_gelu" if quick else ""
+    return [f"{section}.act_kwargs is {options!r}: only {{'approximate': 'tanh'}} or 'none' is supported{beside}"]

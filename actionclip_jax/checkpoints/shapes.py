@@ -9,62 +9,105 @@ import numpy as np
 from actionclip_jax import config
 from actionclip_jax.checkpoints import errors
 
-OPENAI_NAMES = {
+OPENAI_IMAGE = {
     "patch": "visual.conv1.weight",
     "image_position": "visual.positional_embedding",
     "image_block": r"visual.transformer.resblocks.{}.",
+    "image_hidden": "visual.transformer.resblocks.0.mlp.c_fc.weight",
+}
+OPENAI_TEXT = {
     "projection": "text_projection",
     "token": "token_embedding.weight",
     "text_position": "positional_embedding",
     "text_block": r"transformer.resblocks.{}.",
+    "text_hidden": "transformer.resblocks.0.mlp.c_fc.weight",
 }
 HUGGINGFACE_NAMES = {
     "patch": "vision_model.embeddings.patch_embedding.weight",
     "image_position": "vision_model.embeddings.position_embedding.weight",
     "image_block": r"vision_model.encoder.layers.{}.",
+    "image_hidden": "vision_model.encoder.layers.0.mlp.fc1.weight",
     "projection": "text_projection.weight",
     "token": "text_model.embeddings.token_embedding.weight",
     "text_position": "text_model.embeddings.position_embedding.weight",
     "text_block": r"text_model.encoder.layers.{}.",
+    "text_hidden": "text_model.encoder.layers.0.mlp.fc1.weight",
 }
 # open_clip's ViT-H-14, g-14 and bigG-14, also in transformers' format; all other published towers have heads of 64
 # channels, and the loaders of OpenAI's names know no others
 HEADS_OF_WIDTH = {1280: 16, 1408: 16, 1664: 16}
 
 
-def towers(where: str, kind: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ModelConfig:
-    """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does."""
+def openai_names(image: str, text: str) -> dict[str, str]:
+    """OpenAI's names that say a size, by their role, with something before those of each tower."""
+    names = {role: image + name for role, name in OPENAI_IMAGE.items()}
+    return names | {role: text + name for role, name in OPENAI_TEXT.items()}
+
+
+def towers(
+    where: str,
+    kind: str,
+    names: dict[str, str],
+    tensors: Mapping[str, np.ndarray],
+    image: config.ImageConfig | None = None,
+) -> config.ModelConfig:
+    """The towers' sizes. Heads are the usual ones for the width: `flavour` knows better where a config does.
+
+    Args:
+        where: the checkpoint, for messages.
+        kind: its format.
+        names: of the tensors that say a size, by their role.
+        tensors: the checkpoint's.
+        image: the image tower, where a file beside the weights says all of it.
+    """
     if any("visual.attnpool." in name or "visual.layer1." in name for name in tensors):
         raise errors.CheckpointError(f"{where}: a CLIP with a ResNet: only vision transformers are read")
-    wanted = [names[role] for role in ("patch", "image_position", "token", "text_position")]
-    if missing := [name for name in wanted if name not in tensors]:
+    ranks = {"token": 2, "text_position": 2} | ({} if image else {"patch": 4, "image_position": 2})
+    if missing := [names[role] for role in ranks if names[role] not in tensors]:
         raise errors.CheckpointError(f"{where}: not a whole CLIP: {', '.join(missing)} missing")
-    ranks = {"patch": 4, "image_position": 2, "token": 2, "text_position": 2}
     check_ranks(where, tensors, {names[role]: rank for role, rank in ranks.items()})
-    others = kind in ("open_clip", "huggingface")
-    width, _, patch, _ = tensors[names["patch"]].shape
-    grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
-    vocabulary, text_width = tensors[names["token"]].shape
     projection = tensors.get(names["projection"])
     if projection is None or projection.ndim != 2:
         raise errors.CheckpointError(f"{where}: not a whole CLIP: no matrix {names['projection']}")
     return config.ModelConfig(
-        image=config.ImageConfig(
-            size=grid * patch,
-            patch=patch,
-            width=width,
-            depth=count_layers(tensors, names["image_block"]),
-            heads=HEADS_OF_WIDTH[width] if others and width in HEADS_OF_WIDTH else heads_of_64(width),
-        ),
-        text=config.TextConfig(
-            vocabulary=vocabulary,
-            context=tensors[names["text_position"]].shape[0],
-            width=text_width,
-            depth=count_layers(tensors, names["text_block"]),
-            heads=heads_of_64(text_width),
-        ),
+        image=image or image_tower(kind, names, tensors),
+        text=text_tower(names, tensors),
         embed_width=projection.shape[0 if names["projection"].endswith("weight") else 1],
     )
+
+
+def image_tower(kind: str, names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.ImageConfig:
+    """The image tower of a CLIP, whose tensors were checked to be there."""
+    others = kind in ("open_clip", "huggingface")
+    width, _, patch, _ = tensors[names["patch"]].shape
+    grid = round((tensors[names["image_position"]].shape[0] - 1) ** 0.5)
+    return config.ImageConfig(
+        size=grid * patch,
+        patch=patch,
+        width=width,
+        depth=count_layers(tensors, names["image_block"]),
+        heads=HEADS_OF_WIDTH[width] if others and width in HEADS_OF_WIDTH else heads_of_64(width),
+        mlp_width=hidden_width(tensors.get(names["image_hidden"]), width),
+    )
+
+
+def text_tower(names: dict[str, str], tensors: Mapping[str, np.ndarray]) -> config.TextConfig:
+    """The text tower of a CLIP, whose tensors were checked to be there."""
+    vocabulary, width = tensors[names["token"]].shape
+    return config.TextConfig(
+        vocabulary=vocabulary,
+        context=tensors[names["text_position"]].shape[0],
+        width=width,
+        depth=count_layers(tensors, names["text_block"]),
+        heads=heads_of_64(width),
+        mlp_width=hidden_width(tensors.get(names["text_hidden"]), width),
+    )
+
+
+def hidden_width(kernel: np.ndarray | None, width: int) -> int:
+    """Hidden channels by the first [hidden, width] layer of an MLP; 0 means four times the width, as usual."""
+    usual = kernel is None or kernel.ndim != 2 or kernel.shape[0] == 4 * width
+    return 0 if usual else kernel.shape[0]
 
 
 def count_layers(tensors: Mapping[str, np.ndarray], block: str) -> int:

@@ -64,7 +64,7 @@ def linear(path: str, name: str, depth: int | None = None) -> list[mapping.Row]:
     ]
 
 
-def attention(path: str, name: str, heads: int, depth: int) -> list[mapping.Row]:
+def attention(path: str, name: str, heads: int, depth: int | None = None) -> list[mapping.Row]:
     """torch.nn.MultiheadAttention."""
     fused = fused_heads(heads)
     return [
@@ -88,24 +88,45 @@ def openai_blocks(path: str, name: str, heads: int, depth: int) -> list[mapping.
 
 def openai_towers(model: config.ModelConfig, prefix: str = "") -> list[mapping.Row]:
     """OpenAI's names, which open_clip, ActionCLIP's source and the mmaction2 port keep behind a prefix."""
-    image, text, visual = model.image, model.text, f"{prefix}visual"
+    return openai_image(model, f"{prefix}visual") + openai_text(model, prefix) + scales(model, prefix)
+
+
+def openai_image(model: config.ModelConfig, visual: str) -> list[mapping.Row]:
+    """OpenAI's names of the image tower, without what pools its tokens otherwise than CLIP does."""
+    image = model.image
     wrapped = ".net" if model.shift else ""  # the source wraps each block in a module that shifts
     return [
         mapping.Row("image/patch/kernel", (f"{visual}.conv1.weight",), PATCH),
-        mapping.Row("image/class_embedding", (f"{visual}.class_embedding",), SAME),
+        *([mapping.Row("image/class_embedding", (f"{visual}.class_embedding",), SAME)] if image.class_token else []),
         mapping.Row("image/position", (f"{visual}.positional_embedding",), SAME),
         *([mapping.Row("image/time", (f"{visual}.time_embedding",), SAME)] if model.joint else []),
-        *norm("image/ln_pre", f"{visual}.ln_pre"),
+        *(norm("image/ln_pre", f"{visual}.ln_pre") if image.pre_norm else []),
         *openai_blocks("image/blocks", f"{visual}.transformer.resblocks.{{i}}{wrapped}", image.heads, image.depth),
         *norm("image/ln_post", f"{visual}.ln_post"),
         mapping.Row("image/projection/kernel", (f"{visual}.proj",), SAME),
+    ]
+
+
+def openai_text(model: config.ModelConfig, prefix: str) -> list[mapping.Row]:
+    """OpenAI's names of the text tower; a projection with a bias is a Linear, as open_clip has it."""
+    text, projection = model.text, f"{prefix}text_projection"
+    return [
         mapping.Row("text/token/embedding", (f"{prefix}token_embedding.weight",), SAME),
         mapping.Row("text/position", (f"{prefix}positional_embedding",), SAME),
         *openai_blocks("text/blocks", f"{prefix}transformer.resblocks.{{i}}", text.heads, text.depth),
         *norm("text/ln_final", f"{prefix}ln_final"),
-        mapping.Row("text/projection/kernel", (f"{prefix}text_projection",), SAME),
-        mapping.Row("logit_scale", (f"{prefix}logit_scale",), SAME),
+        *(
+            linear("text/projection", projection)
+            if text.projection_bias
+            else [mapping.Row("text/projection/kernel", (projection,), SAME)]
+        ),
     ]
+
+
+def scales(model: config.ModelConfig, prefix: str = "") -> list[mapping.Row]:
+    """What similarities are multiplied by, and what is added to them."""
+    names = ("logit_scale", "logit_bias") if model.logit_bias else ("logit_scale",)
+    return [mapping.Row(name, (f"{prefix}{name}",), SAME) for name in names]
 
 
 def huggingface_blocks(path: str, name: str, heads: int, depth: int) -> list[mapping.Row]:

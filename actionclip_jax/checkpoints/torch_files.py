@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from actionclip_jax import paths
-from actionclip_jax.checkpoints import contents, errors, limits, locate, torchscript
+from actionclip_jax.checkpoints import contents, errors, limits, locate, numpy_files, torchscript
 
 
 @dataclasses.dataclass
@@ -76,6 +76,8 @@ def read_part(path: pathlib.Path, source: Source) -> dict[str, Any]:
     contents.check(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path)
+    if path.suffix == numpy_files.ENDING:
+        return numpy_files.read(path)
     if zipfile.is_zipfile(path):
         limits.check_archive(path)
     if torchscript.is_archive(path):

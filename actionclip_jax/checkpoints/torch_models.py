@@ -1,7 +1,7 @@
 """PyTorch models with the weights of a source checkpoint, which owe nothing to this project's models or mapping.
 
-The towers are transformers' CLIPModel; the temporal heads, which nobody else publishes as a package, are built here
-from torch.nn.
+The towers are transformers' CLIPModel, MetaClip2Model or SiglipModel; the temporal heads, which nobody else publishes
+as a package, are built here from torch.nn.
 """
 
 import contextlib
@@ -14,8 +14,14 @@ import torch
 import transformers
 
 from actionclip_jax import config
-from actionclip_jax.checkpoints import formats, huggingface
+from actionclip_jax.checkpoints import formats, huggingface, torch_big_vision
 
+MODELS = {
+    "clip": transformers.CLIPModel,
+    "metaclip_2": transformers.MetaClip2Model,
+    "siglip": transformers.SiglipModel,
+}
+Towers = transformers.CLIPModel | transformers.MetaClip2Model | transformers.SiglipModel
 HEAD_PREFIXES = tuple(head for _, head in formats.PLACES.values() if head)
 RENAMED = (  # OpenAI's name -> transformers', applied in order
     (r"^visual\.conv1", "vision_model.embeddings.patch_embedding"),
@@ -37,15 +43,17 @@ RENAMED = (  # OpenAI's name -> transformers', applied in order
 )
 
 
-def towers(source: formats.Recognised, stated: transformers.CLIPConfig | None = None) -> transformers.CLIPModel:
-    """transformers' CLIP with the weights of the source, by its own configuration or else by what was recognised."""
+def towers(source: formats.Recognised, stated: transformers.PreTrainedConfig | None = None) -> Towers:
+    """transformers' model with the weights of the source, by its own configuration or else by what was recognised."""
     own = stated if source.format == "huggingface" else None
-    described = huggingface.clip_config(source.model) if own is None else own
+    described = huggingface.describe(source.model) if own is None else own
     with torch.device("meta"):  # no memory for weights that are replaced at once
-        model = transformers.CLIPModel._from_config(described, attn_implementation="eager")
+        model = MODELS[described.model_type]._from_config(described, attn_implementation="eager")
     tensors = {name: array for name, array in source.tensors.items() if not name.startswith(HEAD_PREFIXES)}
     if source.format == "huggingface":
         state = float_tensors(tensors)
+    elif source.format == "big_vision":
+        state = float_tensors(torch_big_vision.renamed(tensors))
     else:
         state = {}
         for name in list(tensors):
@@ -80,9 +88,23 @@ def unit(x: torch.Tensor) -> torch.Tensor:
     return x / x.norm(dim=-1, keepdim=True)
 
 
-def image_features(towers: transformers.CLIPModel, source: formats.Recognised, pixels: torch.Tensor) -> torch.Tensor:
+def text_features(towers: Towers, ids: torch.Tensor) -> torch.Tensor:
+    """Token ids [N, L] -> [N, E], with the padding where the model sees it."""
+    pooled = towers.text_model(input_ids=ids).pooler_output
+    return pooled if isinstance(towers, transformers.SiglipModel) else towers.text_projection(pooled)
+
+
+def logits(towers: Towers, clips: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """Unit-norm [B, E] and [N, E] -> [B, N]."""
+    scaled = towers.logit_scale.exp() * clips @ texts.T
+    return scaled + towers.logit_bias if isinstance(towers, transformers.SiglipModel) else scaled
+
+
+def image_features(towers: Towers, source: formats.Recognised, pixels: torch.Tensor) -> torch.Tensor:
     """Normalised frames [B, T, 3, S, S] -> [B, T, E], with ActionCLIP's Shift or Joint where the model has it."""
     vision, (batch, frames) = towers.vision_model, pixels.shape[:2]
+    if isinstance(towers, transformers.SiglipModel):
+        return vision(pixels.flatten(0, 1)).pooler_output.unflatten(0, (batch, frames))
     tokens = vision.embeddings(pixels.flatten(0, 1))
     if source.model.joint:
         name = next(name for name in source.tensors if name.endswith("visual.time_embedding"))

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from actionclip_jax import config
-from actionclip_jax.checkpoints import errors
+from actionclip_jax.checkpoints import errors, timm_trunks
 
 NAMES = re.compile(
     r".*(input_resolution|context_length|vocab_size|position_ids|attn_mask|num_batches_tracked)"
     r"|.*frame_position_embeddings\.weight"  # the source makes one for every head, and reads it in Transf alone
     r"|state_dict/data_preprocessor\..*"
+    rf"|{re.escape(timm_trunks.BIAS)}"
 )
 HIDDEN = -1e4  # what a mask adds to hide a token: minus infinity, or float16's lowest number
 
@@ -35,6 +36,8 @@ def contradiction(name: str, tensor: np.ndarray, model: config.ModelConfig) -> s
         return f"{name} is {numbers(tensor)}, the weights have {sizes[last]}"
     if last == "attn_mask" and not is_causal(tensor, model.text.context):
         return f"{name} is not the causal mask of {model.text.context} tokens, the only one that is supported"
+    if name == timm_trunks.BIAS and tensor.any():
+        return f"{name} is not zero: an image projection with a bias is not supported"
     if last == "position_ids" and not np.array_equal(tensor.ravel(), np.arange(tensor.size)):
         return f"{name} is {numbers(tensor)}: only 0, 1, 2 ... is supported"
     pixels = {"data_preprocessor.mean": model.image.mean, "data_preprocessor.std": model.image.std}

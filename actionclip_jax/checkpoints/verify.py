@@ -1,12 +1,14 @@
 """Proof of a conversion: the same weights in an independent PyTorch model must give the same features.
 
 Weights go from the source file into PyTorch by a way of their own (`torch_models`), not through `mapping`; pictures and
-texts by transformers' own processor and tokenizer, set up by the files beside the weights.
+texts by transformers' own processor and tokenizer, set up by the files beside the weights. What transformers has no
+class for is compared with open_clip, which reads its files itself.
 """
 
 import dataclasses
 import os
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,12 +21,14 @@ from actionclip_jax import config, text
 from actionclip_jax.checkpoints import (
     formats,
     huggingface,
+    huggingface_config,
     locate,
     model_directory,
     open_clip,
     pixels,
     torch_files,
     torch_models,
+    torch_open_clip,
 )
 from actionclip_jax.data.video import views
 from actionclip_jax.models import action_clip, clip
@@ -77,8 +81,8 @@ def our_features(directory: str | os.PathLike, pictures: np.ndarray, prompts: Se
     weights = model_directory.load(directory)
     image = weights.model.image
     model = action_clip.from_params(weights.model, config.ComputeConfig(), weights.params)
-    tokens = jnp.asarray(text.tokenize(weights.tokenizer, prompts, weights.model.text.context))
-    transform = views.view_transform(image.size, resize=image.size)
+    tokens = jnp.asarray(text.tokenize(weights.tokenizer, prompts, weights.model.text))
+    transform = views.view_transform(config.sample_for(weights.model), short_side=image.size)
     frames = jnp.asarray(np.stack([[transform(picture)[0] for picture in video] for video in pictures]))
 
     @jax.jit
@@ -96,47 +100,76 @@ def torch_features(
     source: torch_files.Source, recognised: formats.Recognised, pictures: np.ndarray, prompts: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The same by PyTorch."""
-    towers, head = torch_models.towers(recognised, described_by(source)), torch_models.TemporalHead(recognised)
-    processor, tokenizer = image_processor(source, recognised), own_tokenizer(source)
+    if torch_open_clip.is_needed(source, recognised):
+        theirs = torch_open_clip.features(source, recognised, pictures, prompts)
+        return {name: tensor.numpy() for name, tensor in theirs.items()}
+    towers = torch_models.towers(recognised, described_by(source, recognised.model))
+    head = torch_models.TemporalHead(recognised)
+    words = recognised.model.text
+    processor, tokenizer = image_processor(source, recognised), own_tokenizer(source, words)
     flat = processor(list(pictures.reshape(-1, *pictures.shape[2:])), return_tensors="pt")["pixel_values"]
     frames = flat.unflatten(0, pictures.shape[:2])
     per_frame = torch_models.image_features(towers, recognised, frames)
-    length = recognised.model.text.context
-    ids = tokenizer(list(prompts), padding="max_length", max_length=length, return_tensors="pt")["input_ids"]
-    texts = torch_models.unit(towers.text_projection(towers.text_model(input_ids=ids).pooler_output))
-    clips = torch_models.unit(head(per_frame))
-    logits = towers.logit_scale.exp() * clips @ texts.T
+    given = [prepared(prompt, words.cleaning) for prompt in prompts]
+    ids = tokenizer(given, padding="max_length", max_length=words.context, return_tensors="pt")["input_ids"]
+    texts, clips = torch_models.unit(torch_models.text_features(towers, ids)), torch_models.unit(head(per_frame))
+    logits = torch_models.logits(towers, clips, texts)
     named = {"frame features": per_frame, "clip features": clips, "text features": texts, "logits": logits}
     return {name: tensor.numpy() for name, tensor in {"pixels": frames.movedim(2, -1), **named}.items()}
 
 
-def described_by(source: torch_files.Source) -> transformers.CLIPConfig | None:
+def described_by(source: torch_files.Source, model: config.ModelConfig) -> transformers.PreTrainedConfig | None:
     """What transformers makes of the `config.json` beside the weights, if there is one."""
     content = source.side.get(huggingface.CONFIG)
-    return None if content is None else transformers.CLIPConfig.from_dict(content)
+    return None if content is None else huggingface_config.configuration(content, huggingface.kind(model))
 
 
-def own_tokenizer(source: torch_files.Source) -> transformers.PreTrainedTokenizerBase:
+def own_tokenizer(source: torch_files.Source, words: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer beside the weights, as transformers reads it, or CLIP's."""
     beside = source.path.parent
-    if source.path.name not in locate.WEIGHT_FILES or not text.has_tokenizer(beside):
+    if not locate.owns_tokenizer(source.path) or not text.has_tokenizer(beside):
         return text.default_tokenizer()
-    return transformers.CLIPTokenizer.from_pretrained(beside, local_files_only=True)
+    clips = words.vocabulary == 49408
+    reader = transformers.CLIPTokenizer if clips else transformers.PreTrainedTokenizerFast
+    return reader.from_pretrained(beside, local_files_only=True)
+
+
+def prepared(prompt: str, cleaning: str) -> str:
+    """A prompt made as its tower was trained to see it: as the files have them, few tokenizers do it themselves."""
+    if cleaning == "canonical":
+        prompt = prompt.translate(str.maketrans("", "", string.punctuation))
+    return prompt if cleaning == "whitespace" else prompt.lower()
 
 
 def image_processor(source: torch_files.Source, recognised: formats.Recognised) -> "transformers.CLIPImageProcessor":
     """transformers' processor of pictures, by the files beside the weights where there are any, else as CLIP has it.
 
-    open_clip's settings are put in transformers' words, so that torchvision is not needed.
+    open_clip's settings are put in transformers' words, so that torchvision is not needed. A short side becomes as long
+    as the model's, as in `our_features`.
     """
     size = recognised.model.image.size
-    short: dict[str, Any] = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    make = huggingface.pil_processor()
-    files = [stated.file for stated in pixels.by_files(source, recognised.format, size)]
-    if not files:
-        return make(**short)
-    if files[0] != open_clip.CONFIG:
-        return make.from_pretrained(source.path.parent, local_files_only=True, size=short["size"])
-    section = source.side[open_clip.CONFIG]["preprocess_cfg"]
+    found = pixels.sections(source, recognised.format)
+    if not found:
+        return huggingface.image_processor(recognised.model.image)
+    file, section = found[0]
+    if file == open_clip.CONFIG:
+        return huggingface.pil_processor()(**in_transformers_words(section, size))
+    named = str(section.get("image_processor_type") or section.get("feature_extractor_type"))
+    make = huggingface.pil_processor("Siglip" if named.startswith("Siglip") else "CLIP")
+    usual = make.from_pretrained(source.path.parent, local_files_only=True).size
+    sizes = {name: size for name, value in dict(usual).items() if value is not None}
+    square = {"height": size, "width": size}
+    return make.from_pretrained(source.path.parent, local_files_only=True, size=sizes, crop_size=square)
+
+
+def in_transformers_words(section: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """open_clip's settings of pixels as options of transformers' processor."""
+    square, squashes = {"height": size, "width": size}, section.get("resize_mode") == "squash"
     constants = {"image_mean": section.get("mean"), "image_std": section.get("std")}
-    return make(**short, **{name: value for name, value in constants.items() if value is not None})
+    return {
+        "size": square if squashes else {"shortest_edge": size},
+        "do_center_crop": not squashes,
+        "crop_size": square,
+        "resample": huggingface.RESAMPLE[section.get("interpolation") or "bicubic"],
+        **{name: value for name, value in constants.items() if value is not None},
+    }

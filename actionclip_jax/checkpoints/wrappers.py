@@ -8,7 +8,13 @@ import numpy as np
 
 from actionclip_jax.checkpoints import errors
 
-ANCHORS = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight")  # OpenAI's name, transformers'
+# OpenAI's name, transformers', timm's in open_clip, and big_vision's
+ANCHORS = (
+    "visual.conv1.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+    "visual.trunk.patch_embed.proj.weight",
+    "img/embedding/kernel",
+)
 # in the midst of names: torch.compile's, FSDP's, activation checkpointing's and Accelerate's
 TRANSPARENT = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
 LORA = re.compile(r"\blora_|\.base_layer\.")
@@ -16,7 +22,7 @@ LORA = re.compile(r"\blora_|\.base_layer\.")
 NOT_THE_MODEL = re.compile(
     r"(\w*optimizer|lr_scheduler|scheduler|param_scheduler|\w*scaler|amp|message_hub|meta|loss|exp_avg|momentum)\w*"
     r"|callbacks|loops|hparams|hyper_parameters|rng_state\w*|random_state\w*|epoch|\w*steps?|iter\w*|n_averaged"
-    r"|best_(acc|loss|metric|score|top)\w*"
+    r"|best_(acc|loss|metric|score|top)\w*|opt|chrono"
 )
 AVERAGED = re.compile(r"(\w*_)?(ema|swa|polyak)(_\w*)?|averaged?_(model|weights)", re.IGNORECASE)  # copies of the model
 
@@ -67,7 +73,7 @@ def unwrap(where: str, tensors: Mapping[str, np.ndarray]) -> Unwrapped:
     kept = {name: tensor for name, tensor in tensors.items() if name not in other}
     anchors = [anchor for anchor in ANCHORS if prefix + anchor in kept]
     if len(anchors) > 1:
-        raise errors.CheckpointError(f"{where}: holds a model by OpenAI's names and by transformers': save one of them")
+        raise errors.CheckpointError(f"{where}: holds a model by the names {' and '.join(anchors)}: save one of them")
     return Unwrapped(kept, prefix, anchors[0], sorted(set(other.values())))
 
 

@@ -3,26 +3,30 @@
 import argparse
 import signal
 import types
+from collections.abc import Sequence
 from typing import Any
 
 from actionclip_jax import paths
-from actionclip_jax.cli import arguments, interrupts, terminal
+from actionclip_jax.cli import arguments, interrupts, settings, terminal
 
 
 def add(commands: Any) -> None:
     """actionclip convert SOURCE DESTINATION"""
     parser = commands.add_parser(
         "convert",
-        help="PyTorch checkpoint -> model directory, and back",
-        description="Reads OpenAI CLIP, Hugging Face CLIP, open_clip, ActionCLIP and mmaction2 checkpoints.",
+        help="others' checkpoint -> model directory, and back",
+        description="Reads checkpoints of OpenAI's CLIP, transformers' CLIP, SigLIP and MetaCLIP 2, open_clip, "
+        "Perception Encoder, big_vision, ActionCLIP and mmaction2.",
         epilog="Exit code: 0 done, 1 --verify found a difference, 2 nothing done.",
     )
     parser.set_defaults(execute=execute)
     arguments.add_model(parser, "SOURCE")
     parser.add_argument("destination", metavar="DESTINATION", help="model directory, or with --to a file or directory")
     parser.add_argument(
-        "--to", choices=("openai", "huggingface", "actionclip"), help="write a PyTorch checkpoint instead"
+        "--describe", action=WithoutDestination, nargs=0, default=False, help="print what SOURCE is; convert nothing"
     )
+    formats = ("openai", "huggingface", "open_clip", "pe", "actionclip", "big_vision")
+    parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
     parser.add_argument(
         "--verify", action="store_true", help="compare with an independent PyTorch model; needs the `torch` extra"
@@ -35,14 +39,33 @@ def add(commands: Any) -> None:
     arguments.add_trust(parser)
 
 
+class WithoutDestination(argparse.Action):
+    """A flag beside which there is no DESTINATION. As an optional one it could not follow an option."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Sets the flag."""
+        setattr(namespace, self.dest, True)
+        for action in parser._actions:
+            action.required = action.required and action.dest != "destination"
+
+
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
-    paths.check({"SOURCE": options.source, "DESTINATION": options.destination})
+    paths.check({"SOURCE": options.source, **({"DESTINATION": options.destination} if options.destination else {})})
     from actionclip_jax.checkpoints import export, load, model_directory
 
     terminal.set_up_jax()
     check_options(options)
     arguments.make_ready(options.source)
+    if options.describe:
+        settings.show_model(load.describe(options.source, options.activation, options.frames))
+        return 0
     weights = load.read_any(
         options.source,
         activation=options.activation,
@@ -67,6 +90,11 @@ def check_options(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not go together, and where the destination cannot be written."""
     from actionclip_jax.checkpoints import export, model_directory, released
 
+    if options.describe:
+        others = ("destination", "to", "towers_only", "verify", "overwrite", "image_size")
+        if given := [name for name in others if getattr(options, name)]:
+            raise ValueError(f"--describe converts nothing: not together with {', '.join(given)}")
+        return
     if options.verify and (options.to or options.image_size):
         raise ValueError(
             "--verify compares a converted directory with its source: not together with --to or --image-size"

@@ -88,7 +88,7 @@ def follow(
 ) -> "timeline.Timeline | video.VideoError":
     """Follows the video and prints what ends; returns the timeline of all, or the error."""
     from actionclip_jax.data import video
-    from actionclip_jax.inference import live, timeline
+    from actionclip_jax.inference import class_scores, live, timeline
 
     (path,) = videos
     lag = {name: value for name in ("idle", "max_lag") if (value := vars(options)[name]) is not None}
@@ -96,12 +96,13 @@ def follow(
     quiet = to_stdout(options.json) or to_stdout(options.json_lines)
     if not quiet:
         terminal.CONSOLE.print(terminal.escape(path), style="bold")
+        terminal.print_remark(class_scores.ABSOLUTE if options.absolute else None)
     seconds = progress.Progress(f"{path.name} (seconds)", None)
     with stopped_by_hand() as stop, lines_to(options.json_lines) as lines:
         try:
             for event in live.follow(model, path, asked, stop=stop, **how, **lag):
                 if lines is not None:
-                    write_line(lines, event, asked)
+                    write_line(lines, event, asked, options.absolute)
                 if isinstance(event, timeline.Timeline):
                     seconds.finish()
                     tell_end(event, stop, quiet)
@@ -139,8 +140,8 @@ def lines_to(file: pathlib.Path | None) -> Generator[TextIO | None]:
         yield lines
 
 
-def write_line(lines: TextIO, event: "live.Event", labels: Sequence[str]) -> None:
-    """An event as a line of JSON, at once."""
+def write_line(lines: TextIO, event: "live.Event", labels: Sequence[str], absolute: bool) -> None:
+    """An event as a line of JSON, at once; one of `absolute` probabilities says so."""
     from actionclip_jax.cli import timelines
     from actionclip_jax.inference import timeline
 
@@ -152,7 +153,8 @@ def write_line(lines: TextIO, event: "live.Event", labels: Sequence[str]) -> Non
         values = [round(float(value), 6) for value in event.probabilities]
         scores = None if event.label is None else dict(zip(labels, values, strict=True))
         content = {"window": [round(event.start, 4), round(event.end, 4)], "probabilities": scores}
-    lines.write(json.dumps(content, ensure_ascii=False) + "\n")
+    says = {"absolute": True} if absolute else {}
+    lines.write(json.dumps({**content, **says}, ensure_ascii=False) + "\n")
     lines.flush()
 
 

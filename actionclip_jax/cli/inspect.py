@@ -65,7 +65,7 @@ def verify(path: str) -> bool:
         raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {path} is none")
     with terminal.progress_line():
         problems = check.verify(directory)
-    terminal.say("\n".join([*problems, layout.MEND]) if problems else "every shard is as it was written")
+    terminal.say(check.describe(problems))
     return not problems
 
 

@@ -41,6 +41,11 @@ def add(commands: Any) -> None:
         help="T clips over time x S crops, averaged (default: 1x1)",
     )
     parser.add_argument(
+        "--absolute",
+        action="store_true",
+        help="how probable each label is by itself, whatever the others are: of models with a bias, as SigLIP's",
+    )
+    parser.add_argument(
         "--top",
         type=arguments.positive,
         help=f"labels shown for each video (default: {predictions.TOP}; drawn over time: {timelines.TOP})",
@@ -146,6 +151,7 @@ def predict_each(
         split_names=options.split_names,
         frames=options.frames,
         views=options.views,
+        absolute=options.absolute,
         batch_size=options.batch_size,
         keep_images=bool(options.sheet),
     )

@@ -33,6 +33,7 @@ def show(result: "Result", top: int | None, *, quiet: bool) -> None:
     if quiet:
         return
     terminal.CONSOLE.print(terminal.escape(result.path), style="bold")
+    terminal.print_remark(result.remark)
     if isinstance(result, timeline.Timeline):
         timelines.print_segments(result)
     else:
@@ -52,7 +53,7 @@ def report(options: argparse.Namespace, frames: int, asked: Sequence[str], resul
     if options.json:
         write_json(options, frames, asked, results)
     if options.csv:
-        write_output(options.csv, tables.as_csv(results, asked, segments=options.timeline))
+        write_output(options.csv, tables.as_csv(results, asked, segments=options.timeline, absolute=options.absolute))
     if options.sheet and good:
         draw_sheets(options, good)
     if len(good) < len(results):

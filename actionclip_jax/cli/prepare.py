@@ -160,11 +160,11 @@ def make_part(
 
 def verify(clips: "table.ClipTable", out: pathlib.Path, settings: config.RecordConfig) -> int:
     """Says what is wrong with a finished directory."""
-    from actionclip_jax.data.records import check, layout, plan
+    from actionclip_jax.data.records import check, plan
 
     plan.check_directory(out, plan.describe(clips, settings), overwrite=False)
     problems = check.verify(out, clips)
-    terminal.say("\n".join([*problems, layout.MEND]) if problems else "every shard is as it was written")
+    terminal.say(check.describe(problems))
     return terminal.EXIT_FAILED if problems else 0
 
 

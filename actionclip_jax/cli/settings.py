@@ -1,4 +1,4 @@
-"""Every setting of a training run, as `actionclip train --show` prints it."""
+"""Every setting of a run, as `actionclip train --show` prints it, or of a model, as `actionclip convert --describe`."""
 
 import shlex
 
@@ -30,3 +30,16 @@ def show(run: config.TrainConfig) -> None:
                 meaning += f"; or {SHORT_FLAGS[one.path]}"
             say(f"    {terminal.escape(meaning)}")
         say("")
+
+
+def show_model(model: config.ModelConfig) -> None:
+    """Prints each setting of a model and what it means; those that are otherwise in CLIP's ViT-B/16 are bold."""
+    from actionclip_jax.config import meanings
+
+    say = terminal.CONSOLE.print
+    for section in meanings.sections(model, config.ModelConfig()):
+        for one in section.settings:
+            line = terminal.escape(f"{one.path} = {one.value}")
+            changed = one.value != one.default
+            say(f"[bold]{line}[/]  [dim](CLIP's ViT-B/16: {one.default})[/]" if changed else line)
+            say(f"    [dim]{terminal.escape(one.meaning)}[/]")

@@ -9,15 +9,21 @@ from typing import Any
 if typing.TYPE_CHECKING:
     from actionclip_jax.cli import predictions
 
-SEGMENT = ("video", "start", "end", "class_name", "probability", "note", "error")  # seconds; the mean over the windows
+SEGMENT = ("video", "start", "end", "class_name", "probability")  # seconds; the mean over the windows
 
 
-def as_csv(results: "Sequence[predictions.Result]", labels: Sequence[str], *, segments: bool) -> str:
-    """A row a video, in the order given, or a row a segment. A video that cannot be used has a row that says why."""
+def as_csv(
+    results: "Sequence[predictions.Result]", labels: Sequence[str], *, segments: bool, absolute: bool = False
+) -> str:
+    """A row a video, in the order given, or a row a segment. A video that cannot be used has a row that says why.
+
+    Absolute probabilities have a column that says so.
+    """
     from actionclip_jax.inference import prediction
 
     text = io.StringIO(newline="")
-    columns = SEGMENT if segments else prediction.table_columns(labels)
+    says = ["absolute"] if absolute else []
+    columns = [*SEGMENT, *says, "note", "error"] if segments else prediction.table_columns(labels, absolute)
     writer = csv.DictWriter(text, columns, lineterminator="\n")  # leaves cells empty that a row has not
     writer.writeheader()
     for one in results:
@@ -32,9 +38,10 @@ def rows_of(result: "predictions.Result") -> Iterator[dict[str, Any]]:
     if not isinstance(result, timeline.Timeline):
         yield prediction.table_row(result)
         return
+    rest = {"note": result.note} | ({"absolute": True} if result.absolute else {})
     for part in result.segments:
         times = {"start": part.start, "end": part.end}
-        yield {"video": result.path, **times, "class_name": part.label, "probability": part.score, "note": result.note}
+        yield {"video": result.path, **times, "class_name": part.label, "probability": part.score, **rest}
 
 
 def rounded(value: object) -> object:

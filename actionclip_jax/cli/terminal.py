@@ -49,6 +49,12 @@ def bar(label: str, width: int, probability: float) -> str:
     return f"{cell}  {probability:7.2%}  [cyan]{'━' * round(30 * probability)}[/]"
 
 
+def print_remark(remark: str | None) -> None:
+    """What is to be said beside probabilities, if anything."""
+    if remark:
+        CONSOLE.print(f"  {escape(remark)}", style="dim")
+
+
 class Messages(logging.Handler):
     """Shows what the library logs as plain lines."""
 

@@ -124,6 +124,7 @@ def follow(
         "templates": options.templates,
         "split_names": options.split_names,
         "frames": options.frames,
+        "absolute": options.absolute,
         "batch_size": options.batch_size,
         **given(options),
     }
@@ -173,6 +174,7 @@ def as_json(result: "timeline.Timeline") -> dict[str, Any]:
     ]
     return {
         "video": result.path,
+        "absolute": result.absolute,
         "windows": result.times.round(4).tolist(),
         "probabilities": dict(zip(result.labels, columns, strict=True)),  # before --smooth
         "segments": [segment_as_json(part) for part in result.segments],

@@ -18,6 +18,7 @@ from actionclip_jax.config.data import SourceConfig as SourceConfig
 from actionclip_jax.config.data import check_data as check_data
 from actionclip_jax.config.data import clip_bytes as clip_bytes
 from actionclip_jax.config.data import read_views as read_views
+from actionclip_jax.config.data import sample_for as sample_for
 from actionclip_jax.config.evaluation import AVERAGES as AVERAGES
 from actionclip_jax.config.evaluation import PROTOCOLS as PROTOCOLS
 from actionclip_jax.config.evaluation import SCORES as SCORES
@@ -38,12 +39,17 @@ from actionclip_jax.config.model import CLIP_STD as CLIP_STD
 from actionclip_jax.config.model import DTYPES as DTYPES
 from actionclip_jax.config.model import HEADS as HEADS
 from actionclip_jax.config.model import REMAT as REMAT
+from actionclip_jax.config.model import Activation as Activation
+from actionclip_jax.config.model import Cleaning as Cleaning
 from actionclip_jax.config.model import ComputeConfig as ComputeConfig
 from actionclip_jax.config.model import Dtype as Dtype
+from actionclip_jax.config.model import Filter as Filter
 from actionclip_jax.config.model import ImageConfig as ImageConfig
 from actionclip_jax.config.model import ModelConfig as ModelConfig
+from actionclip_jax.config.model import Resize as Resize
 from actionclip_jax.config.model import TemporalConfig as TemporalConfig
 from actionclip_jax.config.model import TextConfig as TextConfig
+from actionclip_jax.config.model import TextPooling as TextPooling
 from actionclip_jax.config.model import checked_model as checked_model
 from actionclip_jax.config.model import model_problems as model_problems
 from actionclip_jax.config.model import pixel_problems as pixel_problems

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from actionclip_jax import paths
 from actionclip_jax.config import checks, settings
+from actionclip_jax.config.model import Filter, ModelConfig, Resize
 
 Published = Literal["ucf101", "hmdb51", "kinetics", "something", "charades", "tfds"]
 SourceKind = Literal["auto", "folders", "csv", "frames", Published, "records", "sample"]
@@ -48,6 +49,8 @@ class SampleConfig:
     size: int = 224  # pixels of a frame's side, which the model takes
     views_time: int = 1  # testing: clips spread over time
     views_space: int = 1  # testing: crops along the longer side
+    resize: Resize = "shortest"  # testing: how a frame becomes square, as the model takes it
+    filter: Filter = "bicubic"  # testing: of that resizing, as the model takes it
 
 
 @settings.dataclass
@@ -136,6 +139,18 @@ def read_views(value: Any) -> tuple[int, int]:
     return time, crops
 
 
+def sample_for(model: ModelConfig, frames: int | None = None, views: tuple[int, int] = (1, 1)) -> SampleConfig:
+    """What a model sees of a clip: `frames` of it, by default the model's own number, in clips over time x crops.
+
+    Raises:
+        ConfigError: frames and views that cannot be.
+    """
+    image = model.image
+    sample = SampleConfig(model.frames if frames is None else frames, image.size, *views, image.resize, image.filter)
+    check_data(sample)
+    return sample
+
+
 def check_data(*parts: Any) -> None:
     """Raises a checks.ConfigError that lists all impossible values of data settings."""
     if problems := [problem for part in parts for problem in data_problems(part)]:
@@ -156,6 +171,8 @@ def data_problems(part: Any) -> list[str]:
     if isinstance(part, SampleConfig) and not problems and clip_bytes(part) > CLIP_BYTES:
         views = f"{part.views_time} x {part.views_space}"
         problems.append(f"views_time x views_space is {views}: a clip of more than {CLIP_BYTES} bytes")
+    if isinstance(part, SampleConfig) and part.resize == "squash" and part.views_space > 1:
+        problems.append(f"views_space is {part.views_space}: expected 1, as squashed frames have no crops")
     if isinstance(part, AugmentConfig) and not (part.scales and all(0 < scale <= 1 for scale in part.scales)):
         problems.append(f"scales is {part.scales}: expected fractions of the short side, above 0 and at most 1")
     return problems

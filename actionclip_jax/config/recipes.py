@@ -4,21 +4,22 @@ from typing import Literal
 
 from actionclip_jax import config
 
-HUB = {  # where the CLIP that training starts from is found
+HUB = {  # where the towers that training starts from are found
     "ViT-B/32": "openai/clip-vit-base-patch32",
     "ViT-B/16": "openai/clip-vit-base-patch16",
     "ViT-L/14": "openai/clip-vit-large-patch14",
     "ViT-L/14@336": "openai/clip-vit-large-patch14-336",
+    "SigLIP2-B/16": "google/siglip2-base-patch16-224",
+    "PE-Core-B/16": "timm/PE-Core-B-16",
 }
 
 
 def action_clip(size: str, frames: int) -> config.TrainConfig:
-    """ActionCLIP with the Transf head, starting from OpenAI's CLIP of that size; AdamW as the paper has it."""
+    """ActionCLIP with the Transf head, starting from published towers of that size; AdamW as the paper has it."""
     run = config.draft(config.TrainConfig())
     run.model = config.clip_model(size, "Transf", frames=frames)
     run.compute.dtype = "bfloat16"
-    run.data.sample.frames = frames
-    run.data.sample.size = run.model.image.size
+    run.data.sample = config.sample_for(run.model)
     run.init_from = HUB[size]
     return run
 

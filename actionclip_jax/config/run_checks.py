@@ -110,8 +110,10 @@ def data_settings_problems(run: TrainConfig) -> list[str]:
         problems.append("data.train.path is empty: expected a list, a directory or the name of a TFDS data set")
     if run.pretrain.epochs and not run.pretrain.source.path:
         problems.append("pretrain.source.path is empty: expected the image-text pairs to pre-train with")
-    if data.sample.size != run.model.image.size:
-        problems.append(f"data.sample.size is {data.sample.size}: the model takes {run.model.image.size} (model.image)")
+    for name in ("size", "resize", "filter"):
+        has, takes = getattr(data.sample, name), getattr(run.model.image, name)
+        if has != takes:
+            problems.append(f"data.sample.{name} is {has}: the model takes {takes} (model.image)")
     if data.sample.frames != run.model.frames:
         problems.append(f"data.sample.frames is {data.sample.frames}: expected model.frames, {run.model.frames}")
     rows = run.model.temporal.positions
@@ -142,6 +144,11 @@ def option_problems(run: TrainConfig) -> list[str]:
         problems.append("interpolation needs weights to start from: set init_from")
     if run.init_from and run.pretrain.epochs:
         problems.append("init_from and pretrain.epochs exclude each other: a run starts from one or the other")
+    if run.objective.loss == "sigmoid" and not run.model.logit_bias:
+        problems.append(
+            "objective.loss sigmoid needs a model with a bias, as nearly all pairs are negative: set model.logit_bias "
+            "(--config.model.logit_bias=true)"
+        )
     if run.objective.loss == "multi_label" and run.objective.computation == "blockwise":
         problems.append(
             "objective.computation blockwise tiles clips against clips; multi_label has clips against classes"

@@ -12,6 +12,7 @@ def siglip(
     *,
     version: int = 2,
     text_shape: tuple[int, int, int, int] | None = None,
+    context: int = 64,
     unread: int = 0,
 ) -> ModelConfig:
     """SigLIP (arXiv 2303.15343) and SigLIP 2 (arXiv 2502.14786) at a fixed size of pictures.
@@ -22,6 +23,7 @@ def siglip(
         shape: width, depth, heads and the MLP's width of the image tower.
         version: 1 or 2: they differ in the texts' tokens and in the filter that pictures are resized by.
         text_shape: that of the text tower, if another.
+        context: tokens of a text.
         unread: pixels of a side that fill no patch.
     """
     width, depth, heads, mlp_width = shape
@@ -49,7 +51,7 @@ def siglip(
         ),
         text=TextConfig(
             vocabulary=32_000 if version == 1 else 256_000,
-            context=64,
+            context=context,
             width=text_width,
             depth=text_depth,
             heads=text_heads,
@@ -58,7 +60,7 @@ def siglip(
             pooling="last",
             pad=1 if version == 1 else 0,
             projection_bias=True,
-            cleaning="canonical" if version == 1 else "lower",
+            cleaning="canonical",
         ),
         embed_width=width,
         activation="gelu_tanh",
@@ -147,7 +149,7 @@ SIZES = {
     "SigLIP-B/16@512": siglip(512, 16, BASE, version=1),
     "SigLIP-L/16@256": siglip(256, 16, LARGE, version=1),
     "SigLIP-L/16@384": siglip(384, 16, LARGE, version=1),
-    "SigLIP-So400m/14": siglip(224, 14, SO400M, version=1),
+    "SigLIP-So400m/14": siglip(224, 14, SO400M, version=1, context=16),
     "SigLIP-So400m/14@384": siglip(384, 14, SO400M, version=1, unread=6),
     "SigLIP2-B/32@256": siglip(256, 32, BASE),
     "SigLIP2-B/16": siglip(224, 16, BASE),

@@ -6,7 +6,7 @@ from actionclip_jax.config import settings
 from actionclip_jax.config.data import AugmentConfig, LoaderConfig, SampleConfig, SourceConfig
 from actionclip_jax.config.model import ComputeConfig, ModelConfig, TemporalConfig
 
-Loss = Literal["exact", "normalized", "one_positive", "multi_label"]
+Loss = Literal["exact", "normalized", "one_positive", "sigmoid", "multi_label"]
 Computation = Literal["plain", "blockwise"]
 Tower = Literal["trained", "frozen"]
 Texts = Literal["clips", "distinct"]
@@ -60,7 +60,7 @@ class OptimConfig:
         (r"image/.*", 1.0),
         (r"text/.*|logit_scale", 1.0),
         (r"temporal/.*", 10.0),
-    )  # of lr, by path; 0 freezes
+    )  # of lr, by path; 0 freezes; logit_bias has that of logit_scale unless a rule names it
     beta1: float = 0.9  # of AdamW: decay of the mean of the gradients
     beta2: float = 0.98  # of AdamW: decay of the mean of their squares
     eps: float = 1e-8  # of AdamW: keeps its divisor above 0

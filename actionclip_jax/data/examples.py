@@ -100,16 +100,14 @@ class TestExamples:
 
     def __call__(self, row: int) -> Example:
         """The example of that number."""
-        sample = self.sample
         bad: list[tuple[int, str, str, str]] = []
         notes: list[dict[str, str]] = []
-        count = (sample.views_time, sample.views_space)
         clip = self.data[row] if row < len(self.data) else None
         images = None
         if clip:
             read = functools.partial(self.data.reader.read, clip)
             try:
-                result = test_views.read_clips(read, size=sample.size, frames=sample.frames, views=count)
+                result = test_views.read_clips(read, self.sample)
                 images, notes = result.clips, name_note(clip, result.note)
             except video.VideoError as error:
                 bad.append((0, clip.id, error.path, error.reason))

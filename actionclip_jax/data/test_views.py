@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import Any
 
 import numpy as np
 
+from actionclip_jax import config
 from actionclip_jax.data import sampling, video, workers
 from actionclip_jax.data.video import given
 from actionclip_jax.data.video import views as geometry
@@ -22,19 +22,17 @@ class Clips:
     note: str | None
 
 
-def read_clips(
-    read: Callable[[video.Choose, video.Transform], video.Frames], *, size: int, frames: int, views: tuple[int, int]
-) -> Clips:
-    """Decodes the test views of a video: `frames` segment middles x T views x S crops.
+def read_clips(read: Callable[[video.Choose, video.Transform], video.Frames], sample: config.SampleConfig) -> Clips:
+    """Decodes the test views of a video: the segment middles of T views x S crops.
 
     `read(choose, transform)` reads the frames, as `video.read_frames` does.
     """
-    count, crops = views
+    frames, size, count, crops = sample.frames, sample.size, sample.views_time, sample.views_space
 
     def choose(length: int) -> np.ndarray:
         return np.concatenate([sampling.segment_middles(length, frames, view, count) for view in range(count)])
 
-    result = read(choose, geometry.view_transform(size, crops))
+    result = read(choose, geometry.view_transform(sample))
     images = np.stack(result.images).reshape(count, frames, crops, size, size, 3).swapaxes(1, 2)
     shape = (count, frames)
     return Clips(
@@ -45,11 +43,13 @@ def read_clips(
     )
 
 
-def read_ahead(videos: Sequence[given.Video], **options: Any) -> Iterator[tuple[str, Clips | video.VideoError]]:
+def read_ahead(
+    videos: Sequence[given.Video], sample: config.SampleConfig
+) -> Iterator[tuple[str, Clips | video.VideoError]]:
     """(name, its `read_clips` or the VideoError that says why not) in order, a few videos ahead in threads."""
 
     def read(one: given.Video) -> Clips:
-        return read_clips(one.read, **options)
+        return read_clips(one.read, sample)
 
     threads = min(8, workers.count_cores())
     pool = futures.ThreadPoolExecutor(threads)

@@ -35,7 +35,10 @@ def describe_data(trials: Sequence[protocols.Trial], source: config.SourceConfig
 
 
 def describe_settings(
-    settings: config.EvaluationConfig, sample: dict[str, Any], source: config.SourceConfig
+    settings: config.EvaluationConfig,
+    sample: dict[str, Any],
+    source: config.SourceConfig,
+    scaling: class_scores.Scaling,
 ) -> dict[str, Any]:
     """Everything that accuracies silently depend on."""
     return {
@@ -48,7 +51,8 @@ def describe_settings(
         "split_names": source.split_names,
         "prob_average": settings.average,
         "scores": settings.scores,
-        "scale": class_scores.SCALE,
+        "scale": scaling.scale,
+        "bias": scaling.bias,
         "dtype": sample["dtype"],
         "class_lists": [str(file) for file in settings.class_lists],
         "seen_classes": str(settings.seen or ""),

@@ -16,7 +16,7 @@ from actionclip_jax.checkpoints import load
 from actionclip_jax.data import bad_clips, clip_log, order, subsets
 from actionclip_jax.data.records import reader
 from actionclip_jax.evaluation import clip_encoder, description, features, protocols, report, scoring
-from actionclip_jax.inference import encoder
+from actionclip_jax.inference import class_scores, encoder
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ def evaluate(name: str, source: config.SourceConfig, settings: config.Evaluation
     classes = label_features(model, trials, settings)  # first, so that wrong templates or labels cost no decoding
     encoded, sample = clip_features(model, trials, settings)
     noted = read_notes(trials, settings)
-    measured = [measure(trial, classes, encoded, settings) for trial in trials]
+    measured = [measure(trial, classes, encoded, model.scaling, settings) for trial in trials]
     described = {
         "program": f"actionclip-jax {metadata.version('actionclip-jax')}",
         "model": description.describe_model(name, model),
         "data": {**description.describe_data(trials, source), "noted": len(noted)},
-        "settings": description.describe_settings(settings, sample, source),
+        "settings": description.describe_settings(settings, sample, source, model.scaling),
         "devices": f"{jax.device_count()} of {jax.process_count()} processes, {jax.devices()[0].device_kind}",
     }
     if jax.process_index():
@@ -85,7 +85,7 @@ def plan(source: config.SourceConfig, settings: config.EvaluationConfig, *, chec
     trials = protocols.plan(settings.protocol, source, settings.class_lists, check_files=check_files)
     if settings.seen:
         protocols.check_seen(trials, settings.seen)
-    text.check_distinct(text.default_tokenizer(), protocols.class_names(trials))
+    text.check_spelt_apart(protocols.class_names(trials))
     if settings.features:
         _, saved = features.load(settings.features)
         for trial in trials:
@@ -100,7 +100,7 @@ def clip_features(
     if settings.features:
         return saved_features(model, settings.features)
     clips = subsets.unite([trial.clips for trial in trials])
-    sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
+    sample = config.sample_for(model.config, views=settings.views)
     made_from = {
         "model": model.provenance.get("source", ""),
         "video": model.digests["video"],
@@ -164,17 +164,19 @@ def measure(
     trial: protocols.Trial,
     classes: Mapping[str, np.ndarray],
     encoded: features.Features,
+    scaling: class_scores.Scaling,
     settings: config.EvaluationConfig,
 ) -> report.Measured:
     """The scores of a trial and, if classes were seen in training, those of the others among themselves.
 
-    `classes` are the features [P, E] of class names, `encoded` those of clips, both of all trials.
+    `classes` are the features [P, E] of class names, `encoded` those of clips, both of all trials and of a model whose
+    similarities `scaling` makes logits of.
     """
 
     def score(one: protocols.Trial) -> scoring.Scores:
         stacked = np.stack([classes[name] for name in one.clips.labels])
         own = encoded.of(one.clips.ids)
-        return scoring.score(one.clips, own, stacked, average=settings.average, kind=settings.scores)
+        return scoring.score(one.clips, own, stacked, scaling, average=settings.average, kind=settings.scores)
 
     unseen = protocols.without_classes(trial, settings.seen) if settings.seen else None
     return report.Measured(trial.name, score(trial), score(unseen) if unseen else None)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from actionclip_jax import files
+from actionclip_jax import config, files
 from actionclip_jax.data import table
 
 Part = dict[str, np.ndarray]  # features of some batches: `features`, `clip`, `mask`, and how many `batches` they were
@@ -46,7 +46,7 @@ class Store:
         """
         self.directory = directory
         content = {**described, "ids": ids.tolist()}
-        known = files.read_if_whole(directory / "features.json")
+        known = with_defaults(files.read_if_whole(directory / "features.json"))
         # what an older program did not write down was as it is now
         same = isinstance(known, dict) and "ids" in known and content | known == content
         if jax.process_index() or same:
@@ -84,7 +84,7 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
     Raises:
         ValueError: there are none, or not yet all of them.
     """
-    described = files.read_if_whole(directory / "features.json")
+    described = with_defaults(files.read_if_whole(directory / "features.json"))
     names = described.pop("ids", None) if isinstance(described, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{directory}: there are no saved features (features.json is missing or damaged)")
@@ -102,6 +102,13 @@ def load(directory: pathlib.Path) -> tuple[dict[str, Any], Features]:
             f"{directory}: holds features of {there} of {len(ids)} clips: finish the evaluation that saves them"
         )
     return described, saved
+
+
+def with_defaults(described: Any) -> Any:
+    """What was written down of results, with settings of the sample that came later: they had their defaults."""
+    if not isinstance(described, dict) or not isinstance(described.get("sample"), dict):
+        return described
+    return described | {"sample": config.to_dict(config.SampleConfig()) | described["sample"]}
 
 
 def count_clips(part: Part) -> int:

@@ -58,7 +58,7 @@ def worst_clips(trial: protocols.Trial, scores: scoring.Scores, sample: config.S
         clip = trial.clips[int(scores.rows[index])]
         read = functools.partial(trial.clips.reader.read, clip)
         try:
-            seen = test_views.read_clips(read, size=sample.size, frames=sample.frames, views=views)
+            seen = test_views.read_clips(read, sample)
         except (video.VideoError, OSError):  # saved features do not need the files any more
             continue
         true = [label for label in labels[index].tolist() if label >= 0]

@@ -152,8 +152,15 @@ def what_was_done(content: Mapping[str, Any]) -> dict[str, Any]:
         "templates": f"{settings['templates']} ({len(settings['template_texts'])})",
         "class names split into words": "yes" if settings["split_names"] else "no",
         "averaged over templates": "probabilities" if settings["prob_average"] == "templates" else "embeddings",
-        "scores": f"{settings['scores']} of {settings['scale']:g} x similarity, averaged over views",
+        "scores": f"{settings['scores']} of {describe_scaling(settings)}, averaged over views",
         "dtype": settings["dtype"],
         "devices, seconds": f"{content['devices']}; {content['seconds']}",
         "program": f"{content['program']}, {content['date']}",
     }
+
+
+def describe_scaling(settings: Mapping[str, Any]) -> str:
+    """`100 x similarity`, or `117.3 x similarity - 12.9` where a bias changes what comes out."""
+    bias = settings["bias"] if settings["scores"] == "sigmoid" else 0.0
+    shift = f" {'-' if bias < 0 else '+'} {abs(bias):g}" if bias else ""
+    return f"{settings['scale']:g} x similarity{shift}"

@@ -95,8 +95,8 @@ class Evaluator:
         self.average, self.kind = average, kind
         model, compute = encode_clips.model, encode_clips.compute
         filled = text.load_templates(templates)
-        tokens = text.token_table(tokenizer, self.clips.labels, filled, model.text.context)
-        self.tokens = text.cut_padding(tokens)  # [C, P, L]
+        tokens = text.token_table(tokenizer, self.clips.labels, filled, model.text)
+        self.tokens = text.cut_padding(tokens, model.text)  # [C, P, L]
         self.encode_texts = encoder.compile_for(encoder.encode_texts, model, compute, encode_clips.mesh)
 
     def __call__(
@@ -105,23 +105,25 @@ class Evaluator:
         """Scores the parameters; `task` and `after_batch` are those of `clip_encoder.ClipEncoder`."""
         classes = np.asarray(self.encode_texts(params, self.tokens))
         encoded = self.encode_clips(params, task, after_batch=after_batch)
-        return score(self.clips, encoded, classes, average=self.average, kind=self.kind)
+        scaling = class_scores.scaling_of(params)
+        return score(self.clips, encoded, classes, scaling, average=self.average, kind=self.kind)
 
 
 def score(
     clips: table.ClipTable,
     encoded: features.Features,
     classes: np.ndarray,
+    scaling: class_scores.Scaling,
     *,
     average: str = "templates",
     kind: str = "softmax",
 ) -> Scores:
     """Features of the clips, in their order, and of their classes [C, P, E] -> scores of those that could be decoded.
 
-    `average` and `kind` are those of `class_scores.class_scores`; the scores of the views are averaged.
+    `scaling`, `average` and `kind` are those of `class_scores.class_scores`; the scores of the views are averaged.
     """
     rows = np.flatnonzero(encoded.decoded)
-    probabilities = class_scores.class_scores(encoded.values[rows], classes, average=average, kind=kind)
+    probabilities = class_scores.class_scores(encoded.values[rows], classes, scaling, average=average, kind=kind)
     if clips.multi_label:
         targets = multi_hot(clips.label_ids[rows], len(clips.labels))
         values = {"mean_average_precision": metrics.mean_average_precision(probabilities, targets)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from actionclip_jax import checkpoints, config, files, paths, sharding, text
 from actionclip_jax.data import bad_clips, order, subsets, table
-from actionclip_jax.evaluation import clip_encoder, description, scoring
+from actionclip_jax.evaluation import clip_encoder, description, features, scoring
 from actionclip_jax.inference import encoder
 from actionclip_jax.plots import charts
 from actionclip_jax.training import initial, optim
@@ -78,7 +78,7 @@ def sweep(
     begin = {path: value for path, value in first.params.items() if path in model.params}
     if wrong := sorted(path for path, value in begin.items() if value.shape != model.params[path].shape):
         raise ValueError(f"the models differ in the shapes of {len(wrong)} parameters: {', '.join(wrong[:5])}")
-    sample = config.SampleConfig(model.config.frames, model.config.image.size, *settings.views)
+    sample = config.sample_for(model.config, views=settings.views)
     evaluators = make_evaluators(model, sets, sample, settings)
     described = {
         "first": checkpoints.digest(begin),
@@ -137,6 +137,6 @@ def describe_set(clips: table.ClipTable) -> dict[str, Any]:
 
 def read_done(file: pathlib.Path, described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Scores of an earlier call of the same sweep."""
-    known = files.read_if_whole(file) or {}
+    known = features.with_defaults(files.read_if_whole(file) or {})
     same = {name: value for name, value in known.items() if name != "scores"} == described
     return known["scores"] if same else {}

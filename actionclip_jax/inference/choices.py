@@ -1,7 +1,7 @@
 """The options of a prediction, checked before anything is read or compiled; all mistakes at once."""
 
 import collections
-import dataclasses
+import logging
 import operator
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
@@ -9,16 +9,12 @@ from typing import Any
 from actionclip_jax import config, files
 from actionclip_jax.inference import encoder
 
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How clips are taken from a video."""
-
-    frames: int
-    views: tuple[int, int]
+logger = logging.getLogger(__name__)
 
 
-def checked_sampling(model: encoder.VideoTextEncoder, frames: Any, views: Any, batch_size: Any = 1) -> Sampling:
+def checked_sampling(
+    model: encoder.VideoTextEncoder, frames: Any, views: Any, batch_size: Any = 1
+) -> config.SampleConfig:
     """Frames (the model's own number for None) and views of the types people write. Raises ValueError."""
     problems: list[str] = []
     frames = read_count("frames", model.config.frames if frames is None else frames, problems)
@@ -29,9 +25,28 @@ def checked_sampling(model: encoder.VideoTextEncoder, frames: Any, views: Any, b
         problems.append(f"views: {error}")
     if problems:
         raise ValueError("; ".join(problems))
-    config.check_data(config.SampleConfig(frames, model.config.image.size, *views))
+    sample = config.sample_for(model.config, frames, views)
     model.check_frames(frames)
-    return Sampling(frames, views)
+    return sample
+
+
+def checked_kind(model: encoder.VideoTextEncoder, absolute: bool) -> str:
+    """The kind of scores, of those of `class_scores`. Raises ValueError where the model has none that are absolute."""
+    if not absolute:
+        return "softmax"
+    if not model.config.logit_bias:
+        raise ValueError(
+            "absolute: this model has no logit_bias. It was trained to tell labels from each other, and cannot say how "
+            "probable one is by itself; models trained with a sigmoid can (SigLIP, objective.loss=sigmoid)"
+        )
+    run = model.provenance.get("config")
+    loss = run.get("objective", {}).get("loss") if isinstance(run, Mapping) else None
+    if loss not in (None, "sigmoid"):
+        logger.warning(
+            f"note: objective.loss {loss} trained this model and not its logit_bias: its absolute probabilities may "
+            "be far off"
+        )
+    return "sigmoid"
 
 
 def read_count(name: str, value: Any, problems: list[str]) -> int:

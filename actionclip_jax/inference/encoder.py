@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from actionclip_jax import checkpoints, config, entry_points, sharding, text, xla
+from actionclip_jax.inference import class_scores
 from actionclip_jax.models import action_clip
 
 logger = logging.getLogger(__name__)
@@ -86,10 +87,10 @@ class VideoTextEncoder:
         Raises:
             ValueError: a text with more tokens than the text tower takes (CLIP: 77).
         """
-        tokens = text.tokenize(self.tokenizer, texts, self.config.text.context)
+        tokens = text.tokenize(self.tokenizer, texts, self.config.text)
         if not len(tokens):
             return np.zeros((0, self.config.embed_width), np.float32)
-        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens)))
+        return np.asarray(self._encode_texts(self.params, text.cut_padding(tokens, self.config.text)))
 
     def encode_classes(
         self, labels: Sequence[str], templates: str | os.PathLike[str] | Sequence[str], names: Sequence[str] = ()
@@ -102,7 +103,7 @@ class VideoTextEncoder:
         Raises:
             ValueError: labels that are the same text to the model, or templates or prompts that cannot be used.
         """
-        text.check_distinct(self.tokenizer, labels, names)
+        text.check_distinct(self.tokenizer, labels, self.config.text, names)
         self._note_other_templates(templates)
         if isinstance(templates, str | os.PathLike):
             filled = text.load_templates(templates)
@@ -110,7 +111,7 @@ class VideoTextEncoder:
             filled = text.checked_templates(templates)
         made_from = {
             "weights": self._text_digest,
-            "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "tokenizer": self._tokenizer_digest,
             "dtype": self.compute.dtype,
             "templates": list(filled),
             "labels": list(labels),
@@ -146,20 +147,33 @@ class VideoTextEncoder:
             logger.warning(f"note: the model was trained with the templates {trained}, and other ones are used here")
 
     @functools.cached_property
+    def scaling(self) -> class_scores.Scaling:
+        """What similarities are scaled by, to score classes."""
+        return class_scores.scaling_of(self.params)
+
+    @functools.cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of all weights, and of those that encode videos, with what else decides what they compute.
 
-        That is how pixels are normalised, if not as by CLIP, and the code of a temporal head of the user's own.
+        That is how pixels are made, if not as by CLIP, and the code of a temporal head of the user's own.
         """
         whole, video = checkpoints.digest(self.params), checkpoints.digest(self.params, "image", "temporal")
         digests, beside = {"weights": whole, "video": video}, []
-        if (pixels := (self.config.image.mean, self.config.image.std)) != (config.CLIP_MEAN, config.CLIP_STD):
-            beside.append(repr(pixels))
+        image, clip = self.config.image, config.ImageConfig()
+        if (image.mean, image.std) != (clip.mean, clip.std):
+            beside.append(repr((image.mean, image.std)))
+        if (image.resize, image.filter) != (clip.resize, clip.filter):
+            beside.append(repr((image.resize, image.filter)))
         if entry_points.is_name(head := self.config.temporal.head):
             beside += [head, entry_points.digest(head)]
         for line in beside:
             digests = {name: hashlib.sha256(f"{one}\n{line}".encode()).hexdigest() for name, one in digests.items()}
         return digests
+
+    @functools.cached_property
+    def _tokenizer_digest(self) -> str:
+        """SHA-256 of the tokenizer, computed once: that of a million tokens takes half a second."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
     @functools.cached_property
     def _text_digest(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from actionclip_jax import config
 from actionclip_jax.data import video
-from actionclip_jax.data.video import feed, growing, stream, views
+from actionclip_jax.data.video import feed, growing, stream
 from actionclip_jax.inference import arrivals, choices, predict, smoothing, timeline, windows
 
 
@@ -38,6 +38,7 @@ def follow(
     templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
     split_names: bool = True,
     frames: int | None = None,
+    absolute: bool = False,
     batch_size: int = 8,
     idle: float = config.LiveConfig.idle,
     max_lag: float | None = config.LiveConfig.max_lag,
@@ -56,6 +57,7 @@ def follow(
         templates: as `Predictor.predict_each` takes them, like the next.
         split_names: split joined names into words.
         frames: frames of a window (the model's own number by default).
+        absolute: as `Predictor.predict` takes it.
         batch_size: windows' worth of frames computed at once, of a video that is shorter than a window.
         idle: seconds without a new byte after which a file has ended.
         max_lag: seconds behind what comes in, beyond which frames are dropped until half of that is caught up with,
@@ -72,12 +74,12 @@ def follow(
     """
     settings, labels = timeline.checked(config.TimelineConfig(**timing)), choices.checked_class_names(labels, "labels")
     lag = checked(config.LiveConfig(idle, max_lag)).max_lag or 2 * settings.window
-    slide = timeline.sliding_windows(model, labels, settings, templates, split_names, frames, batch_size)
+    kind = choices.checked_kind(model, absolute)
+    slide = timeline.sliding_windows(model, labels, settings, templates, split_names, frames, batch_size, kind)
     warm_up(slide)
     source = feed.Feed(path, idle)
     try:
-        transform = views.view_transform(model.config.image.size)
-        grid = growing.GrowingGrid(source, slide.spacing, lambda image: transform(image)[0])
+        grid = growing.GrowingGrid(source, slide.spacing, slide.prepare_frame)
         with arrivals.read(grid, lag, slide.hop_cells, slide.frames, stop) as parts:
             yield from Follower(slide, labels, settings, grid).follow(parts)
     finally:

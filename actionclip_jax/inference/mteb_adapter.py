@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise ImportError(f"mteb_adapter needs mteb: pip install 'actionclip-jax[mteb]' ({error})") from error
 
-from actionclip_jax import checkpoints, text
+from actionclip_jax import checkpoints, config, text
 from actionclip_jax.data import test_views, video
 from actionclip_jax.data.video import given
 from actionclip_jax.inference import batching, predict
@@ -32,7 +32,7 @@ class Encoder(abs_encoder.AbsEncoder):
     An encoder is what mteb calls a model that embeds; the one of this package is `encoder.VideoTextEncoder`.
 
     Videos are read from their files, not by mteb's decoder, so that frames and pixels are those of `Predictor.predict`
-    with one view; what decodes of a damaged file counts. A text beyond the 77 tokens loses its last words.
+    with one view; what decodes of a damaged file counts. A text beyond the tower's tokens loses its last words.
 
     Args:
         model: what `actionclip_jax.load` returns.
@@ -77,27 +77,28 @@ class Encoder(abs_encoder.AbsEncoder):
 
     def shorten(self, prompt: str) -> str:
         """The text, or as many of its first words as the text tower has positions for."""
-        words, context = text.clean(prompt).split(), self.model.config.text.context
+        spec = self.model.config.text
+        words = text.clean(prompt, spec.cleaning).split()
 
         def count(kept: int) -> int:
             return len(self.model.tokenizer(" ".join(words[:kept]), verbose=False)["input_ids"])
 
-        if count(len(words)) <= context:
+        if count(len(words)) <= spec.context:
             return prompt
-        return " ".join(words[: bisect.bisect_right(range(len(words)), context, key=count) - 1])
+        return " ".join(words[: bisect.bisect_right(range(len(words)), spec.context, key=count) - 1])
 
     def encode_videos(self, rows: datasets.Dataset, batch_size: int) -> np.ndarray:
         """N rows with a video each -> float32 [N, E]."""
         files = rows.select_columns("video").cast_column("video", datasets.Video(decode=False))
         batch_size = min(batch_size, len(files))
-        shape = {"size": self.model.config.image.size, "frames": self.model.config.frames, "views": (1, 1)}
+        sample = config.sample_for(self.model.config)
         features = []
         for start in range(0, len(files), batch_size):
             with tempfile.TemporaryDirectory() as directory:
                 batch = enumerate(files[start : start + batch_size]["video"], start)
                 placed = [given.of_path(place(file, pathlib.Path(directory, str(row)))) for row, file in batch]
                 clips = []
-                for _, read in test_views.read_ahead(placed, **shape):
+                for _, read in test_views.read_ahead(placed, sample):
                     if isinstance(read, video.VideoError):
                         raise read  # mteb wants an embedding of every row
                     clips.append(read.clips[0])

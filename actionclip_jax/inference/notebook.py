@@ -31,8 +31,13 @@ def prediction_html(result: "prediction.Prediction", top: int) -> str:
     note = f"<div><em>{escape(result.note, whole=True)}</em></div>" if result.note else ""
     return (
         f"<div><div><strong>{escape(result.path, whole=True)}</strong></div>{note}{strip(result)}"
-        f"<table>{rows}</table>{rest}</div>"
+        f"{remark_html(result)}<table>{rows}</table>{rest}</div>"
     )
+
+
+def remark_html(result: "prediction.Prediction") -> str:
+    """What is to be said beside the probabilities, if anything."""
+    return f'<div style="opacity:0.7">{escape(result.remark, whole=True)}</div>' if result.remark else ""
 
 
 def strip(result: "prediction.Prediction") -> str:
@@ -78,7 +83,8 @@ def predictions_html(results: "prediction.Predictions") -> str:
             rows.append(f'<tr>{name}<td style="text-align:left">{escape(best)}</td><td>{probability:.1%}</td></tr>')
     more = f"<div>and {len(results) - ROWS} more</div>" if len(results) > ROWS else ""
     head = "<tr><th>video</th><th>class name</th><th>probability</th></tr>"
-    return f"<div><table>{head}{''.join(rows)}</table>{more}</div>"
+    remark = remark_html(results.predicted[0]) if results.predicted else ""
+    return f"<div>{remark}<table>{head}{''.join(rows)}</table>{more}</div>"
 
 
 def escape(text: str, *, whole: bool = False) -> str:

@@ -1,7 +1,6 @@
 """A video and some words -> probabilities."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import types
@@ -52,6 +51,7 @@ class Predictor(encoder.VideoTextEncoder):
         frames: int | None = None,
         templates: Templates = "actionclip",
         split_names: bool = True,
+        absolute: bool = False,
         batch_size: int = 8,
         keep_images: bool | None = None,
         allow_urls: bool = False,
@@ -68,6 +68,8 @@ class Predictor(encoder.VideoTextEncoder):
             frames: frames of a clip (the model's own number by default).
             templates: prompt templates: a name in `text.TEMPLATES`, a file with one a line, or the templates.
             split_names: split joined names into words, as data sets do: the model reads "yo yo" for "YoYo".
+            absolute: the probability of each class name by itself, whatever the others are, so that they do not sum to
+                1: of models with a logit_bias, as SigLIP's.
             batch_size: clips computed at once, at most.
             keep_images: keep what the model saw, to be shown and drawn; by default if it is one video.
             allow_urls: fetch videos from http and https addresses, with limits.
@@ -77,9 +79,10 @@ class Predictor(encoder.VideoTextEncoder):
             VideoError: the single video given cannot be used.
             ValueError: videos, class names or options that make no sense; it says what was expected.
         """
+        kind = choices.checked_kind(self, absolute)
         opened, is_one = inputs.open_any(videos, allow_urls)
         keep = is_one if keep_images is None else keep_images
-        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names}
+        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names, "kind": kind}
         results = self._predict(opened, class_names, batch_size=batch_size, keep_images=keep, **how)
         with show_progress(progress):
             predicted = prediction.Predictions(results)
@@ -99,6 +102,7 @@ class Predictor(encoder.VideoTextEncoder):
         frames: int | None = None,
         templates: Templates = "actionclip",
         split_names: bool = True,
+        absolute: bool = False,
         batch_size: int = 8,
         keep_images: bool = False,
         allow_urls: bool = False,
@@ -110,8 +114,9 @@ class Predictor(encoder.VideoTextEncoder):
         Yields:
             A Prediction or, for a video that cannot be used, the VideoError that says why.
         """
+        kind = choices.checked_kind(self, absolute)
         opened = inputs.open_each(videos, allow_urls)
-        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names}
+        how = {"views": views, "frames": frames, "templates": templates, "split_names": split_names, "kind": kind}
         yield from self._predict(opened, class_names, batch_size=batch_size, keep_images=keep_images, **how)
 
     def preprocess(
@@ -129,9 +134,8 @@ class Predictor(encoder.VideoTextEncoder):
         opened, is_one = inputs.open_any(video, allow_urls)
         if not is_one:
             raise ValueError(f"preprocess takes one video, and {len(opened)} were given")
-        how = choices.checked_sampling(self, frames, views)
-        size = self.config.image.size
-        return test_views.read_clips(opened[0].read, size=size, frames=how.frames, views=how.views).clips
+        sample = choices.checked_sampling(self, frames, views)
+        return test_views.read_clips(opened[0].read, sample).clips
 
     @renamed.refuse_arguments
     def score(
@@ -141,18 +145,20 @@ class Predictor(encoder.VideoTextEncoder):
         *,
         templates: Templates = "actionclip",
         split_names: bool = True,
+        absolute: bool = False,
     ) -> np.ndarray:
-        """Features [N, E] of clips, as `encode_video` gives them -> probabilities float32 [N, C], each row sums to 1.
+        """Features [N, E] of clips, as `encode_video` gives them -> probabilities float32 [N, C].
 
-        A row is the mean over the prompt templates. Rows of one video's views are averaged for its prediction.
+        Each row sums to 1 unless they are `absolute`. A row is the mean over the prompt templates. Rows of one video's
+        views are averaged for its prediction.
 
         Raises:
             ValueError: features of another shape or without unit norm, or class names that make no sense.
         """
         features = checked_features(video_features, self.config.embed_width)
-        names = choices.checked_class_names(class_names)
+        names, kind = choices.checked_class_names(class_names), choices.checked_kind(self, absolute)
         classes = self.encode_classes(label_names.as_texts(names, split_names), templates, names)
-        return class_scores.class_scores(features[:, None], classes)
+        return class_scores.class_scores(features[:, None], classes, self.scaling, kind=kind)
 
     def _predict(
         self,
@@ -163,17 +169,18 @@ class Predictor(encoder.VideoTextEncoder):
         frames: int | None,
         templates: Templates,
         split_names: bool,
+        kind: str,
         batch_size: int,
         keep_images: bool,
     ) -> Iterator[prediction.Prediction | video.VideoError]:
         names = choices.checked_class_names(class_names)
-        how = choices.checked_sampling(self, frames, views, batch_size)
+        sample = choices.checked_sampling(self, frames, views, batch_size)
         texts = label_names.as_texts(names, split_names)
         classes = self.encode_classes(texts, templates, names)
-        clip_count = len(videos) * how.views[0] * how.views[1]
+        clip_count = len(videos) * sample.views_time * sample.views_space
         batches = max(1, -(-clip_count // batch_size))
         batch_size = max(1, -(-clip_count // batches))  # equal batches: little padding in the last
-        decoded = test_views.read_ahead(videos, size=self.config.image.size, **dataclasses.asdict(how))
+        decoded = test_views.read_ahead(videos, sample)
         done = progress.Progress("predicting", len(videos))
         for encoded in batching.encode_each(self.encode_video, decoded, batch_size):
             done.advance()
@@ -181,7 +188,8 @@ class Predictor(encoder.VideoTextEncoder):
                 yield encoded
                 continue
             read = encoded.read
-            scores = class_scores.class_scores(np.stack(encoded.features)[:, None], classes)
+            features = np.stack(encoded.features)[:, None]
+            scores = class_scores.class_scores(features, classes, self.scaling, kind=kind)
             yield prediction.Prediction(
                 encoded.path,
                 names,
@@ -189,8 +197,9 @@ class Predictor(encoder.VideoTextEncoder):
                 frames=read.indices,
                 timestamps=read.timestamps,
                 note=read.note,
-                images=read.clips[(how.views[1] - 1) // 2] if keep_images else None,
+                images=read.clips[(sample.views_space - 1) // 2] if keep_images else None,
                 texts=texts,
+                absolute=kind == "sigmoid",
             )
 
 

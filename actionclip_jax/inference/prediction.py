@@ -10,7 +10,7 @@ import numpy as np
 
 from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import video
-from actionclip_jax.inference import notebook
+from actionclip_jax.inference import class_scores, notebook
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -26,17 +26,23 @@ class Prediction:
 
     path: str  # or what a video without one is called
     class_names: tuple[str, ...]
-    probabilities: np.ndarray  # [C] float32, in the order of the class names; sums to 1
+    probabilities: np.ndarray  # [C] float32, in the order of the class names; sums to 1 unless absolute
     frames: np.ndarray  # [V, T] int64: the frames used, by temporal view
     timestamps: np.ndarray  # [V, T] float64: their times in seconds on a player's clock; NaN where they are not known
     note: str | None  # what is wrong with the file although it could be used
     images: np.ndarray | None = None  # [T, S, S, 3] uint8: what the model saw of the first view, if it was kept
     texts: tuple[str, ...] = ()  # what the model read for each class name: joined names are split into words
+    absolute: bool = False  # each probability is that of its class name by itself
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The class names."""
         return self.class_names
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be said beside the probabilities, where they are no shares of 1."""
+        return class_scores.ABSOLUTE if self.absolute else None
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable class names with their probabilities, best first."""
@@ -48,6 +54,7 @@ class Prediction:
         times = [[None if math.isnan(time) else time for time in view] for view in self.timestamps.round(4).tolist()]
         return {
             "video": self.path,
+            "absolute": self.absolute,
             "probabilities": {name: round(value, 6) for name, value in self.top(len(self.class_names))},
             "frames": self.frames.tolist(),
             "timestamps": times,
@@ -63,8 +70,9 @@ class Prediction:
     def __repr__(self) -> str:
         ranked = ", ".join(f"{label_names.shorten(name)!r} {value:.1%}" for name, value in self.top(SHORT))
         more = f" and {len(self.class_names) - SHORT} more" if len(self.class_names) > SHORT else ""
+        remark = f"; {self.remark}" if self.remark else ""
         note = f"; note: {self.note}" if self.note else ""
-        return f"Prediction({self.path!r}: {ranked}{more}{note})"
+        return f"Prediction({self.path!r}: {ranked}{more}{remark}{note})"
 
     def _repr_html_(self) -> str:
         return notebook.prediction_html(self, DRAWN)
@@ -101,6 +109,8 @@ class Predictions(Sequence[Prediction | video.VideoError]):
     def to_pandas(self) -> "pandas.DataFrame":
         """A row a video: the best class name and its probability, the note or the error, and `p(NAME)` of every class.
 
+        A column `absolute` says so where each probability is that of its class name by itself.
+
         Raises:
             ImportError: pandas is not installed.
         """
@@ -108,7 +118,8 @@ class Predictions(Sequence[Prediction | video.VideoError]):
             import pandas
         except ImportError as error:
             raise ImportError(f"to_pandas needs pandas: pip install 'actionclip-jax[pandas]' ({error})") from None
-        columns = table_columns(self.predicted[0].class_names if self.predicted else ())
+        first = self.predicted[0] if self.predicted else None
+        columns = table_columns(first.class_names, first.absolute) if first else table_columns((), False)
         return pandas.DataFrame([table_row(one) for one in self._results], columns=columns)
 
     def __repr__(self) -> str:
@@ -119,9 +130,10 @@ class Predictions(Sequence[Prediction | video.VideoError]):
         return notebook.predictions_html(self)
 
 
-def table_columns(class_names: Sequence[str]) -> list[str]:
+def table_columns(class_names: Sequence[str], absolute: bool) -> list[str]:
     """The columns of a table of predictions: what stands for the video, and `p(NAME)` of every class."""
-    return ["video", "class_name", "probability", "note", "error", *(f"p({name})" for name in class_names)]
+    says = ["absolute"] if absolute else []
+    return ["video", "class_name", "probability", *says, "note", "error", *(f"p({name})" for name in class_names)]
 
 
 def table_row(one: Prediction | video.VideoError) -> dict[str, Any]:
@@ -130,4 +142,5 @@ def table_row(one: Prediction | video.VideoError) -> dict[str, Any]:
         return {"video": one.path, "error": one.reason}
     ((best, probability),) = one.top(1)
     row = {"video": one.path, "class_name": best, "probability": probability, "note": one.note}
+    row |= {"absolute": True} if one.absolute else {}
     return row | {f"p({name})": float(p) for name, p in zip(one.class_names, one.probabilities, strict=True)}

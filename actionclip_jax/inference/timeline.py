@@ -12,7 +12,7 @@ import numpy as np
 from actionclip_jax import config
 from actionclip_jax.data import class_names as label_names
 from actionclip_jax.data import video
-from actionclip_jax.inference import choices, predict, smoothing, windows
+from actionclip_jax.inference import choices, class_scores, predict, smoothing, windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +32,18 @@ class Timeline:
     path: str
     labels: tuple[str, ...]
     times: np.ndarray  # [W, 2] float64: start and end of each window in seconds, rising
-    probabilities: np.ndarray  # [W, C] float32 as the model gave them: rows sum to 1; NaN: not scored
+    probabilities: np.ndarray  # [W, C] float32 as the model gave them: rows sum to 1 unless absolute; NaN: not scored
     threshold: float  # the probability that a label needs for a segment
     note: str | None  # what is wrong with the file although it could be used
     median: int = 1  # windows that the running median looks at, for segments
     min_length: float = 0.0  # seconds that a label, or none, must last to take the place of the one before it
     dropped: int = 0  # frames of a video followed live that came too late to be encoded
+    absolute: bool = False  # each probability is that of its label by itself
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be said beside the probabilities, where they are no shares of 1."""
+        return class_scores.ABSOLUTE if self.absolute else None
 
     @functools.cached_property
     def bounds(self) -> np.ndarray:
@@ -86,6 +92,7 @@ def follow_each(
     templates: str | os.PathLike[str] | Sequence[str] = "actionclip",
     split_names: bool = True,
     frames: int | None = None,
+    absolute: bool = False,
     batch_size: int = 8,
     **timing: Any,
 ) -> Iterator[Timeline | video.VideoError]:
@@ -102,6 +109,7 @@ def follow_each(
         templates: as `Predictor.predict_each` takes them, like the next.
         split_names: split joined names into words.
         frames: frames of a window (the model's own number by default).
+        absolute: as `Predictor.predict` takes it.
         batch_size: windows' worth of frames computed at once.
         **timing: fields of `config.TimelineConfig`: window, hop, threshold, smooth, min_length.
 
@@ -109,7 +117,8 @@ def follow_each(
         A Timeline or, for a video that cannot be used, the VideoError that says why.
     """
     settings, labels = checked(config.TimelineConfig(**timing)), choices.checked_class_names(labels, "labels")
-    slide = sliding_windows(model, labels, settings, templates, split_names, frames, batch_size)
+    kind = choices.checked_kind(model, absolute)
+    slide = sliding_windows(model, labels, settings, templates, split_names, frames, batch_size, kind)
     for path in videos:
         try:
             times, probabilities, note = slide(os.fspath(path))
@@ -126,6 +135,7 @@ def sliding_windows(
     split_names: bool,
     frames: int | None,
     batch_size: int,
+    kind: str,
 ) -> windows.SlidingWindows:
     """The model with all that stays the same from video to video. Raises ValueError for what cannot work."""
     frames = model.config.frames if frames is None else frames
@@ -135,7 +145,7 @@ def sliding_windows(
     model.check_frames(frames)
     classes = model.encode_classes(label_names.as_texts(labels, split_names), templates, labels)
     hop = settings.window / 4 if settings.hop is None else settings.hop
-    slide = windows.SlidingWindows(model, classes, settings.window, hop, frames, batch_size)
+    slide = windows.SlidingWindows(model, classes, settings.window, hop, frames, batch_size, kind)
     if settings.smooth and smoothing.median_windows(settings.smooth, slide.step) == 1:
         raise ValueError(
             f"smooth {settings.smooth:g} s changes nothing: windows are {slide.step:g} s apart, and a median needs "
@@ -165,6 +175,7 @@ def make_timeline(
         median=smoothing.median_windows(settings.smooth, slide.step),
         min_length=settings.min_length,
         dropped=dropped,
+        absolute=slide.kind == "sigmoid",
     )
 
 

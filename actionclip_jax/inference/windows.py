@@ -5,12 +5,12 @@ import functools
 import itertools
 import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import numpy as np
 
-from actionclip_jax import progress
+from actionclip_jax import config, progress
 from actionclip_jax.data import test_views, video, workers
 from actionclip_jax.data.video import stream, views
 from actionclip_jax.inference import batching, class_scores, encoder
@@ -30,6 +30,7 @@ class SlidingWindows:
     hop: float  # seconds
     frames: int  # of a window
     batch_size: int  # windows' worth of frames
+    kind: str = "softmax"  # of scores, as `class_scores` has it
 
     @property
     def spacing(self) -> float:
@@ -46,14 +47,24 @@ class SlidingWindows:
         """Seconds from window to window."""
         return self.hop_cells * self.spacing
 
+    @property
+    def sample(self) -> config.SampleConfig:
+        """What is seen of a window."""
+        return config.sample_for(self.model.config, self.frames)
+
+    @functools.cached_property
+    def prepare_frame(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A frame of the video [H, W, 3] uint8 -> [S, S, 3] uint8, as the model takes it."""
+        transform = views.view_transform(self.sample)
+        return lambda image: transform(image)[0]
+
     def __call__(self, path: str) -> Scored:
         """The windows of a video with start and end in seconds, and their probabilities. Raises VideoError.
 
         Of all frames only their features are held, those of equal cells once: 2 KiB a frame for a ViT-B.
         """
         spacing = self.spacing
-        transform = views.view_transform(self.model.config.image.size)
-        grid = stream.Grid(path, spacing, lambda image: transform(image)[0])
+        grid = stream.Grid(path, spacing, self.prepare_frame)
         encoded: list[np.ndarray] = []
         cells: list[int] = []  # that each frame represents
         seconds = progress.Progress(f"{pathlib.Path(path).name} (seconds)", None)
@@ -83,7 +94,7 @@ class SlidingWindows:
     def predict_whole(self, path: str, length: float) -> Scored:
         """The same for a video shorter than a window, of the frames that `Predictor.predict` takes."""
         read = functools.partial(video.read_frames, path)
-        clips = test_views.read_clips(read, size=self.model.config.image.size, frames=self.frames, views=(1, 1))
+        clips = test_views.read_clips(read, self.sample)
         features = self.encode(clips.clips[0], self.batch_size * self.frames)
         probabilities = self.score(features, np.arange(self.frames)[None], self.batch_size * self.frames)
         return np.array([[0.0, length]]), probabilities, clips.note
@@ -102,7 +113,7 @@ class SlidingWindows:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             joined = self.model.join_frames(features[batching.fill(part, size)])[: len(part)]
-            scores.append(class_scores.class_scores(joined[:, None], self.classes))
+            scores.append(class_scores.class_scores(joined[:, None], self.classes, self.model.scaling, kind=self.kind))
         return np.concatenate(scores)
 
 

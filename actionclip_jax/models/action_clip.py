@@ -33,7 +33,9 @@ class ActionClip(nnx.Module):
         self.text = clip.TextTower(model, compute, rngs=rngs)
         self.temporal = temporal.make(model, compute, rngs=rngs)
         self.own_head = model.temporal.head if entry_points.is_name(model.temporal.head) else None
-        self.logit_scale = nnx.Param(jnp.full((), math.log(1 / 0.07), jnp.float32))
+        # CLIP's first values, or SigLIP's (arXiv 2303.15343): to a sigmoid nearly all pairs of a batch are negative
+        self.logit_scale = nnx.Param(jnp.full((), math.log(10 if model.logit_bias else 1 / 0.07), jnp.float32))
+        self.logit_bias = nnx.Param(jnp.full((), -10, jnp.float32)) if model.logit_bias else None
 
     def encode_frames(self, frames: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Frames [B, T, S, S, 3] of 0..255 -> float32 features [B, T, E] ([B, 1, E] with joint attention)."""
@@ -63,8 +65,9 @@ class ActionClip(nnx.Module):
             return unit_norm(self.text(tokens, key))
 
     def logits(self, video: jax.Array, text: jax.Array) -> jax.Array:
-        """Unit-norm [B, E] and [N, E] -> scaled similarities [B, N]."""
-        return jnp.exp(self.logit_scale[...]) * jnp.matmul(video, text.T, precision="highest")
+        """Unit-norm [B, E] and [N, E] -> scaled similarities [B, N], with the bias of a model that has one."""
+        scaled = jnp.exp(self.logit_scale[...]) * jnp.matmul(video, text.T, precision="highest")
+        return scaled if self.logit_bias is None else scaled + self.logit_bias[...]
 
     def precision(self) -> contextlib.AbstractContextManager:
         """GPUs and TPUs multiply float32 in fewer bits unless told not to; who asks for float32 wants all of them."""

@@ -59,7 +59,7 @@ def prediction_row(prediction: "results.Prediction", top: int, views: tuple[int,
     span = f"frames {numbers[0]} to {numbers[-1]}"
     if not np.isnan(times).any():
         span = f"{times[0]:.1f} s to {times[-1]:.1f} s"
-    lines = [prediction.path, f"{span}{describe_view(views)}", prediction.note]
+    lines = [prediction.path, f"{span}{describe_view(views)}", prediction.remark, prediction.note]
     return Row("\n".join(filter(None, lines)), prediction.images, prediction.top(min(top, BARS)))
 
 
@@ -129,7 +129,8 @@ def prediction_figure(prediction: "results.Prediction", top: int) -> figure.Figu
         drawn = Shown(figsize=(16, row.height), layout="constrained")
         draw_row(drawn, row)
         return drawn
-    row = Row(prediction.path, np.zeros(0, np.uint8), prediction.top(min(top, BARS)))
+    title = "\n".join(filter(None, [prediction.path, prediction.remark]))
+    row = Row(title, np.zeros(0, np.uint8), prediction.top(min(top, BARS)))
     drawn = Shown(figsize=(8, row.height), layout="constrained")
     chart = drawn.subplots()
     chart.set_title(row.title, fontsize=9, loc="left")

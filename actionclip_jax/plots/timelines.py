@@ -60,8 +60,7 @@ def draw_probabilities(chart: axes.Axes, one: "timeline.Timeline", colors: Mappi
     chart.tick_params(bottom=False, labelbottom=False)
     chart.grid(alpha=0.3)
     chart.spines[["top", "right"]].set_visible(False)
-    note = f"\n{one.note}" if one.note else ""
-    chart.set_title(f"{one.path}{note}", fontsize=9, loc="left")
+    chart.set_title("\n".join(filter(None, [one.path, one.remark, one.note])), fontsize=9, loc="left")
 
 
 def draw_segments(strip: axes.Axes, one: "timeline.Timeline", colors: Mapping[str, tuple[float, ...]]) -> None:

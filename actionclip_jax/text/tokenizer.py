@@ -1,20 +1,24 @@
-"""CLIP's tokenizer: built or loaded, and texts made token ids by it."""
+"""A tower's tokenizer: CLIP's own, or read from files."""
 
 import gzip
-import html
 import pathlib
-import re
-from collections.abc import Sequence
 from importlib import resources
 
-import ftfy
-import numpy as np
 import transformers
 
-from actionclip_jax import files
-from actionclip_jax.text import prompts
+from actionclip_jax import config, files
+from actionclip_jax.text import fit
 
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")  # the second is of CLIP's class alone, with merges.txt
+NAMELESS = ("", "PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")  # classes that say nothing
+# repositories of the hub that hold the tokenizer of a published tower of so many tokens
+HOMES = {
+    49408: "openai/clip-vit-base-patch16",
+    32000: "google/siglip-base-patch16-224 or timm/ViT-B-16-SigLIP",
+    250000: "timm/ViT-B-16-SigLIP-i18n-256",
+    256000: "google/siglip2-base-patch16-224",
+    901629: "facebook/metaclip-2-worldwide-huge-quickgelu or facebook/xlm-v-base",
+}
 
 
 def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
@@ -34,120 +38,74 @@ def default_tokenizer() -> transformers.PreTrainedTokenizerBase:
     return transformers.CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=77)  # ty: ignore[invalid-argument-type]
 
 
+def takes_clips(spec: config.TextConfig) -> bool:
+    """Whether a text tower was trained with CLIP's own tokenizer, whatever its context."""
+    return spec.vocabulary == 49408 and spec.cleaning != "whitespace"  # both others make texts lower
+
+
 def has_tokenizer(directory: pathlib.Path) -> bool:
     """Whether there is a tokenizer in a directory, in one file or, as older programs wrote it, in several."""
     return any((directory / name).is_file() for name in TOKENIZER_FILES)
 
 
-def another_class(directory: pathlib.Path | None) -> str | None:
-    """What kind of tokenizer a directory says it holds, if not CLIP's; many say none, or only their library."""
-    file = directory / "tokenizer_config.json" if directory else None
-    content = files.read_json(file) if file and file.is_file() else {}
-    name = str(content.get("tokenizer_class") or "CLIPTokenizer") if isinstance(content, dict) else ""
-    usual = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
-    if "CLIPTokenizer" in name or name in usual:
-        return None
-    return f"{name or 'tokenizer_config.json without names'}: another kind of tokenizer than CLIP's"
-
-
-def load_tokenizer(directory: pathlib.Path | None, vocabulary: int) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer saved in a directory, or CLIP's own, for a text tower with that vocabulary.
+def load_tokenizer(directory: pathlib.Path | None, spec: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer saved in a directory, or without one CLIP's own, for that text tower.
 
     Raises:
-        ValueError: no tokenizer there, a damaged one, or another vocabulary.
+        ValueError: no tokenizer there, a damaged one, or another one than the tower's.
     """
     where = directory or "CLIP's own tokenizer"
-    if directory and not has_tokenizer(directory):
-        raise ValueError(f"{directory}: {TOKENIZER_FILES[0]} is missing")
+    kind = class_name(directory) if directory else "CLIPTokenizer"
+    check_files(directory, kind, spec)
     try:
-        tokenizer = (
-            transformers.CLIPTokenizer.from_pretrained(directory, local_files_only=True)
-            if directory
-            else default_tokenizer()
-        )
-        sample = tokenizer("a photo")["input_ids"]
+        tokenizer = read(directory, kind, spec)
+        problems = fit.problems(tokenizer, spec)
     except Exception as error:  # the tokenizers library raises bare Exceptions
-        kind = another_class(directory)
-        raise ValueError(f"{where}: {kind or 'the tokenizer is damaged'} ({error!r})") from None
-    if kind := another_class(directory):
-        raise ValueError(f"{where}: {kind}")
-    added = {token: number for token, number in tokenizer.get_added_vocab().items() if number > sample[-1]}
-    if added:  # a text's feature is read at its largest id
-        named = ", ".join(f"{token!r} ({number})" for token, number in sorted(added.items()))
-        raise ValueError(
-            f"{where}: the tokenizer has added tokens: {named}. Expected the end token, here {sample[-1]}, to be its "
-            "last: give the model as it was before tokens were added to it"
-        )
-    if len(tokenizer) != vocabulary or sample[-1] != vocabulary - 1:
-        raise ValueError(f"{where}: a tokenizer of {len(tokenizer)} tokens, and the text tower knows {vocabulary}")
+        of_what = "" if kind in NAMELESS else f" of {kind}"
+        raise ValueError(f"{where}: the tokenizer{of_what} is damaged ({error!r})") from None
+    if problems:
+        raise ValueError("\n".join([f"{where}: not the tokenizer of this text tower:", *problems]))
     return tokenizer
 
 
-def clean(text: str) -> str:
-    """The text as OpenAI's tokenizer sees it: mojibake and HTML entities repaired, white space folded, lower case."""
-    text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return re.sub(r"\s+", " ", text).strip().lower()
+def class_name(directory: pathlib.Path) -> str:
+    """The class of tokenizer that the files name; many name none, or only their library."""
+    file = directory / "tokenizer_config.json"
+    content = files.read_json(file) if file.is_file() else {}
+    if not isinstance(content, dict):
+        return f"{file.name} without names"
+    return str(content.get("tokenizer_class") or "")
 
 
-def tokenize(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], context: int) -> np.ndarray:
-    """Texts -> int32 token ids [N, context], zero after the end token, as OpenAI's `clip.tokenize` gives them.
-
-    Raises:
-        ValueError: texts that need more than `context` tokens; all of them are named.
-    """
-    if isinstance(texts, str):
-        raise ValueError(f"a single text {texts!r} was given: expected a list of texts")
-    if not texts:
-        return np.zeros((0, context), np.int32)
-    ids = tokenizer([clean(text) for text in texts], verbose=False)["input_ids"]
-    if long := [
-        f"  {files.shorten(text)} needs {len(row)}" for text, row in zip(texts, ids, strict=True) if len(row) > context
-    ]:
-        raise ValueError("\n".join([f"a text may have at most {context} tokens, start and end included:", *long]))
-    table = np.zeros((len(texts), context), np.int32)
-    for row, tokens in zip(table, ids, strict=True):
-        row[: len(tokens)] = tokens
-    return table
+def check_files(directory: pathlib.Path | None, kind: str, spec: config.TextConfig) -> None:
+    """Raises ValueError where the files are not those that the tower needs, before they are read."""
+    is_clips = "CLIPTokenizer" in kind
+    if directory is None and not takes_clips(spec):
+        raise ValueError(
+            f"CLIP's own tokenizer has 49408 tokens and makes texts lower, and the text tower knows {spec.vocabulary} "
+            f"and has them {spec.cleaning}: {needed(spec)}"
+        )
+    if directory and takes_clips(spec) and not is_clips and kind not in NAMELESS:
+        raise ValueError(f"{directory}: {kind}: another kind of tokenizer than CLIP's")
+    in_several = directory and has_tokenizer(directory) and (is_clips or takes_clips(spec))
+    if directory and not in_several and not (directory / TOKENIZER_FILES[0]).is_file():
+        raise ValueError(f"{directory}: {TOKENIZER_FILES[0]} is missing: {needed(spec)}")
 
 
-def check_distinct(
-    tokenizer: transformers.PreTrainedTokenizerBase, labels: Sequence[str], names: Sequence[str] = ()
-) -> None:
-    """Raises ValueError for labels that no prompt can tell apart, as capitals and white space do not reach the model.
-
-    They would share one probability between them. So would those that are no text at all. `names` are the labels as
-    they were given, where those differ.
-    """
-    ids = tokenizer([clean(label) for label in labels], verbose=False)["input_ids"] if len(labels) else []
-    spelt = list(zip(map(files.shorten, names or labels), ids, strict=True))
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for name, row in spelt:
-        groups.setdefault(tuple(row), []).append(name)
-    same = [" and ".join(group) for group in groups.values() if len(group) > 1]
-    empty = [name for name, row in spelt if len(row) <= 2]
-    problems = [f"  {group} are the same text" for group in same[:10]]
-    problems += [f"  and {len(same) - 10} more groups"] if len(same) > 10 else []
-    problems += [f"  {label} is no text" for label in empty[:10]]
-    if problems:
-        raise ValueError("\n".join(["the model cannot tell labels apart: keep one, or reword them:", *problems]))
+def needed(spec: config.TextConfig) -> str:
+    """Which files a tower needs, and where they are."""
+    home = HOMES.get(spec.vocabulary, "the model's repository")
+    return (
+        "it needs its own tokenizer.json (a spiece.model or sentencepiece.bpe.model alone is not read), with "
+        "tokenizer_config.json, in the directory of weights that have a usual name, such as model.safetensors; on the "
+        f"hub both are in {home}"
+    )
 
 
-def token_table(
-    tokenizer: transformers.PreTrainedTokenizerBase, names: Sequence[str], templates: Sequence[str], context: int
-) -> np.ndarray:
-    """Class names and templates -> int32 token ids [C, P, context].
-
-    Raises:
-        ValueError: class names that are the same text to the model, or prompts that are too long.
-    """
-    check_distinct(tokenizer, names)
-    return tokenize(tokenizer, prompts.fill(names, templates), context).reshape(len(names), len(templates), context)
-
-
-def cut_padding(tokens: np.ndarray) -> np.ndarray:
-    """Token ids [..., context] -> [..., L] without what lies behind the longest text, L a multiple of 8.
-
-    The text tower's attention is causal, so no feature changes; a label needs a quarter of CLIP's 77 tokens.
-    """
-    length = int(tokens.argmax(axis=-1).max(initial=0)) + 1  # the end token has the largest id
-    return tokens[..., : min(-(-length // 8) * 8, tokens.shape[-1])]
+def read(directory: pathlib.Path | None, kind: str, spec: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer in the files as they are: code that they name is not run, nor a class that would change them."""
+    if directory is None:
+        return default_tokenizer()
+    clips = "CLIPTokenizer" in kind or takes_clips(spec)
+    reader = transformers.CLIPTokenizer if clips else transformers.PreTrainedTokenizerFast
+    return reader.from_pretrained(directory, local_files_only=True)

@@ -47,5 +47,6 @@ def describe_texts(run: config.TrainConfig, mesh: jax.sharding.Mesh) -> jax.Shap
 
 
 def text_length(run: config.TrainConfig) -> int:
-    """Tokens of a prompt, of which the text tower takes no more than its context."""
-    return min(run.data.expect.text_tokens, run.model.text.context)
+    """Tokens of a prompt: the text tower takes no more than its context, nor fewer where it sees the padding."""
+    spec = run.model.text
+    return spec.context if text.sees_padding(spec) else min(run.data.expect.text_tokens, spec.context)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import transformers
 from flax import nnx
 from jax.sharding import NamedSharding
 
@@ -26,7 +27,7 @@ class Initial:
 
     params: dict[str, jax.Array]
     loaded: list[str]  # paths of CLIP's own parameters that were read and not drawn at random
-    tokenizer: Any
+    tokenizer: transformers.PreTrainedTokenizerBase
     provenance: dict[str, Any]
 
 
@@ -54,9 +55,10 @@ def initial_weights(
     def draw() -> dict[str, jax.Array]:
         return action_clip.named_params(action_clip.ActionClip(model, rngs=nnx.Rngs(seed)))
 
-    params = jax.jit(draw, out_shardings=dict(shardings))()
     if not source:
-        return Initial(params, [], text.default_tokenizer(), {"source": "random initialisation", "seed": seed})
+        tokenizer, provenance = random_tokenizer(model.text), {"source": "random initialisation", "seed": seed}
+        return Initial(jax.jit(draw, out_shardings=dict(shardings))(), [], tokenizer, provenance)
+    params = jax.jit(draw, out_shardings=dict(shardings))()
     weights = checkpoints.read_any(source, trust_code=trust_code or names_head_of(source, model))
     stored = fitting_params(source, weights, model)
     for path, values in stored.items():
@@ -72,6 +74,17 @@ def initial_weights(
     return Initial(params, loaded, weights.tokenizer, provenance)
 
 
+def random_tokenizer(spec: config.TextConfig) -> transformers.PreTrainedTokenizerBase:
+    """CLIP's, the only tokenizer that needs no files. Raises ValueError for a text tower of another one."""
+    try:
+        return text.load_tokenizer(None, spec)
+    except ValueError as error:
+        raise ValueError(
+            f"init_from is empty, and random weights go with CLIP's tokenizer alone. {error}. Expected init_from to "
+            "name a model that has it"
+        ) from None
+
+
 def names_head_of(source: str, model: config.ModelConfig) -> bool:
     """Whether a source is a model directory that names the very head which is to be trained."""
     if not model_directory.is_model_directory(source):
@@ -80,9 +93,12 @@ def names_head_of(source: str, model: config.ModelConfig) -> bool:
 
 
 def tower_differences(theirs: config.ModelConfig, ours: config.ModelConfig) -> list[str]:
-    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`."""
+    """What two models' CLIPs differ in, a line for each setting: `model.image.size is 336 there, 224`.
+
+    A bias may be new in ours, and is not dropped from theirs.
+    """
     first, second = (config_file.flatten({"model": config.to_dict(model)}) for model in (theirs, ours))
-    parts = tuple(f"model.{name}" for name in TOWERS)
+    parts = tuple(f"model.{name}" for name in (*TOWERS, *(("logit_bias",) if theirs.logit_bias else ())))
     return [
         f"{name} is {value} there, {second[name]}"
         for name, value in first.items()
@@ -104,7 +120,7 @@ def fitting_params(
         )
     if differences:
         raise ValueError("\n".join([f"{source}: is not the model to be trained:", *differences]))
-    kept = ("image/", "text/", "logit_scale", "temporal/") if same_kind else ("image/", "text/", "logit_scale")
+    kept = ("image/", "text/", "logit_", "temporal/") if same_kind else ("image/", "text/", "logit_")
     if has_head and not same_kind:
         logger.info(f"{source}: its temporal head {theirs.temporal.head} is left out for a new {model.temporal.head}")
     # the times of joint attention: a model without it has none

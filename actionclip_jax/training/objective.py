@@ -54,11 +54,18 @@ def batch_loss(
     video, text, labels = (slices.gather(array) for array in (video, text, labels))
     if entry_points.is_name(objective.loss):
         return own_losses.compute(objective.loss, video, text, labels, scale)
+    bias = bias_of(model) if objective.loss == "sigmoid" else None
     if objective.computation == "blockwise":
         mesh = jax.sharding.get_abstract_mesh()
         tiles = {"mesh": mesh, "axes": sharding.clip_axes(mesh), "block": objective.block}
-        return losses.contrastive_blockwise(video, text, labels, scale, objective.loss, **tiles)
-    return losses.contrastive(video, text, labels, scale, objective.loss)
+        return losses.contrastive_blockwise(video, text, labels, scale, objective.loss, bias, **tiles)
+    return losses.contrastive(video, text, labels, scale, objective.loss, bias)
+
+
+def bias_of(model: action_clip.ActionClip) -> jax.Array:
+    """The learned number that a sigmoid adds to the scaled similarities; settings without it were refused."""
+    assert model.logit_bias is not None, "objective.loss sigmoid without model.logit_bias"
+    return model.logit_bias[...]
 
 
 def encode_videos(

@@ -14,6 +14,7 @@ from actionclip_jax import config
 FLOAT16 = re.compile(
     r"(image|text)/(patch/kernel|projection/kernel|blocks/(attn/(qkv|out)|mlp/(fc|proj))/(kernel|bias))"
 )
+ALIKE = {"logit_bias": "logit_scale"}  # where no rule names the first, it learns as the second does
 # AdamW's decay spares these where not everything decays: norms and biases, positions, tokens of one vector, scalars.
 SPARED = re.compile(r".*(bias|scale|position|class_embedding|class_token|probe|time|logit_scale)")
 
@@ -43,10 +44,14 @@ def learning_rate(optim: config.OptimConfig, steps: int, warmup: int) -> Callabl
 
 
 def match_multipliers(paths: Iterable[str], rules: config.Rules) -> dict[str, float]:
-    """Parameter path -> the multiplier of the first rule that matches it fully. Raises ValueError where none does."""
+    """Parameter path -> the multiplier of the first rule that matches it, or else what is ALIKE, fully.
+
+    Raises ValueError where none does.
+    """
     matched, missing = {}, []
     for path in paths:
-        matching = [multiplier for pattern, multiplier in rules if re.fullmatch(pattern, path)]
+        names = (path, ALIKE.get(path, path))
+        matching = [multiplier for name in names for pattern, multiplier in rules if re.fullmatch(pattern, name)]
         if matching:
             matched[path] = matching[0]
         else:

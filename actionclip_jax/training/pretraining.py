@@ -9,6 +9,8 @@ from actionclip_jax import config
 def towers_run(run: config.TrainConfig, workdir: pathlib.Path) -> config.TrainConfig:
     """Trains the towers alone, without a temporal head."""
     change, plan = dataclasses.replace, run.pretrain
+    # scale and bias of a sigmoid do not go with towers of a softmax
+    loss = "sigmoid" if run.objective.loss == "sigmoid" else "normalized"
     return change(
         run,
         model=change(run.model, temporal=config.TemporalConfig(), frames=1, shift=False, joint=False),
@@ -20,7 +22,7 @@ def towers_run(run: config.TrainConfig, workdir: pathlib.Path) -> config.TrainCo
             sample=change(run.data.sample, frames=1),
             loader=change(run.data.loader, batch_size=plan.batch_size),
         ),
-        objective=config.ObjectiveConfig(loss="normalized", templates="none"),  # captions are whole texts
+        objective=config.ObjectiveConfig(loss=loss, templates="none"),  # captions are whole texts
         optim=change(
             run.optim,
             lr=plan.lr,

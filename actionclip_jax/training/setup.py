@@ -69,6 +69,11 @@ def prepare(run: config.TrainConfig, mesh: Mesh, flop_rate: float) -> tuple[Setu
     tables = open_tables(run)
     clips = tables["train"]
     spec = make_spec(run, len(clips), clips.label_frequency)
+    if run.model.logit_bias and run.objective.loss != "sigmoid":
+        logger.warning(
+            f"note: objective.loss {run.objective.loss} trains the model and not its logit_bias, so its absolute "
+            "probabilities may be far off afterwards: sigmoid trains both"
+        )
     batches = train_batches(run, clips, workdir)
     start = initial.initial_weights(run.model, run.init_from, run.seed, where.kept, trust_code=run.trust_code)
     tests = evaluators(run, tables, start.tokenizer, mesh, workdir)
@@ -150,7 +155,8 @@ def token_table(
 ) -> np.ndarray:
     """Token ids [C, P, L] of all classes in all templates."""
     templates = text.load_templates(run.objective.templates)
-    return text.cut_padding(text.token_table(tokenizer, clips.labels, templates, run.model.text.context))
+    tokens = text.token_table(tokenizer, clips.labels, templates, run.model.text)
+    return text.cut_padding(tokens, run.model.text)
 
 
 def texts_per_clip(run: config.TrainConfig, classes: int) -> float:

@@ -35,8 +35,10 @@ class StepSpec:
 
     @functools.cached_property
     def multipliers(self) -> dict[str, float]:
-        """Learning-rate multiplier of every parameter; 0 for those that are frozen."""
+        """Learning-rate multiplier of every parameter; 0 for those that are frozen, or that the loss does not see."""
         frozen = [(f"{tower}/.*", 0.0) for tower in ("image", "text") if getattr(self.objective, tower) == "frozen"]
+        if self.objective.loss != "sigmoid":
+            frozen.append(("logit_bias", 0.0))
         return optim.match_multipliers(action_clip.param_shapes(self.model), (*frozen, *self.optim.multipliers))
 
     @property

@@ -79,6 +79,8 @@ def make_train_step(
             "skipped": new_state.skipped,
             "skipped_in_row": new_state.skipped_in_row,
         }
+        if spec.model.logit_bias:
+            metrics["logit_bias"] = state.params["logit_bias"]
         return new_state, metrics
 
     return step

@@ -16,7 +16,7 @@ import videos
 from huggingface_hub import errors as hub_errors
 from PIL import Image
 
-from actionclip_jax import cli, text
+from actionclip_jax import cli, config, text
 from actionclip_jax.checkpoints import errors, load, locate, model_directory, released, torch_files
 
 
@@ -46,7 +46,7 @@ OTHERS = {
     "picture.jpg": (lambda path: Image.new("RGB", (8, 8)).save(path), "is a picture (JPEG)"),
     "picture.webp": (lambda path: Image.new("RGB", (8, 8)).save(path), "is a picture (WebP)"),
     "frames.zip": (write_zip, "is a zip archive of other files (frames/1.jpg)"),
-    "arrays.npz": (lambda path: np.savez(path, a=np.ones(2)), "is a zip archive of other files (a.npy)"),
+    "arrays.npz": (lambda path: np.savez(path, a=np.ones(2)), "img/embedding/kernel', found a"),
     "array.npy": (lambda path: np.save(path, np.ones(2)), "is a NumPy array"),
     "empty.pt": (lambda path: path.write_bytes(b""), "is an empty file"),
     "lfs.pt": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "a pointer of Git LFS"),
@@ -305,4 +305,4 @@ def test_a_tokenizer_of_another_kind_is_called_by_its_name(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizerFast"}')
     with pytest.raises(ValueError, match="BertTokenizerFast: another kind of tokenizer than CLIP's"):
-        text.load_tokenizer(tmp_path, 49408)
+        text.load_tokenizer(tmp_path, config.TextConfig())

@@ -13,10 +13,12 @@ import torch_reference
 import transformers
 
 from actionclip_jax import cli, config
-from actionclip_jax.checkpoints import errors, export, formats, load, model_directory, torch_files, verify
+from actionclip_jax.checkpoints import errors, export, formats, load, model_directory, pixels, torch_files, verify
 
 HALF = (0.5, 0.5, 0.5)
 VISION = {"layers": 2, "width": 128, "head_width": 64, "patch_size": 8, "image_size": 32}
+SIGLIP = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 32, "width": 32}}
+SQUASHED_CLIP = {"size": {"height": 32, "width": 32}, "do_center_crop": False, "crop_size": 224}  # of what is not done
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2}
 
 
@@ -85,29 +87,34 @@ def refusal(source):
     [
         ("vision", "attentional_pool", True),
         ("vision", "pool_type", "avg"),
-        ("vision", "no_ln_pre", True),
         ("vision", "final_ln_after_pool", True),
         ("vision", "pos_embed_type", "sin_cos_2d"),
         ("vision", "mlp_ratio", 4.9231),
         ("vision", "ls_init_value", 1e-4),
-        ("vision", "act_kwargs", {"approximate": "tanh"}),
+        ("vision", "act_kwargs", {"approximate": "sigmoid"}),
+        ("vision", "act_kwargs", {"inplace": True}),
         ("vision", "norm_kwargs", {"eps": 1e-6, "elementwise_affine": False}),
-        ("vision", "timm_model_name", "vit_base_patch16_siglip_224"),
+        ("vision", "attentional_pool", "parallel"),
+        ("vision", "timm_model_name", "vit_base_patch16_siglip_gap_224"),
+        ("vision", "timm_model_name", "naflexvit_base_patch16_siglip"),
+        ("vision", "head_width", 0),
+        ("vision", "mlp_ratio", "4"),
         ("vision", "qk_norm", True),
         ("vision", "invented_next_year", 3),
-        ("text", "no_causal_mask", True),
-        ("text", "pool_type", "last"),
+        ("text", "pool_type", "none"),
+        ("text", "mlp_ratio", 3.7362),
         ("text", "embed_cls", True),
-        ("text", "proj_bias", True),
         ("text", "proj_type", "none"),
-        ("text", "act_kwargs", {"approximate": "tanh"}),
         ("text", "norm_kwargs", {"eps": 1e-6}),  # the other tower has 1e-5
         ("text", "hf_model_name", "roberta-base"),
-        ("text", "tokenizer_kwargs", {"clean": "canonicalize"}),
+        ("text", "hf_tokenizer_name", "timm/ViT-B-16-SigLIP"),  # it does not stand beside the weights
+        ("text", "tokenizer_mode", "clips"),
+        ("text", "tokenizer_kwargs", {"clean": "whitespace"}),  # CLIP's own tokenizer keeps no capitals
+        ("text", "tokenizer_kwargs", {"strip_sep_token": True}),
+        ("text", "tokenizer_kwargs", {"reduction_mask": "simple"}),
         ("text", "invented_next_year", False),
-        (None, "custom_text", True),
+        (None, "nonscalar_logit_scale", True),
         (None, "multimodal_cfg", {"width": 512}),
-        (None, "init_logit_bias", -10),
         (None, "invented_next_year", "x"),
     ],
 )
@@ -135,9 +142,16 @@ def test_open_clip_sizes_other_than_the_weights_are_refused_with_both(section, n
 
 
 def test_all_of_open_clips_settings_that_change_nothing_are_read_over(open_clip):
-    vision = {"patch_dropout": 0.5, "ls_init_value": None, "pool_type": "tok", "act_kwargs": {}, "timm_pool": "avg"}
+    vision = {
+        "patch_dropout": 0.5,
+        "ls_init_value": None,
+        "pool_type": "tok",
+        "act_kwargs": {},
+        "timm_pool": "avg",
+        "mlp_ratio": 4,
+    }
     text = {"no_causal_mask": False, "pool_type": "argmax", "hf_model_name": None, "norm_kwargs": {}, "pad_id": 0}
-    source = open_clip(vision | {"image_size": [32, 32]}, text, quick_gelu=True, custom_text=False)
+    source = open_clip(vision | {"image_size": [32, 32]}, text, quick_gelu=True, custom_text=True)
     assert load.read_any(source).model == tiny.model_config(frames=8, temporal=config.TemporalConfig())
 
 
@@ -187,6 +201,34 @@ def test_constants_that_another_formats_file_alone_says_are_proven_too(hugging, 
     assert save_and_verify(source, tmp_path / "model").image.mean == HALF
 
 
+@pytest.mark.parametrize("told", ["bicubic", "bilinear"])
+def test_frames_that_open_clip_squashes_are_squashed_and_proven(told, open_clip, tmp_path):
+    source = open_clip(preprocess={"mean": HALF, "std": HALF, "interpolation": told, "resize_mode": "squash"})
+    assert pixels.of(save_and_verify(source, tmp_path / "model").image) == pixels.Pixels(HALF, HALF, "squash", told)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("pictures", [SIGLIP, SIGLIP | {"resample": 2}, SQUASHED_CLIP, {"resample": 2}])
+def test_frames_that_transformers_squashes_or_filters_otherwise_are_so_here_and_proven(
+    pictures, nested, hugging, tmp_path
+):
+    section = ({"image_processor": pictures}, "processor_config.json") if nested else (pictures,)
+    image = save_and_verify(hugging(*section), tmp_path / "model").image
+    assert image.resize == ("squash" if "size" in pictures else "shortest")
+    assert image.filter == ("bilinear" if pictures.get("resample") == 2 else "bicubic")
+    assert image.mean == (HALF if pictures.get("image_processor_type") else config.CLIP_MEAN)
+
+
+def test_verification_notices_frames_that_became_square_in_another_way(hugging, tmp_path):
+    source = hugging(SIGLIP)
+    weights = load.read_any(source)
+    for name, value in (("resize", "shortest"), ("filter", "bilinear")):
+        other = dataclasses.replace(weights.model, image=dataclasses.replace(weights.model.image, **{name: value}))
+        model_directory.save(tmp_path / name, dataclasses.replace(weights, model=other))
+        fine = {part.name: part.fine for part in verify.verify(source, tmp_path / name, None)}
+        assert not fine["pixels"] and fine["text features"]
+
+
 def test_pixels_that_are_not_normalised_are_kept_so(hugging, tmp_path):
     size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     source = hugging(size | {"do_normalize": False, "image_mean": HALF})
@@ -206,9 +248,10 @@ def test_verification_notices_other_constants(hugging, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("interpolation", "bilinear"),
-        ("resize_mode", "squash"),
+        ("interpolation", "random"),
+        ("interpolation", 3),
         ("resize_mode", "longest"),
+        ("resize_mode", ["squash"]),
         ("mode", "L"),
         ("size", 64),
         ("size", [32, 64]),
@@ -222,18 +265,27 @@ def test_open_clips_pixels_that_are_prepared_otherwise_are_refused_by_name(name,
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("resample", 2),
-        ("size", {"height": 32, "width": 32}),
+        ("resample", 0),
+        ("resample", "bicubic"),
+        ("size", {"height": 32, "width": 30}),
+        ("size", {"height": 30, "width": 30}),
+        ("size", {"height": 36, "width": 36}),  # of a short side 36 would do
         ("size", {"shortest_edge": 40}),
+        ("size", {"shortest_edge": 32, "longest_edge": 32}),
+        ("size", {"max_height": 32, "max_width": 32}),
         ("crop_size", 64),
         ("crop_size", {"height": 32, "width": 16}),
         ("do_resize", False),
         ("do_center_crop", False),
+        ("do_center_crop", "no"),
+        ("do_normalize", "no"),
         ("do_rescale", False),
         ("rescale_factor", 0.5),
         ("do_pad", True),
         ("image_processor_type", "ViTImageProcessor"),
-        ("feature_extractor_type", "SiglipImageProcessor"),
+        ("image_processor_type", "Siglip2ImageProcessor"),
+        ("image_processor_type", "Siglip2ImageProcessorFast"),
+        ("feature_extractor_type", "ViTFeatureExtractor"),
         ("default_to_square", True),
         ("invented_next_year", 1),
     ],
@@ -270,11 +322,10 @@ def test_deviations_that_nothing_can_be_divided_by_are_named(wrong):
         ({"vision_config": {"num_hidden_layers": 12}}, "vision_config.num_hidden_layers is 12, the weights have 2"),
         ({"vision_config": {"image_size": 224}}, "vision_config.image_size is 224, the weights have 32"),
         ({"vision_config": {"hidden_act": "gelu_new"}}, "vision_config.hidden_act is 'gelu_new'"),
-        ({"vision_config": {"hidden_act": "gelu"}}, "the towers differ in hidden_act: 'gelu' and 'quick_gelu'"),
         ({"text_config": {"layer_norm_eps": 1e-6}}, "the towers differ in layer_norm_eps"),
         ({"text_config": {"max_position_embeddings": 64}}, "text_config.max_position_embeddings is 64, the weights"),
         ({"text_config": {"vocab_size": 49409}}, "text_config.vocab_size is 49409, the weights have 49408"),
-        ({"text_config": {"eos_token_id": 49406}}, "text_config.eos_token_id is 49406"),
+        ({"text_config": {"eos_token_id": 49408}}, "text_config.eos_token_id is 49408: expected one of 49408 tokens"),
         ({"text_config_dict": {"hidden_size": 512}}, "text_config.hidden_size is 512, the weights have 128"),
         ({"projection_dim": 512}, "projection_dim is 512, the weights have 64"),
     ],
@@ -304,16 +355,17 @@ def test_settings_beside_weights_of_another_name_are_passed_over_and_it_is_said(
 
 def test_files_that_say_nothing_of_pixels_are_taken_as_openais_and_it_is_said(hugging, told):
     assert load.read_any(hugging()).model.image.mean == config.CLIP_MEAN
-    assert any("no file beside the weights says how pixels are normalised" in line for line in told)
+    assert any("no file beside the weights says how pixels are made" in line for line in told)
 
 
 def test_a_model_directory_without_constants_has_clips(hugging, tmp_path):
     model_directory.save(tmp_path / "model", load.read_any(hugging()))
     file = tmp_path / "model" / "config.json"
     described = json.loads(file.read_text())
-    del described["model"]["image"]["mean"], described["model"]["image"]["std"]  # as older programs wrote it
+    for name in ("mean", "std", "resize", "filter"):  # which older programs did not write
+        del described["model"]["image"][name]
     file.write_text(json.dumps(described))
-    assert model_directory.load_config(tmp_path / "model").image.mean == config.CLIP_MEAN
+    assert pixels.of(model_directory.load_config(tmp_path / "model").image) == pixels.CLIP
 
 
 def test_transformers_processor_reads_what_is_written_for_it_and_it_returns_exactly(hugging, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from actionclip_jax import config, sharding
 from actionclip_jax.config import config_file, renamed
 from actionclip_jax.models import action_clip
-from actionclip_jax.training import run_checkpoints, step_spec, train_step
+from actionclip_jax.training import expected, run_checkpoints, step_spec, train_step
 
 CONFIGS = sorted(pathlib.Path(__file__).parents[2].glob("configs/*.py"))
 TEXT = """
@@ -191,7 +191,14 @@ def test_a_file_may_take_an_argument(write):
         (["--config.checkpoint.export=best"], "data.test.path is empty"),
         (["--config.objective.loss=multi_label", "--config.objective.computation=blockwise"], "blockwise tiles"),
         (["--config.pretrain.epochs=1"], "pretrain.source.path is empty"),
-        (["--config.data.sample.size=32"], "the model takes 224"),
+        (["--config.data.sample.size=32"], "data.sample.size is 32: the model takes 224 (model.image)"),
+        (["--config.data.sample.resize=squash"], "data.sample.resize is squash: the model takes shortest"),
+        (["--config.model.image.filter=bilinear"], "data.sample.filter is bicubic: the model takes bilinear"),
+        (["--config.model.image.resize=longest"], "image.resize is 'longest': expected one of shortest, squash"),
+        (
+            ["--config.data.sample.resize=squash", "--config.data.sample.views_space=3"],
+            "data.sample.views_space is 3: expected 1, as squashed frames have no crops",
+        ),
         (["--config.data.sample.frames=16"], "expected model.frames, 8"),
         (['--config.optim.multipliers=(("(", 1.0),)'], "no regular expression"),
         (["--config.optim.ema=1.0"], "ema is 1.0"),
@@ -234,7 +241,7 @@ def test_every_published_configuration_is_valid_and_traces_at_full_size(file):
         "video": jax.ShapeDtypeStruct((rows, sample.frames, sample.size, sample.size, 3), jnp.uint8),
         "label": jax.ShapeDtypeStruct(*label),
     }
-    texts = jax.ShapeDtypeStruct((157, 16, 24), jnp.int32)
+    texts = jax.ShapeDtypeStruct((157, 16, expected.text_length(run)), jnp.int32)
     state = jax.eval_shape(lambda params: train_step.init_state(spec, params, {}), params)
     after, metrics = jax.eval_shape(train_step.make_train_step(spec, mesh), state, batch, texts)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)

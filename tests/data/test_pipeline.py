@@ -314,7 +314,7 @@ def test_evaluation_reads_every_clip_once_and_masks_what_fills_the_last_batch(da
         assert batch["video"].shape == (8, 1, 4, 32, 32, 3)
         np.testing.assert_array_equal(batch["label"][batch["mask"]], batch["clip"][batch["mask"]] % 3)
     reference = test_views.read_clips(
-        lambda choose, transform: video.read_frames(data[9].path, choose, transform), size=32, frames=4, views=(1, 1)
+        lambda choose, transform: video.read_frames(data[9].path, choose, transform), SAMPLE
     )
     np.testing.assert_array_equal(got[1]["video"][1], reference.clips)
 

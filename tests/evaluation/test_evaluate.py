@@ -31,6 +31,7 @@ from actionclip_jax.evaluation import (
     scoring,
 )
 from actionclip_jax.experiments import interpolation
+from actionclip_jax.inference import class_scores
 
 CLASSES = 48  # of the sample's test split, with a clip each
 
@@ -178,6 +179,7 @@ def test_the_report_says_what_was_done(whole, source):
         "templates | none (1)",
         "frames, views | 2, 1x1",
         "class names split into words | yes",
+        "scores | softmax of 100 x similarity, averaged over views",
         "Without clips",
         "| by chance |  |  |  | 2.08% | 10.42% | 2.08% |",
         "95% confidence intervals",
@@ -225,10 +227,11 @@ def mistaken(source):
 
 def test_the_worst_clips_are_the_surest_mistakes_as_the_model_saw_them(mistaken):
     trial, scores = mistaken
-    rows = pictures.worst_clips(trial, scores, config.SampleConfig(frames=3, size=48, views_time=2, views_space=3))
+    sample = config.SampleConfig(frames=3, size=48, views_time=2, views_space=3)
+    rows = pictures.worst_clips(trial, scores, sample)
     assert [row.ranked[0][1] for row in rows] == pytest.approx([0.8, 0.6, 0.5])
     clips = trial.clips
-    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), size=48, frames=3, views=(2, 3))
+    seen = test_views.read_clips(lambda *how: clips.reader.read(clips[3], *how), sample)
     np.testing.assert_array_equal(rows[0].images, seen.clips[1], err_msg="the middle crop of the first clip")
     name, true = clips[3].id, clips.labels[scores.targets[3]]
     assert rows[0].title.splitlines() == [
@@ -399,6 +402,32 @@ def test_one_device_computes_what_eight_do_and_no_clip_is_lost(model, source):
     np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-5)
 
 
+def test_a_model_with_a_bias_is_scored_by_its_own_scale_on_any_devices_as_predict_does(source, tmp_path):
+    model = save_model(tmp_path / "model", logit_bias=True)  # which begins with a scale of 10 and a bias of -10
+    clips, weights = sources.open_source(source), model_directory.load(model)
+    predictor, loader = actionclip_jax.load(model), config.LoaderConfig(batch_size=40, workers=0)
+    for kind, said in (("softmax", "softmax of 10 x similarity"), ("sigmoid", "sigmoid of 10 x similarity - 10")):
+        results = predictor.predict(
+            clips.paths.tolist(), clips.labels, templates="none", absolute=kind == "sigmoid"
+        ).predicted
+        expected = np.stack([one.probabilities for one in results])
+        for devices in (jax.devices(), jax.devices()[:1]):
+            mesh, sample = sharding.make_mesh(devices), config.SampleConfig(2, 32)
+            how = {"mesh": mesh, "report": None}
+            encode = clip_encoder.ClipEncoder(clips, weights.model, config.ComputeConfig(), sample, loader, **how)
+            evaluator = scoring.Evaluator(encode, weights.tokenizer, "none", kind=kind)
+            with jax.set_mesh(mesh):
+                found = evaluator(sharding.replicate(weights.params, mesh))
+            np.testing.assert_allclose(found.probabilities, expected, rtol=1e-4)
+        out = tmp_path / kind
+        content = evaluate.evaluate(model, source, make_settings(out, scores=kind))
+        assert content["trials"][0]["scores"]["calibration_error"] == pytest.approx(
+            metrics.calibration_error(expected, clips.label_ids[:, 0]), abs=1e-6
+        )
+        assert (content["settings"]["scale"], content["settings"]["bias"]) == (pytest.approx(10), -10)
+        assert f"{said}, averaged over views" in (out / "report.md").read_text()
+
+
 def test_bad_clips_and_classes_without_clips_are_counted_and_named(model, sample, tmp_path, capsys):
     """A folder a class: two videos, a broken one, and a class that holds nothing but the broken one."""
     good = sample_set.examples(pathlib.Path(sample), "test")[:2]
@@ -467,7 +496,7 @@ def test_several_labels_a_clip_are_scored_by_mean_average_precision():
     values = rng.normal(size=(3, 1, 8))
     classes = rng.normal(size=(4, 1, 8)) / 50
     found = features.Features(clips.ids, values.astype(np.float32), np.array([True, True, True]))
-    scores = scoring.score(clips, found, classes.astype(np.float32), kind="sigmoid")
+    scores = scoring.score(clips, found, classes.astype(np.float32), class_scores.Scaling(), kind="sigmoid")
     np.testing.assert_array_equal(scores.targets, [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
     assert scores.primary == pytest.approx(metrics.nan_mean(scores.by_class()))
     described = report.describe(report.Measured("all", scores, None), None)

@@ -85,6 +85,9 @@ def test_harmonic_mean_and_deviation():
     assert found == {"top1": {"mean": pytest.approx(0.6), "deviation": pytest.approx(0.1), "trials": 2}}
 
 
+CONSTANT = class_scores.Scaling()
+
+
 def unit(array):
     return (array / np.linalg.norm(array, axis=-1, keepdims=True)).astype(np.float32)
 
@@ -102,17 +105,35 @@ def test_class_scores_are_means_over_views_and_templates_whatever_the_chunks(enc
         [softmax(100 * clips[:, view] @ classes[:, template].T, axis=-1) for view in range(3) for template in range(2)],
         axis=0,
     )
-    np.testing.assert_allclose(class_scores.class_scores(clips, classes), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(class_scores.class_scores(clips, classes, CONSTANT), expected, rtol=1e-4, atol=1e-6)
     monkeypatch.setattr(class_scores, "CHUNK", 50)  # two clips at once
-    np.testing.assert_allclose(class_scores.class_scores(clips, classes), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(class_scores.class_scores(clips, classes, CONSTANT), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_class_scores_of_mean_embeddings_and_by_sigmoid(encoded):
     clips, classes = encoded
     mean = unit(classes.mean(axis=1))
     expected = np.mean([softmax(100 * clips[:, view] @ mean.T, axis=-1) for view in range(3)], axis=0)
-    found = class_scores.class_scores(clips, classes, average="embeddings")
+    found = class_scores.class_scores(clips, classes, CONSTANT, average="embeddings")
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    single = class_scores.class_scores(clips[:, :1], classes[:, :1], kind="sigmoid")
+    single = class_scores.class_scores(clips[:, :1], classes[:, :1], CONSTANT, kind="sigmoid")
     similarities = clips[:, 0].astype(np.float64) @ classes[:, 0].T
     np.testing.assert_allclose(single, 1 / (1 + np.exp(-100 * similarities)), rtol=1e-3, atol=1e-6)
+
+
+def test_a_model_with_a_bias_scores_with_its_own_scale_and_all_others_with_100(encoded):
+    clips, classes = encoded
+    params = {"logit_scale": np.float32(np.log(20)), "logit_bias": np.float32(-3)}
+    assert class_scores.scaling_of({"logit_scale": np.float32(3)}) == class_scores.Scaling(100, 0)
+    own = class_scores.scaling_of(params)
+    assert (own.scale, own.bias) == (pytest.approx(20, rel=1e-6), -3)
+    with pytest.raises(ValueError, match="logit_scale is 1000, the logarithm of a scale: expected at most 80"):
+        class_scores.scaling_of(params | {"logit_scale": np.float32(1000)})
+    similarities = np.einsum("nve,cpe->nvpc", clips, classes).astype(np.float64)
+    ranked = class_scores.class_scores(clips, classes, own)
+    np.testing.assert_allclose(ranked, softmax(20 * similarities, axis=-1).mean((1, 2)), rtol=1e-4, atol=1e-6)
+    absolute = class_scores.class_scores(clips, classes, own, kind="sigmoid")
+    by_hand = (1 / (1 + np.exp(3 - 20 * similarities))).mean((1, 2))
+    np.testing.assert_allclose(absolute, by_hand, rtol=1e-4, atol=1e-6)
+    far = class_scores.class_scores(clips, classes, class_scores.Scaling(1e6, -1e6), kind="sigmoid")
+    assert np.isfinite(far).all() and far.max() < 1e-6

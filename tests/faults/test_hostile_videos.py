@@ -28,7 +28,7 @@ def read(path, reader=None, frames=None):
     """Reads eight frames as testing does, or says with what size training's would come."""
     clip = table.Clip("clip", str(path), (0,), frames=frames)
     reader = reader or readers.VideoFiles()
-    result = test_views.read_clips(lambda *choices: reader.read(clip, *choices), size=224, frames=8, views=(1, 1))
+    result = test_views.read_clips(lambda *choices: reader.read(clip, *choices), config.SampleConfig())
     return f"{result.clips.shape}, {result.note}"
 
 
@@ -244,7 +244,7 @@ def fuzz_shard(folder):
 
     def read_stored(shard):
         records_reader.open_shard.cache_clear()
-        test_views.read_clips(lambda *choices: stored.reader.read(stored[0], *choices), size=32, frames=4, views=(1, 1))
+        test_views.read_clips(lambda *choices: stored.reader.read(stored[0], *choices), config.SampleConfig(4, 32))
 
     shard = folder / "out" / "shards" / "00000.array_record"
     return corruption.try_all(shard, read_stored, shard)

@@ -406,7 +406,7 @@ def test_every_odd_video_is_predicted_or_explained(directory, tmp_path, capsys):
 def test_full_size_towers_equal_transformers(size, tmp_path):
     from actionclip_jax import config
 
-    towers = transformers.CLIPModel._from_config(huggingface.clip_config(config.clip_model(size)))
+    towers = transformers.CLIPModel._from_config(huggingface.describe(config.clip_model(size)))
     torch_reference.shake(towers).save_pretrained(tmp_path / "hugging")
     del towers
     weights = load.read_any(tmp_path / "hugging", frames=2)

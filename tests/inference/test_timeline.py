@@ -59,7 +59,7 @@ def grid_frames(path, spacing, cells):
     """The frames that represent cells, from a full decode, as the model sees them."""
     images, times, base = videos.decode_everything(path)
     shown = numbers_shown(np.array([float((time - times[0]) * base) for time in times]), spacing, cells)
-    transform = views.view_transform(32)
+    transform = views.view_transform(config.SampleConfig(size=32))
     return np.concatenate([transform(np.ascontiguousarray(images[number])) for number in shown])
 
 
@@ -75,7 +75,9 @@ def test_windows_equal_encode_video_on_their_frames(head, clip_file, monkeypatch
     expected = model.encode_video(clips)
     np.testing.assert_allclose(joined[0][:7], expected, atol=1e-5)
     classes = model.encode_classes(LABELS, **PLAIN)
-    np.testing.assert_allclose(found.probabilities, class_scores.class_scores(expected[:, None], classes), atol=1e-4)
+    np.testing.assert_allclose(
+        found.probabilities, class_scores.class_scores(expected[:, None], classes, model.scaling), atol=1e-4
+    )
 
 
 def test_every_frame_is_encoded_once_whatever_the_hop(model, clip_file, monkeypatch):
@@ -170,7 +172,7 @@ def test_a_long_video_is_never_held_as_a_whole(model, tmp_path, monkeypatch):
         return image
 
     monkeypatch.setattr(upright, "to_upright_rgb", convert)
-    monkeypatch.setattr(views, "view_transform", lambda size: lambda image: image[None, :size, :size])
+    monkeypatch.setattr(views, "view_transform", lambda sample: lambda image: image[None, :32, :32])
     found = timeline.follow(model, path, LABELS, window=0.16, batch_size=2, **PLAIN)
     assert len(found.times) == 397 and len(most) == 400 and max(most) <= (windows.AHEAD + 2) * 8
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from actionclip_jax import sharding
 from actionclip_jax.training import losses
 
-KINDS = ("exact", "normalized", "one_positive")
+KINDS = ("exact", "normalized", "one_positive", "sigmoid")
 BATCH, WIDTH, CLASSES = 48, 16, 7
 
 
@@ -30,6 +30,16 @@ def batch():
     return unit(rng, BATCH, WIDTH), unit(rng, BATCH, WIDTH), labels, np.float32(20.0)
 
 
+def scaling(kind, scale):
+    """The numbers beside the features that the gradient is of: with the bias where there is one."""
+    return (scale, np.float32(-9.0)) if kind == "sigmoid" else (scale,)
+
+
+def contrastive(labels, kind, compute=losses.contrastive):
+    """The loss as a function of videos, texts, their scale and perhaps a bias."""
+    return lambda v, t, scale, *bias: compute(v, t, jnp.asarray(labels), scale, kind, *bias)
+
+
 def torch_gradients(function, *arrays):
     """The value in float64, and its gradients."""
     tensors = [torch.tensor(array, dtype=torch.float64, requires_grad=True) for array in arrays]
@@ -39,23 +49,30 @@ def torch_gradients(function, *arrays):
 
 
 def gradients(function, *arrays):
-    (value, accuracies), found = jax.jit(jax.value_and_grad(function, (0, 1, 2), has_aux=True))(*arrays)
+    numbers = tuple(range(len(arrays)))
+    (value, accuracies), found = jax.jit(jax.value_and_grad(function, numbers, has_aux=True))(*arrays)
     return value, accuracies, found
 
 
-def assert_same_gradients(ours, theirs):
+def assert_same_gradients(ours, theirs, tolerance=1e-5):
     for our, their in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(our, their, atol=1e-5 * np.abs(their).max())
+        np.testing.assert_allclose(our, their, rtol=0, atol=tolerance * np.abs(their).max())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_contrastive_loss_and_gradients_equal_torch(batch, kind):
     video, text, labels, scale = batch
-    ours = gradients(lambda v, t, s: losses.contrastive(v, t, labels, s, kind), video, text, scale)
-    loss = functools.partial(torch_model.contrastive, labels=torch.tensor(labels), kind=kind)
-    value, theirs = torch_gradients(lambda v, t, s: loss(v, t, scale=s), video, text, scale)
+    arrays, marks = (video, text, *scaling(kind, scale)), torch.tensor(labels)
+
+    def reference(video, text, scale, *bias):
+        if kind == "sigmoid":
+            return torch_model.sigmoid(video, text, marks, scale, *bias)
+        return torch_model.contrastive(video, text, marks, scale, kind)
+
+    ours = gradients(contrastive(labels, kind), *arrays)
+    value, theirs = torch_gradients(reference, *arrays)
     assert ours[0] == pytest.approx(value, rel=1e-6)
-    assert_same_gradients(ours[2], theirs)
+    assert_same_gradients(ours[2], theirs, 1e-6 if kind == "sigmoid" else 1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,36 +80,38 @@ def test_contrastive_loss_and_gradients_equal_torch(batch, kind):
 @pytest.mark.parametrize("mesh", [{"fsdp": 2, "model": 2}, *slow({}, {"fsdp": 4})])
 def test_blockwise_equals_plain_on_every_mesh_and_for_every_block(batch, kind, block, mesh):
     video, text, labels, scale = batch
-    plain = gradients(lambda v, t, s: losses.contrastive(v, t, labels, s, kind), video, text, scale)
+    arrays = (video, text, *scaling(kind, scale))
+    plain = gradients(contrastive(labels, kind), *arrays)
     tiled = functools.partial(
         losses.contrastive_blockwise, mesh=sharding.make_mesh(**mesh), axes=sharding.CLIPS, block=block
     )
-    blockwise = gradients(lambda v, t, s: tiled(v, t, jnp.asarray(labels), s, kind), video, text, scale)
+    blockwise = gradients(contrastive(labels, kind, tiled), *arrays)
     assert blockwise[0] == pytest.approx(float(plain[0]), rel=1e-6)
     assert blockwise[1] == plain[1]
-    assert_same_gradients(blockwise[2], plain[2])
+    assert_same_gradients(blockwise[2], plain[2], 1e-6 if kind == "sigmoid" else 1e-5)
 
 
-def test_plain_loss_on_eight_devices_equals_one(batch):
+@pytest.mark.parametrize("kind", ["exact", "sigmoid"])
+def test_plain_loss_on_eight_devices_equals_one(batch, kind):
     video, text, labels, scale = batch
-    one = gradients(lambda v, t, s: losses.contrastive(v, t, labels, s, "exact"), video, text, scale)
+    one = gradients(contrastive(labels, kind), video, text, *scaling(kind, scale))
     mesh = sharding.make_mesh()
     spread = sharding.place_batch({"video": video, "text": text, "labels": labels}, mesh)
-    loss = lambda v, t, s: losses.contrastive(v, t, spread["labels"], s, "exact")  # noqa: E731
-    many = gradients(loss, spread["video"], spread["text"], scale)
+    many = gradients(contrastive(spread["labels"], kind), spread["video"], spread["text"], *scaling(kind, scale))
     assert many[0] == pytest.approx(float(one[0]), rel=1e-6)
     assert many[1] == one[1]
     assert_same_gradients(many[2], one[2])
 
 
-def test_blockwise_never_holds_more_than_a_tile():
+@pytest.mark.parametrize(("kind", "bias"), [("exact", ()), ("sigmoid", (jnp.float32(-9),))])
+def test_blockwise_never_holds_more_than_a_tile(kind, bias):
     """The plain loss needs several [B / 8, B] float32 arrays on a device, the blockwise one tiles of [B / 8, 64]."""
     rows, mesh = 4096, sharding.make_mesh()
     spread = functools.partial(jax.ShapeDtypeStruct, sharding=sharding.by_row(mesh))
     shapes = (spread((rows, 8), jnp.float32), spread((rows, 8), jnp.float32), spread((rows,), jnp.int32))
-    plain = lambda v, t, y: losses.contrastive(v, t, y, 10.0, "exact")[0]  # noqa: E731
+    plain = lambda v, t, y: losses.contrastive(v, t, y, 10.0, kind, *bias)[0]  # noqa: E731
     tiled = functools.partial(losses.contrastive_blockwise, mesh=mesh, axes=sharding.CLIPS, block=64)
-    blockwise = lambda v, t, y: tiled(v, t, y, jnp.float32(10), "exact")[0]  # noqa: E731
+    blockwise = lambda v, t, y: tiled(v, t, y, jnp.float32(10), kind, *bias)[0]  # noqa: E731
 
     def temporaries(loss):
         compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*shapes).compile()
@@ -117,6 +136,18 @@ def test_a_perfect_batch_has_loss_zero_with_normalized_targets():
     features = np.eye(4, dtype=np.float32)[labels]
     loss, accuracies = losses.contrastive(features, features, labels, jnp.float32(100), "normalized")
     assert abs(float(loss)) < 1e-6 and set(map(float, accuracies.values())) == {1.0}
+
+
+def test_of_a_sigmoid_all_texts_of_a_clip_s_class_are_positive():
+    """Two clips of one class and one of another: five pairs are positive, four are not."""
+    video, text = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[1, 0, 2]]
+    loss, accuracies = losses.contrastive(
+        video, text, np.array([4, 4, 6], np.int32), jnp.float32(3), "sigmoid", jnp.float32(-1)
+    )
+    # similarities are 1 for three of the positives, 0 for the other two and for all negatives
+    by_hand = 3 * np.log1p(np.exp(-2.0)) + 2 * np.log1p(np.exp(1.0)) + 4 * np.log1p(np.exp(-1.0))
+    assert float(loss) == pytest.approx(by_hand / 3, rel=1e-6)
+    assert set(map(float, accuracies.values())) == {1.0}
 
 
 def test_accuracies_count_any_text_of_the_class_as_right():

@@ -72,7 +72,7 @@ def test_two_processes_of_two_devices_train_evaluate_save_and_export_like_one_of
 
 @pytest.mark.slow
 def test_two_processes_evaluate_like_one(sample, tmp_path):
-    model = tiny.save_model(tmp_path / "model", tiny.model_config("Transf"))
+    model = tiny.save_model(tmp_path / "model", tiny.model_config("Transf", logit_bias=True))
     arguments = ["evaluate", model, "--data", sample, "--split", "test"]
     arguments += ["--kind", "sample", "--batch-size", "20", "--workers", "0", "--save-features", "--out"]
     finish([command.start([*arguments, str(tmp_path / "one")], devices=4)])

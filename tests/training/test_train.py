@@ -23,7 +23,17 @@ from actionclip_jax.checkpoints import model_directory
 from actionclip_jax.config import config_file
 from actionclip_jax.data import readers, table
 from actionclip_jax.data.shapes import sample_set
-from actionclip_jax.training import loop, optim, run_checkpoints, run_log, setup, train_step, watchdog, workdir
+from actionclip_jax.training import (
+    loop,
+    optim,
+    pretraining,
+    run_checkpoints,
+    run_log,
+    setup,
+    train_step,
+    watchdog,
+    workdir,
+)
 
 STEPS = 6  # of 16 clips: one epoch of the 96 in the set
 
@@ -455,6 +465,25 @@ def test_a_run_starts_from_a_model_directory_and_says_what_is_new(make_run, fini
     assert any("its temporal head Transf is left out" in line for line in told)
 
 
+def test_a_bias_may_be_new_in_a_run_but_is_not_dropped(make_run, finished, told):
+    how = {"objective.loss": "sigmoid", "optim.steps": 1, "optim.lr": 0.0}
+    run = make_run(init_from=str(finished.model), **how)
+    with pytest.raises(config.ConfigError, match=r"objective\.loss sigmoid .* set model\.logit_bias"):
+        loop.train(run)
+    outcome = loop.train(make_run(init_from=str(finished.model), **how, **{"model.logit_bias": True}))
+    assert f"initialised at random, as {finished.model} has none: logit_bias" in told
+    end, start = (model_directory.load(one).params for one in (outcome.model, finished.model))
+    assert float(end["logit_bias"]) == -10 and float(end["logit_scale"]) == float(start["logit_scale"])
+    rows = run_log.read_rows(outcome.model.parent / "metrics.jsonl")
+    assert rows[0]["logit_bias"] == -10 and "learning_rate/logit_bias" in rows[0]
+    without = make_run("without", init_from=str(outcome.model))
+    with pytest.raises(ValueError, match=r"model\.logit_bias is True there, False in the configuration"):
+        loop.train(without)
+    softmax = make_run("softmax", init_from=str(outcome.model), **{"model.logit_bias": True})
+    loop.train(softmax, dry_run=True)
+    assert any("objective.loss exact trains the model and not its logit_bias" in line for line in told)
+
+
 def test_a_model_that_does_not_fit_is_refused_with_all_differences(make_run, finished):
     other = make_run(init_from=str(finished.model), **{"model.text.depth": 2, "model.temporal.depth": 3})
     with pytest.raises(ValueError) as caught:
@@ -561,9 +590,9 @@ def test_one_label_a_clip_does_not_go_with_a_multi_label_loss(make_run):
         loop.train(make_run(**{"objective.loss": "multi_label"}))
 
 
-@pytest.mark.parametrize("loss", ["exact", "normalized", "one_positive"])
+@pytest.mark.parametrize("loss", ["exact", "normalized", "one_positive", "sigmoid"])
 def test_a_contrastive_batch_of_one_clip_is_refused(loss, make_run):
-    changes = {"objective.loss": loss, "data.loader.batch_size": 1}
+    changes = {"objective.loss": loss, "data.loader.batch_size": 1, "model.logit_bias": loss == "sigmoid"}
     with pytest.raises(config.ConfigError, match=r"data\.loader\.batch_size is 1: .* expected at least 2"):
         loop.train(make_run(**changes))
 
@@ -576,6 +605,12 @@ def test_a_batch_of_one_clip_serves_several_labels(make_run):
 def test_pre_training_in_batches_of_one_clip_is_refused(make_run, sample):
     stills = {"pretrain.epochs": 1.0, "pretrain.source.path": sample, "pretrain.batch_size": 1}
     assert [line for line in config.run_problems(make_run(**stills)) if line.startswith("pretrain.batch_size is 1")]
+
+
+@pytest.mark.parametrize(("loss", "before"), [("exact", "normalized"), ("sigmoid", "sigmoid")])
+def test_towers_are_pre_trained_by_a_sigmoid_where_one_trains_them_afterwards(loss, before, make_run, tmp_path):
+    run = make_run(**{"objective.loss": loss, "model.logit_bias": loss == "sigmoid"})
+    assert pretraining.towers_run(run, tmp_path).objective.loss == before
 
 
 @pytest.mark.parametrize("loss", ["exact", "one_positive"])

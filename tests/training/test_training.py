@@ -20,6 +20,8 @@ from actionclip_jax.checkpoints import formats, mapping, tensor_names, torch_fil
 from actionclip_jax.inference import encoder
 from actionclip_jax.training import optim
 
+BIAS = -3.0  # that a sigmoid's training begins with, so that both kinds of pairs matter
+
 
 def torch_rate(step, spec):
     """The source's schedule, written from its description: looked at before the 1st, 10th, 20th ... step."""
@@ -32,7 +34,7 @@ def torch_rate(step, spec):
 
 def torch_training(spec, source, texts, batches):
     """Trains with PyTorch's own AdamW; returns the losses and the trained parameters by name."""
-    model = torch_model.TorchTraining(source)
+    model = torch_model.TorchTraining(source, BIAS if spec.objective.loss == "sigmoid" else None)
     adamw = model.adamw(spec.optim)
     losses = []
     for step, batch in enumerate(batches):
@@ -49,17 +51,29 @@ def torch_training(spec, source, texts, batches):
     return losses, model.named_state()
 
 
-@pytest.mark.parametrize("schedule_every, clip_norm", [(10, 0.5), *slow((1, 0.0))])
-def test_twenty_steps_equal_a_pytorch_training_loop(tmp_path, schedule_every, clip_norm):
+def with_loss(spec, loss):
+    """The spec with another loss, and with a bias in the model where the loss has one."""
+    spec = dataclasses.replace(spec, model=dataclasses.replace(spec.model, logit_bias=loss == "sigmoid"))
+    return change(spec, "objective", loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "steps", "schedule_every", "clip_norm"),
+    [("exact", 20, 10, 0.5), ("sigmoid", 5, 1, 0.0), *slow(("exact", 20, 1, 0.0), ("sigmoid", 20, 10, 0.5))],
+)
+def test_steps_equal_a_pytorch_training_loop(tmp_path, loss, steps, schedule_every, clip_norm):
     spec = change(make_spec(), "optim", schedule_every=schedule_every, clip_norm=clip_norm)
     model = dataclasses.replace(spec.model, temporal=dataclasses.replace(spec.model.temporal, positions=77))
-    spec = dataclasses.replace(spec, model=model, warmup=5)
+    spec = with_loss(dataclasses.replace(spec, model=model, warmup=steps // 4), loss)
     torch.save(torch_reference.source_checkpoint(model), tmp_path / "source.pt")
     source = formats.recognise(torch_files.read(tmp_path / "source.pt"), frames=model.frames)
     rows = [*tensor_names.huggingface_towers(model), *tensor_names.temporal_head(model, "head.")]
     params = training_params(source, model)
-    texts, batches = make_texts()[:, :1], [make_batch(number) for number in range(20)]
-    state, history = training_runs.run(spec, 20, params=params, texts=texts, batches=batches)
+    if loss == "sigmoid":
+        rows.append(mapping.Row("logit_bias", ("logit_bias",), tensor_names.SAME))
+        params["logit_bias"] = jnp.float32(BIAS)
+    texts, batches = make_texts()[:, :1], [make_batch(number) for number in range(steps)]
+    state, history = training_runs.run(spec, steps, params=params, texts=texts, batches=batches)
     losses, theirs = torch_training(spec, source, texts, batches)
     assert losses[-1] < losses[0]
     np.testing.assert_allclose([metrics["loss"] for metrics in history], losses, rtol=1e-5)
@@ -85,6 +99,46 @@ def training_params(source, model):
 @pytest.fixture(scope="module")
 def plain():
     return training_runs.run(make_spec(), 4)
+
+
+@pytest.fixture(scope="module")
+def by_sigmoid():
+    return training_runs.run(with_loss(make_spec(), "sigmoid"), 4)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "changes"),
+    [
+        ({"fsdp": 2, "model": 2}, {"objective": {"computation": "blockwise", "block": 5}}),
+        *slow(
+            ({}, {}),
+            ({}, {"optim": {"accumulate": 2}, "sharding": {"optimizer": "data"}}),
+            ({"fsdp": 8}, {"objective": {"computation": "blockwise", "block": 16}, "optim": {"accumulate": 2}}),
+        ),
+    ],
+)
+def test_a_sigmoid_trains_on_eight_devices_blockwise_and_in_parts_like_plain_on_one(by_sigmoid, mesh, changes):
+    spec = with_loss(make_spec(), "sigmoid")
+    for part, values in changes.items():
+        spec = change(spec, part, **values)
+    state, history = training_runs.run(spec, 4, mesh=sharding.make_mesh(**mesh))
+    assert_same_training((state, history), by_sigmoid)
+    # of the bias, which has moved by some 1e-4, the difference counts
+    moved, expected = (float(one.params["logit_bias"]) + 10 for one in (state, by_sigmoid[0]))
+    assert moved == pytest.approx(expected, rel=1e-2) and abs(moved) > 1e-5
+    assert history[0]["logit_bias"] == -10
+
+
+def test_only_a_sigmoid_trains_the_bias():
+    spec = make_spec()
+    spec = dataclasses.replace(spec, model=dataclasses.replace(spec.model, logit_bias=True))
+    assert spec.multipliers["logit_bias"] == 0 and spec.multipliers["logit_scale"] == 1
+    state, _ = training_runs.run(spec, 2)
+    assert float(state.params["logit_bias"]) == -10, "which decay would have changed"
+    assert float(state.params["logit_scale"]) != np.float32(math.log(10))
+    rules = (("logit_bias", 3.0), *spec.optim.multipliers)
+    for named, expected in ((spec, 1.0), (change(spec, "optim", multipliers=rules), 3.0)):
+        assert with_loss(named, "sigmoid").multipliers["logit_bias"] == expected
 
 
 @pytest.mark.parametrize(
@@ -147,6 +201,7 @@ def two_slices():
         *slow(
             {},
             {"objective": {"computation": "blockwise", "block": 5}},
+            {"objective": {"loss": "sigmoid"}, "model": {"logit_bias": True}},
             {"objective": {"encode_texts": "distinct"}},
             {"objective": {"image": "frozen"}},
             {"augment": {"jitter": 0.8, "grayscale": 0.2}},
@@ -390,8 +445,9 @@ def test_decay_can_spare_norms_biases_and_other_vectors():
         assert (
             np.abs(state.params["text/token/embedding"][unused]) < np.abs(start["text/token/embedding"][unused])
         ).all()
-    for path in ("image/position", "temporal/position", "image/ln_pre/scale", "text/blocks/mlp/fc/bias", "logit_scale"):
+    for path in ("image/position", "temporal/position", "image/ln_pre/scale", "text/blocks/mlp/fc/bias"):
         assert optim.SPARED.fullmatch(path)
+    assert optim.SPARED.fullmatch("logit_scale") and optim.SPARED.fullmatch("logit_bias")
     rows = slice(10, None)  # positions behind the longest text have no gradient
     assert (spared.params["text/position"][rows] == start["text/position"][rows]).all()
     assert (np.abs(decayed.params["text/position"][rows]) < np.abs(start["text/position"][rows])).all()

@@ -82,3 +82,8 @@ def verify(directory: pathlib.Path, clips: table.ClipTable | None = None) -> lis
         if not file.is_file() or file.read_text(encoding="utf-8") != layout.bad_lines(lists):
             problems.append(f"{file} is not what the lists of the shards say")
     return problems
+
+
+def describe(problems: list[str]) -> str:
+    """What people are told of them, or that there are none."""
+    return "\n".join([*problems, layout.MEND]) if problems else "every shard is as it was written"

@@ -5,6 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from actionclip_jax import config
+
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
 
 def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """(height, width) scaled until the short side is `size`; the other is truncated, torchvision's rule."""
@@ -13,10 +17,17 @@ def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
     return size, int(size * width / height)
 
 
-def resize_short_side(image: np.ndarray, size: int) -> np.ndarray:
-    """[H, W, 3] uint8 -> [h, w, 3] uint8 with min(h, w) = `size`, by PIL's antialiased bicubic filter."""
+def resize_short_side(
+    image: np.ndarray, size: int, resampling: Image.Resampling = Image.Resampling.BICUBIC
+) -> np.ndarray:
+    """[H, W, 3] uint8 -> [h, w, 3] uint8 with min(h, w) = `size`, by a filter of PIL's, which are antialiased."""
     height, width = short_side_shape(*image.shape[:2], size)
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(image).resize((width, height), resampling))
+
+
+def squash(image: np.ndarray, size: int, resampling: Image.Resampling) -> np.ndarray:
+    """[H, W, 3] uint8 -> [size, size, 3] uint8, whatever the shape was."""
+    return np.asarray(Image.fromarray(image).resize((size, size), resampling))
 
 
 def crop_views(image: np.ndarray, size: int, crops: int) -> np.ndarray:
@@ -44,16 +55,15 @@ def default_short_side(size: int) -> int:
     return size * 256 // 224
 
 
-def view_transform(size: int, crops: int = 1, resize: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def view_transform(sample: config.SampleConfig, short_side: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """The frame transform of testing: [H, W, 3] uint8 -> [S, size, size, 3] uint8.
 
-    The short side becomes `resize` before cropping, by default `default_short_side`.
+    The short side becomes `short_side` before cropping, by default `default_short_side`; a squashed frame has no crops.
     """
-    short_side = resize or default_short_side(size)
-    if short_side < size:
-        raise ValueError(f"resize is {short_side}, expected at least the crop size {size}")
-
-    def transform(image: np.ndarray) -> np.ndarray:
-        return crop_views(resize_short_side(image, short_side), size, crops)
-
-    return transform
+    size, resampling = sample.size, FILTERS[sample.filter]
+    if sample.resize == "squash":
+        return lambda image: squash(image, size, resampling)[None]
+    short = short_side or default_short_side(size)
+    if short < size:
+        raise ValueError(f"the short side is {short}, expected at least the crop size {size}")
+    return lambda image: crop_views(resize_short_side(image, short, resampling), size, sample.views_space)

@@ -24,10 +24,10 @@ def plan(request: config.FinetuneConfig) -> None:
     out = pathlib.Path(request.out)
     weights = checkpoints.read_any(request.model, frames=request.frames or None, trust_code=request.trust_code)
     model = choose_model(request, weights.model)
-    sample = config.SampleConfig(frames=model.frames, size=model.image.size)
+    sample = config.sample_for(model)
     check_choices(request, model, sample)
     parts = dividing.divide(request, sample)
-    text.check_distinct(weights.tokenizer, parts.train.labels)
+    text.check_distinct(weights.tokenizer, parts.train.labels, model.text)
     devices = sharding.batch_shards(sharding.make_mesh())
     pace = rule.choose(request, weights.provenance, len(parts.train), devices)
     run = assemble(request, model, parts, pace)
@@ -65,7 +65,7 @@ def check_choices(request: config.FinetuneConfig, model: config.ModelConfig, sam
             "--freeze towers: the head meanP has no parameters, so nothing would be trained but the scale of the "
             "similarities; freeze one tower, or take another head (--head Transf)"
         )
-    if request.from_scratch and model.text.vocabulary != config.TextConfig().vocabulary:
+    if request.from_scratch and not text.takes_clips(model.text):
         raise ValueError(f"--from-scratch: random weights go with CLIP's tokenizer, and {request.model} has another")
     loader = config.LoaderConfig(batch_size=request.batch_size or request.rule.batch_size, workers=request.workers)
     data = config.DataConfig(train=request.data, sample=sample, loader=loader)
@@ -90,7 +90,7 @@ def assemble(
         data=config.DataConfig(
             train=parts.train_source,
             test=parts.test_source,
-            sample=config.SampleConfig(frames=model.frames, size=model.image.size),
+            sample=config.sample_for(model),
             augment=choose_augmentation(parts.train),
             loader=config.LoaderConfig(batch_size=pace.batch_size, workers=request.workers, seed=request.seed),
         ),

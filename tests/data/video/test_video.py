@@ -15,6 +15,7 @@ import videos
 from local_data import TEST_DATA, needs_test_data
 from PIL import Image
 
+from actionclip_jax import config
 from actionclip_jax.data import sampling, video
 from actionclip_jax.data.shapes import drawing
 from actionclip_jax.data.video import decode, find, frame_index, limits, pictures, stream, upright, views
@@ -147,7 +148,8 @@ def test_full_size_frames_are_never_kept(tmp_path):
 
 def test_a_transform_of_the_views_gives_all_crops(tmp_path):
     path = videos.write(tmp_path / "video.mp4")
-    frames = video.read_frames(path, lambda n: sampling.segment_middles(n, 8), views.view_transform(56, crops=3))
+    transform = views.view_transform(config.SampleConfig(size=56, views_space=3))
+    frames = video.read_frames(path, lambda n: sampling.segment_middles(n, 8), transform)
     assert np.stack(frames.images).shape == (8, 3, 56, 56, 3)
 
 

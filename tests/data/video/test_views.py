@@ -1,8 +1,15 @@
+import itertools
+
 import numpy as np
+import open_clip
 import pytest
+import torchvision
 from PIL import Image
 
+from actionclip_jax import config
 from actionclip_jax.data.video import views
+
+CHOICES = (("shortest", "squash"), ("bicubic", "bilinear"))
 
 
 def make_image(height, width):
@@ -59,12 +66,54 @@ def test_an_image_smaller_than_the_crop_is_refused():
         views.crop_views(make_image(200, 300), 224, 1)
     with pytest.raises(ValueError, match="crops is 0"):
         views.crop_views(make_image(256, 256), 224, 0)
-    with pytest.raises(ValueError, match="resize is 200, expected at least the crop size 224"):
-        views.view_transform(224, resize=200)
+    with pytest.raises(ValueError, match="the short side is 200, expected at least the crop size 224"):
+        views.view_transform(config.SampleConfig(size=224), short_side=200)
 
 
-@pytest.mark.parametrize(("size", "resize", "short_side"), [(224, None, 256), (336, None, 384), (224, 224, 224)])
-def test_the_transform_resizes_in_clips_proportion_and_crops(size, resize, short_side):
+@pytest.mark.parametrize(("size", "told", "short_side"), [(224, None, 256), (336, None, 384), (224, 224, 224)])
+def test_the_transform_resizes_in_clips_proportion_and_crops(size, told, short_side):
     image = make_image(270, 480)
     expected = views.crop_views(views.resize_short_side(image, short_side), size, 3)
-    np.testing.assert_array_equal(views.view_transform(size, 3, resize)(image), expected)
+    sample = config.SampleConfig(size=size, views_space=3)
+    np.testing.assert_array_equal(views.view_transform(sample, told)(image), expected)
+
+
+SHAPES = [(270, 480), (480, 270), (33, 50), (64, 64), (61, 64), (200, 65)]  # larger than the model's 64 pixels, and not
+
+
+def torchvisions(image, *transforms):
+    return np.asarray(torchvision.transforms.Compose(transforms)(Image.fromarray(image)))[None]
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+@pytest.mark.parametrize("told", ["bicubic", "bilinear"])
+def test_both_ways_to_a_square_are_torchvisions_and_pils_with_both_filters(told, height, width):
+    """`Resize` of torchvision hands a PIL image to PIL, whose filters are antialiased."""
+    image, mode = make_image(height, width), torchvision.transforms.InterpolationMode(told)
+    squash = views.view_transform(config.SampleConfig(size=64, resize="squash", filter=told))(image)
+    np.testing.assert_array_equal(squash, torchvisions(image, torchvision.transforms.Resize((64, 64), mode)))
+    pil = Image.fromarray(image).resize((64, 64), getattr(Image.Resampling, told.upper()))
+    np.testing.assert_array_equal(squash, np.asarray(pil)[None])
+    shortest = views.view_transform(config.SampleConfig(size=64, filter=told))(image)
+    both = (torchvision.transforms.Resize(73, mode), torchvision.transforms.CenterCrop(64))  # 64 * 256 // 224
+    np.testing.assert_array_equal(shortest, torchvisions(image, *both))
+
+
+@pytest.mark.parametrize("told", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("resize", ["squash", "shortest"])
+def test_pixels_are_those_of_open_clips_own_transform(resize, told):
+    transform = open_clip.image_transform(
+        64, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), resize_mode=resize, interpolation=told
+    )
+    sample = config.SampleConfig(size=64, resize=resize, filter=told)
+    for height, width in SHAPES:
+        image = make_image(height, width)
+        theirs = (255 * transform(Image.fromarray(image))).round().byte().permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(views.view_transform(sample, short_side=64)(image)[0], theirs)
+
+
+def test_the_ways_to_a_square_and_the_filters_differ():
+    image = make_image(90, 160)
+    ways = [config.SampleConfig(size=64, resize=resize, filter=told) for resize, told in itertools.product(*CHOICES)]
+    seen = [views.view_transform(sample)(image) for sample in ways]
+    assert all((one != other).any() for one, other in itertools.combinations(seen, 2))
