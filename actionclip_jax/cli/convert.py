@@ -58,7 +58,8 @@ class WithoutDestination(argparse.Action):
 
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
-    paths.check({"SOURCE": options.source, **({"DESTINATION": options.destination} if options.destination else {})})
+    given = {"SOURCE": options.source, "DESTINATION": options.destination}
+    paths.check({name: path for name, path in given.items() if path is not None})
     from actionclip_jax.checkpoints import export, load, model_directory
 
     terminal.set_up_jax()
