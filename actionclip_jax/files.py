@@ -156,9 +156,9 @@ def written_whole(path: pathlib.Path, mark: str = "") -> Generator[pathlib.Path]
         partial.unlink(missing_ok=True)
 
 
-def write_text(path: pathlib.Path, content: str) -> None:
-    """Writes a text file, UTF-8, at one stroke."""
-    with written_whole(path) as partial:
+def write_text(path: pathlib.Path, content: str, mark: str = "") -> None:
+    """Writes a text file, UTF-8, at one stroke; for `mark` see `written_whole`."""
+    with written_whole(path, mark) as partial:
         partial.write_text(content, encoding="utf-8")
 
 

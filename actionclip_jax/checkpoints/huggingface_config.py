@@ -56,7 +56,7 @@ def configuration(content: dict[str, Any], kind: str) -> transformers.PreTrained
     if kind == "siglip" and isinstance(text, dict):
         # no tower reads these; transformers' own values, beyond SigLIP's vocabulary, make it warn each time
         content = content | {"text_config": {"bos_token_id": None, "eos_token_id": None} | text}
-    return huggingface.CONFIGS[kind].from_dict(content)
+    return huggingface.CONFIGS[kind](**content)  # and so does from_dict, which looks at those values
 
 
 def towers_of(described: transformers.PreTrainedConfig) -> tuple[Any, Any]:

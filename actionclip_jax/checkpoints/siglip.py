@@ -80,7 +80,7 @@ def whole(image: config.ImageConfig, words: config.TextConfig, row: int, pad: in
         row * image.patch + unread,
         image.patch,
         shape,
-        version=2 if pad == PADS[256_000] else 1,  # which differ in their texts and in the filter of pictures
+        version=2 if pad == PADS[256_000] else 1,  # which differ in the filter of pictures
         text_shape=words_shape,
         context=words.context,
         unread=unread,

@@ -53,6 +53,16 @@ def natural(value: str) -> int:
     return int(value)
 
 
+def part(value: str) -> tuple[int, int]:
+    """`3/100` -> (3, 100): one of so many parts, counted from 0."""
+    index, slash, count = value.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{value!r} is not of the form I/N, such as 0/8, the first of 8")
+    if int(index) >= int(count):
+        raise argparse.ArgumentTypeError(f"{value!r}: I counts from 0 and must be below N, which is at least 1")
+    return int(index), int(count)
+
+
 def views(value: str) -> tuple[int, int]:
     """`10x3` -> (10, 3)."""
     try:

@@ -26,7 +26,8 @@ def add(commands: Any) -> None:
         "--describe", action=WithoutDestination, nargs=0, default=False, help="print what SOURCE is; convert nothing"
     )
     formats = ("openai", "huggingface", "open_clip", "pe", "actionclip", "big_vision")
-    parser.add_argument("--to", choices=formats, help="write another program's checkpoint instead")
+    listed = f"write another program's checkpoint instead: {', '.join(formats)}"
+    parser.add_argument("--to", choices=formats, metavar="FORMAT", help=listed)
     parser.add_argument("--towers-only", action="store_true", help="with --to: leave the temporal head out")
     parser.add_argument(
         "--verify", action="store_true", help="compare with an independent PyTorch model; needs the `torch` extra"
@@ -57,7 +58,8 @@ class WithoutDestination(argparse.Action):
 
 def execute(options: argparse.Namespace) -> int:
     """Converts, and proves it if asked to."""
-    paths.check({"SOURCE": options.source, **({"DESTINATION": options.destination} if options.destination else {})})
+    given = {"SOURCE": options.source, "DESTINATION": options.destination}
+    paths.check({name: path for name, path in given.items() if path is not None})
     from actionclip_jax.checkpoints import export, load, model_directory
 
     terminal.set_up_jax()

@@ -38,28 +38,35 @@ def execute(options: argparse.Namespace) -> int:
     """Prints, draws and verifies."""
     paths.check({**source.paths_of(options), "--sheet": options.sheet, "--json": options.json})
     from actionclip_jax.data import summary
-    from actionclip_jax.data.records import layout, reader
 
     if options.sheet:
         arguments.check_picture(options.sheet, "--sheet")
     if options.json:
         arguments.check_output(options.json, "--json")
+    if options.verify and not verify(options.path):  # what is damaged may not open
+        return terminal.EXIT_FAILED
     clips = source.open_table(options)
-    prepared = clips.reader if isinstance(clips.reader, reader.Records) else None
-    if options.verify and prepared is None:
-        raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {options.path} is none")
     findings = summary.summarise(clips)
     for line in summary.describe(findings):
         terminal.CONSOLE.print(terminal.escape(line))
-    damaged = []
-    if options.verify and prepared:
-        damaged = layout.find_damage(prepared.directory)
-        terminal.say("\n".join([*damaged, layout.MEND]) if damaged else "every shard is as it was written")
     if options.json:
         options.json.write_text(json.dumps(findings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         terminal.say(f"wrote {options.json}")
     failed = draw_sheet(options, clips) if options.sheet else 0
-    return terminal.EXIT_FAILED if damaged or failed else 0
+    return terminal.EXIT_FAILED if failed else 0
+
+
+def verify(path: str) -> bool:
+    """Says whether a prepared directory is as it was written, or what is wrong with it."""
+    from actionclip_jax.data.records import check, layout
+
+    directory = paths.expand_home(path)
+    if not (directory / layout.DATASET).is_file():
+        raise ValueError(f"--verify goes with a directory made by `actionclip prepare`, and {path} is none")
+    with terminal.progress_line():
+        problems = check.verify(directory)
+    terminal.say(check.describe(problems))
+    return not problems
 
 
 def draw_sheet(options: argparse.Namespace, clips: "table.ClipTable") -> int:

@@ -46,9 +46,7 @@ class ImageConfig:
     pool_mlp_width: int = 0  # hidden channels of the MLP behind the probe's attention; 0: four times the width
     projection: bool = True  # a linear map makes the feature as wide as the texts'; without it embed_width is the width
     unread: int = 0  # pixels at the right and lower edge that no patch covers: SigLIP's So400m/14 has 6 of 384
-    resize: Resize = (
-        "shortest"  # how a frame becomes square: its short side is resized and the rest cropped, or squashed
-    )
+    resize: Resize = "shortest"  # to a square: the short side is resized and the rest cropped, or all is squashed
     filter: Filter = "bicubic"  # of resizing
     mean: tuple[float, float, float] = CLIP_MEAN  # taken out of RGB in 0..1; some open_clip models have 0.5
     std: tuple[float, float, float] = CLIP_STD  # what RGB is divided by, once the mean is taken out
@@ -81,9 +79,7 @@ class TextConfig:
     mlp_width: int = 0  # hidden channels of a block's MLP; 0: four times the width
     activation: TextActivation = "same"  # same: as in the image tower
     causal: bool = True  # a token sees those before it alone; else it sees all of them, padding too
-    pooling: TextPooling = (
-        "largest"  # the token that is the text's feature: of the largest id, the first of the id `end`
-    )
+    pooling: TextPooling = "largest"  # which token is the text's feature: of the largest id; end: the first of `end`
     end: int = 0  # id of the end token, where `pooling` asks for it
     pad: int = 0  # id of the padding behind a text
     projection_bias: bool = False  # the projection adds a learned bias

@@ -113,6 +113,42 @@ def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
     assert "is damaged: its SHA-256 is not" in printed and "run the same `actionclip prepare` again" in printed
 
 
+def test_parts_say_how_many_shards_are_there_and_what_completes_them(folders, tmp_path, capsys):
+    (folders / "YoYo" / "empty.mp4").write_bytes(b"")
+    prepare = ["prepare", folders, tmp_path / "out", "--workers", 1, "--frames", 2, "--shard-clips", 6]
+    assert run(*prepare, "--shard", "1/2") == 0
+    assert "2 of 4 shards of" in (said := capsys.readouterr().err) and "--merge" not in said
+    assert run(*prepare, "--merge") == 2
+    said = capsys.readouterr().err
+    assert "00000.json is missing" in said and "00002.json is missing" in said and "00001" not in said
+    assert run(*prepare, "--shard", "0/2") == 0, "a clip that cannot be used is no failure of its part"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "4 of 4 shards" in said and "with --merge in place of --shard 0/2" in said
+    assert run(*prepare, "--merge") == 1
+    assert "1 clips could not be used" in capsys.readouterr().err
+    assert run(*prepare, "--verify") == 0
+    assert "every shard is as it was written" in capsys.readouterr().err
+    (tmp_path / "out" / "shards" / "00002.array_record").unlink()
+    for command in ((*prepare, "--verify"), ("inspect", tmp_path / "out", "--verify")):
+        assert run(*command) == 1
+        assert "00002.array_record is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["2/2", "0/0", "-1/2", "1", "1/", "a/2", "1/2/3"])
+def test_a_part_that_is_none_is_refused(part, folders, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("prepare", folders, tmp_path / "out", f"--shard={part}")
+    assert ended.value.code == 2
+    assert f"argument --shard: '{part}'" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_part_is_not_merged_or_verified_at_once(folders, tmp_path, capsys):
+    for other in (["--merge"], ["--verify"], ["--engine", "beam"]):
+        with pytest.raises(SystemExit):
+            run("prepare", folders, tmp_path / "out", "--shard", "0/2", *other)
+        assert "not allowed with argument --shard" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -127,6 +163,21 @@ def test_damage_makes_the_exit_code_one(folders, tmp_path, capsys):
         (["prepare", "{folders}", ""], "OUT is empty: expected a path"),
         (["prepare", "{folders}", "."], "OUT is the current directory"),
         (["prepare", "{folders}", "{folders}/.."], "was not made by `actionclip prepare`"),
+        (["prepare", "{folders}", "{out}", "--quality", "200", "--shard", "0/2"], "quality is 200: expected 1 to 100"),
+        (["prepare", "{folders}", "{out}", "--shard", "0/2", "--overwrite"], "--overwrite does not go with --shard"),
+        (["prepare", "{folders}", "{out}", "--merge", "--overwrite"], "--overwrite does not go with --merge"),
+        (["prepare", "{folders}", "{out}", "--merge", "--retry-bad"], "--retry-bad does not go with --merge"),
+        (["prepare", "{folders}", "{out}", "--merge"], "dataset.json is missing"),
+        (["prepare", "{folders}", "{out}", "--verify"], "dataset.json is missing"),
+        (
+            ["prepare", "{folders}", "{out}", "--beam.runner=FlinkRunner"],
+            "--beam.runner=FlinkRunner goes with --engine",
+        ),
+        (
+            ["prepare", "{folders}", "{out}", "--engine", "beam", "--workers", "2"],
+            "--workers goes without --engine beam",
+        ),
+        (["prepare", "{folders}", "{out}", "--bean.runner=Flink"], "unrecognized arguments: "),
         (["inspect", "{folders}", "--json", "{folders}"], "cannot be written (Is a directory)"),
         (["inspect", "nowhere", "--json", "{out}.json"], "nowhere"),
         (["inspect", "{folders}", "--verify", "--sheet", "{out}.png"], "--verify goes with a directory made by"),

@@ -13,6 +13,7 @@ import yaml
 
 LAUNCH = pathlib.Path(__file__).parents[2] / "launch"
 SHORT = sorted(path for path in LAUNCH.iterdir() if path.name not in ("environment.sh", "restart.sh"))
+PREPARE = ("prepare.sbatch", "gke_prepare.yaml")
 SHELL = sorted(path for path in LAUNCH.iterdir() if path.suffix != ".yaml")
 
 # line N of the file `process-I` says what process I does when it is started for the N-th time
@@ -215,6 +216,71 @@ def test_slurm_ends_or_requeues(stand_in):
     assert (folder / "scontrol").read_text() == "requeue 7\n"
 
 
+# numbers jobs from 70 on, as the array of a cluster named there
+SBATCH = """#!/bin/bash
+echo "$*" >>"$STAND_IN/sbatch"
+echo "PARTS=$PARTS" >>"$STAND_IN/parts"
+echo "$((69 + $(wc -l <"$STAND_IN/sbatch")));cluster"
+"""
+
+
+def test_preparing_on_slurm_submits_an_array_and_a_merge_after_it(stand_in):
+    folder = stand_in()
+    write_command(folder / "bin" / "sbatch", SBATCH)
+    options = {"PARTS": "20", "SBATCH_OPTIONS": "--cpus-per-task=8 --time=1:00"}
+    code, said = finish(start(folder, "prepare.sbatch", "my videos", "out", "--frames", "8", **options))
+    assert code == 0 and said == "array 70 makes 20 parts; job 71 then completes out\n"
+    script, common = LAUNCH / "prepare.sbatch", "--cpus-per-task=8 --time=1:00"
+    assert (folder / "sbatch").read_text().splitlines() == [
+        f"--parsable --array=0-19 {common} {script} my videos out --frames 8",
+        f"--parsable --dependency=afterany:70 {common} {script} my videos out --frames 8 --merge",
+    ]
+    assert (folder / "parts").read_text() == "PARTS=20\n" * 2
+
+
+def test_the_tasks_of_an_array_make_their_parts_and_the_last_job_merges(stand_in):
+    folder = stand_in([0])
+    task = {"PARTS": "20", "SLURM_ARRAY_TASK_ID": "7", "SLURM_CPUS_PER_TASK": "8", "SLURM_JOB_ID": "77"}
+    assert finish(start(folder, "prepare.sbatch", "my videos", "out", **task))[0] == 0
+    assert finish(start(folder, "prepare.sbatch", "my videos", "out", "--merge", PARTS="20"))[0] == 0
+    assert (folder / "called").read_text().splitlines() == [
+        "prepare --workers 8 my videos out --shard 7/20",
+        "prepare my videos out --merge",
+    ]
+
+
+def test_preparing_on_slurm_needs_the_number_of_parts_and_submits_no_merge_without_an_array(stand_in):
+    folder = stand_in()
+    code, said = finish(start(folder, "prepare.sbatch", "videos", "out"))
+    assert code and "PARTS: is the number of tasks" in said
+    write_command(folder / "bin" / "sbatch", '#!/bin/bash\necho "$*" >>"$STAND_IN/sbatch"\nexit 1\n')
+    assert finish(start(folder, "prepare.sbatch", "videos", "out", PARTS="2"))[0] == 1
+    assert len((folder / "sbatch").read_text().splitlines()) == 1
+
+
+def test_preparing_on_kubernetes_makes_every_part_and_merges_when_all_are_done(stand_in):
+    manifest = yaml.safe_load((LAUNCH / "gke_prepare.yaml").read_text())
+    assert manifest["apiVersion"] == "jobset.x-k8s.io/v1alpha2" and manifest["kind"] == "JobSet"
+    parts, merge = manifest["spec"]["replicatedJobs"]
+    assert merge["dependsOn"] == [{"name": parts["name"], "status": "Complete"}]
+    job = parts["template"]["spec"]
+    assert job["completionMode"] == "Indexed" and job["parallelism"] <= job["completions"]
+    folder = stand_in([0, 1])
+    variables = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "STAND_IN": str(folder)}
+    for part in (parts, merge):
+        pod = part["template"]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        told = {"JOB_COMPLETION_INDEX": "7", **{each["name"]: each["value"] for each in container["env"]}}
+        subprocess.run(container["command"] + container["args"], env={**variables, **told}, check=True)
+    common = "prepare /storage/videos /storage/shards --workers 8"
+    assert (folder / "called").read_text().splitlines() == [
+        f"{common} --shard 7/{job['completions']}",
+        f"{common} --merge",
+    ]
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # which a pod failure policy asks for
+
+
 def needs(tool):
     if not shutil.which(tool):
         pytest.skip(f"{tool} is not installed")
@@ -234,7 +300,10 @@ def test_every_script_is_short_and_starts_the_same_command(path):
     lines = path.read_text().splitlines()
     assert len(lines) <= 40 and max(map(len, lines)) <= 130
     text = " ".join(path.read_text().split())
-    assert "actionclip train --distributed" in text and "environment.sh" in text
+    if path.name in PREPARE:
+        assert "actionclip prepare" in text and "--merge" in text
+    else:
+        assert "actionclip train --distributed" in text and "environment.sh" in text
 
 
 def environment(**variables):

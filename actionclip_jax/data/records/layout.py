@@ -7,19 +7,20 @@
 A clip is a record that describes it, a msgpack map {id, labels, times, codec, group}, and behind it the records of its
 frames: lists of `group` JPEG pictures, or of H.264 packets that each decode alone. Only what is wanted has to be read.
 `times` are float64 seconds. ArrayRecord checks every record against a hash of its own, so a flipped byte is an error
-rather than a wrong picture.
+rather than a wrong picture. A shard's list ends with a seal of its own: see check.py.
 """
 
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actionclip_jax import files
 
 VERSION = 1
 DATASET = "dataset.json"  # a directory that holds it was made by `actionclip prepare`
+BAD = "bad_clips.jsonl"
 MAX_SHARDS = 100_000  # their names have five digits
 MEND = "delete them and run the same `actionclip prepare` again"
 
@@ -40,15 +41,25 @@ def read_dataset(directory: pathlib.Path) -> dict[str, Any]:
     return dataset
 
 
+def read_finished(directory: pathlib.Path) -> dict[str, Any]:
+    """What dataset.json says of a directory that is complete. Raises ValueError."""
+    dataset = read_dataset(directory)
+    if not dataset["complete"]:
+        raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
+    return dataset
+
+
 def read_list(directory: pathlib.Path, number: int) -> dict[str, Any]:
     """The list of a shard. Raises ValueError where it or its shard is missing or damaged, as far as the size tells."""
     file, data = (shard_file(directory, number, suffix) for suffix in ("json", "array_record"))
-    shard = read_json(file)
+    for path in (file, data):
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
+    shard = files.read_object(file)
     check_fields(file, shard, {"bytes": int, "sha256": str, "clips": list, "bad": list})
     for clip in shard["clips"]:
         check_fields(file, clip, {"id": str, "record": int, "labels": list, "frames": int})
-    size = data.stat().st_size if data.exists() else 0
-    if size != shard["bytes"]:
+    if (size := data.stat().st_size) != shard["bytes"]:
         raise ValueError(f"{data} has {size} bytes, expected {shard['bytes']}")
     return shard
 
@@ -78,17 +89,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return files.read_object(path)
 
 
-def find_damage(directory: str | pathlib.Path) -> list[str]:
-    """A sentence for every shard that is not what was written."""
-    directory, damaged = pathlib.Path(directory), []
-    for number in range(read_dataset(directory)["shards"]):
-        file = shard_file(directory, number, "array_record")
-        expected = read_list(directory, number)["sha256"]
-        if file_digest(file) != expected:
-            damaged.append(f"{file} is damaged: its SHA-256 is not {expected}")
-    return damaged
+def bad_lines(lists: Iterable[dict[str, Any]]) -> str:
+    """The content of bad_clips.jsonl, from the lists of all shards."""
+    return "".join(f"{to_json(entry)}\n" for shard in lists for entry in shard["bad"])
 
 
-def to_json(content: dict[str, Any], **options: Any) -> str:
+def to_json(content: Any, **options: Any) -> str:
     """JSON that shows letters of all scripts as they are."""
     return json.dumps(content, ensure_ascii=False, **options)

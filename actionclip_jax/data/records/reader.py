@@ -68,9 +68,7 @@ def open_shard(path: str) -> array_record_module.ArrayRecordReader:
 def open_records(path: str | pathlib.Path) -> table.ClipTable:
     """The table of a prepared directory. Raises ValueError for one that is unfinished or damaged."""
     directory = pathlib.Path(path)
-    dataset = layout.read_dataset(directory)
-    if not dataset["complete"]:
-        raise ValueError(f"{directory} is not finished: run the same `actionclip prepare` again, it goes on there")
+    dataset = layout.read_finished(directory)
     clips, damaged, notes = [], [], {}
     for number in range(dataset["shards"]):
         try:

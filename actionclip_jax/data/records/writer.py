@@ -1,29 +1,32 @@
-"""Writes a data set as ArrayRecord shards (see layout.py): in parallel, and going on after a kill where it stopped."""
+"""Writes a data set as ArrayRecord shards (see layout.py): in parallel, and going on after a kill where it stopped.
 
+`prepare` makes them all here. On many machines each calls `prepare_part`, and one of them `merge` in the end.
+"""
+
+import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
 import filelock
-from array_record.python import array_record_module  # ty: ignore[missing-module-member]  # compiled, without a stub
 
 from actionclip_jax import config, files, paths, progress
 from actionclip_jax.data import table, workers
-from actionclip_jax.data.records import encode, layout, plan
+from actionclip_jax.data.records import check, layout, plan, shards
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a directory holds once `prepare` is done."""
+    """What a directory holds once `prepare` is done, or a part of it."""
 
     clips: int
     bad: int
     notes: dict[str, str]  # what is wrong with clips that could be used, by their ids
     bytes: int
+    shards: int
     kept_shards: int  # finished by an earlier run
 
 
@@ -45,94 +48,120 @@ def prepare(
         ValueError: the directory holds something else or is being written, or a worker was killed.
         OSError: the disk is full, say; the same call goes on from there.
     """
+    job = plan_job(clips, directory, settings, retry_bad, overwrite)
+    with alone(job.directory):
+        plan.begin(job.directory, job.planned, overwrite)
+        return complete(job, *write_shards(job, range(job.planned["shards"]), processes))
+
+
+def prepare_part(
+    clips: table.ClipTable,
+    directory: str | os.PathLike,
+    settings: config.RecordConfig,
+    part: tuple[int, int],
+    *,
+    processes: int,
+    retry_bad: bool = False,
+) -> tuple[Outcome, int, int]:
+    """Writes the shards whose number is `part[0]` modulo `part[1]`; returns what they hold, and how many of how many
+    shards of the directory are there.
+
+    Others may write theirs, or the same ones, to the directory at the same time: nobody waits for anybody, and the
+    files are those that `prepare` writes.
+    """
+    job = plan_job(clips, directory, settings, retry_bad)
+    numbers = range(job.planned["shards"])
+    lists, kept = write_shards(job, numbers[part[0] :: part[1]], processes)
+    there = {file.stem for file in job.directory.glob("shards/*.json")}
+    return sum_up(lists, kept), sum(f"{number:05d}" in there for number in numbers), len(numbers)
+
+
+def merge(clips: table.ClipTable, directory: str | os.PathLike, settings: config.RecordConfig) -> Outcome:
+    """Completes a directory of which all parts are there. Raises ValueError that names what is missing or foreign."""
+    job = plan_job(clips, directory, settings)
+    layout.read_json(job.directory / layout.DATASET)
+    with alone(job.directory):
+        lists = read_lists(job)
+        return complete(job, lists, len(lists))
+
+
+def plan_job(
+    clips: table.ClipTable,
+    directory: str | os.PathLike,
+    settings: config.RecordConfig,
+    retry_bad: bool = False,
+    overwrite: bool = False,
+) -> shards.Job:
+    """What is to be done. Raises ValueError where the settings are impossible, or the directory is of another plan."""
     config.check_data(settings)
     paths.check_directory("OUT", directory)
     directory = paths.expand_home(directory)
     planned = plan.describe(clips, settings)
     plan.check_directory(directory, planned, overwrite)
+    return shards.Job(clips, directory, settings, planned, retry_bad)
+
+
+@contextlib.contextmanager
+def alone(directory: pathlib.Path) -> Generator[None]:
+    """Within, nobody else writes the whole directory. Raises ValueError if somebody does."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(directory / ".lock", blocking=False):
-            plan.begin(directory, planned, overwrite)
-            encoder = functools.partial(encode.encode_clip, clips.reader, settings)
-            lists, kept = write_shards(clips, directory, planned, encoder, processes, retry_bad)
-            bad = [entry for shard in lists for entry in shard["bad"]]
-            files.write_text(directory / "bad_clips.jsonl", "".join(f"{layout.to_json(entry)}\n" for entry in bad))
-            files.write_text(directory / layout.DATASET, layout.to_json({**planned, "complete": True}, indent=1))
+            yield
     except filelock.Timeout:
         raise ValueError(f"another `actionclip prepare` is writing {directory}: wait for it") from None
-    except futures.process.BrokenProcessPool:
-        raise ValueError(
-            "a worker process was killed, often for lack of memory: try fewer workers; "
-            "the same command goes on where it stopped"
-        ) from None
-    entries = [clip for shard in lists for clip in shard["clips"]]
-    notes = {clip["id"]: clip["note"] for clip in entries if "note" in clip}
-    return Outcome(len(entries), len(bad), notes, sum(shard["bytes"] for shard in lists), kept)
 
 
-def write_shards(
-    clips: table.ClipTable,
-    directory: pathlib.Path,
-    planned: dict[str, Any],
-    encoder: Callable[[table.Clip], tuple[str, dict[str, Any], list[bytes]]],
-    processes: int,
-    retry_bad: bool,
-) -> tuple[list[dict[str, Any]], int]:
-    """The lists of all shards, written now or finished before, and how many were finished."""
-    done = progress.Progress("preparing", len(clips))
-    lists: list[dict[str, Any]] = []
-    kept, size = 0, planned["settings"]["shard_clips"]
-    ahead = 2 * (processes or workers.count_cores())
+def write_shards(job: shards.Job, numbers: Sequence[int], processes: int) -> tuple[list[dict[str, Any]], int]:
+    """The lists of these shards, written now or finished before, and how many were finished."""
+    done = progress.Progress("preparing", sum(len(plan.rows(job.planned, number)) for number in numbers))
+    encoder, ahead = job.encoder(), 2 * (processes or workers.count_cores())
+    lists, kept = [], 0
     with workers.open_pool(processes) as pool:
+
+        def encode_all(clips: Iterable[table.Clip]) -> Iterator[shards.Encoded]:
+            for future in workers.map_ahead(pool, encoder, clips, ahead):
+                yield future.result()
+                done.advance()
+
         try:
-            for number in range(planned["shards"]):
-                rows = range(number * size, min(len(clips), (number + 1) * size))
-                shard = finished_shard(directory, number)
-                if shard and not (retry_bad and shard["bad"]):
-                    kept += 1
-                    done.advance(len(rows))
-                else:
-                    encoded = workers.map_ahead(pool, encoder, map(clips.__getitem__, rows), ahead)
-                    shard = write_shard(directory, number, encoded, done)
+            for number in numbers:
+                shard, was_there = shards.make_shard(job, number, encode_all)
                 lists.append(shard)
-        except BaseException:
+                kept += was_there
+                if was_there:
+                    done.advance(len(plan.rows(job.planned, number)))
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, futures.process.BrokenProcessPool):
+                raise ValueError(
+                    "a worker process was killed, often for lack of memory: try fewer workers; "
+                    "the same command goes on where it stopped"
+                ) from None
             raise
     return lists, kept
 
 
-def finished_shard(directory: pathlib.Path, number: int) -> dict[str, Any] | None:
-    """The list of a shard that was written completely: its list is written last."""
-    try:
-        return layout.read_list(directory, number)
-    except ValueError:
-        return None
+def read_lists(job: shards.Job) -> list[dict[str, Any]]:
+    """The lists of all shards. Raises ValueError that names each that is missing, foreign or different."""
+    if problems := check.find_problems(job.directory, job.planned, job.clips, hashed=False):
+        head = f"{job.directory} is not complete: once every part is done, --merge finishes it"
+        raise ValueError("\n  ".join([head, *problems]))
+    return [layout.read_list(job.directory, number) for number in range(job.planned["shards"])]
 
 
-def write_shard(
-    directory: pathlib.Path, number: int, encoded: Iterator[futures.Future], done: progress.Progress
-) -> dict[str, Any]:
-    """Writes one shard and its list from futures of `encode.encode_clip`."""
-    path = layout.shard_file(directory, number, "array_record")
-    content: dict[str, list] = {"clips": [], "bad": []}
-    written = 0
-    try:
-        with files.written_whole(path) as partial:
-            # a record a group, for random access; JPEG and H.264 do not get smaller by compressing them again
-            writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-            for future in encoded:
-                kind, entry, encoded_records = future.result()
-                content[kind].append({**entry, "record": written} if kind == "clips" else entry)
-                for record in encoded_records:
-                    writer.write(record)
-                written += len(encoded_records)
-                done.advance()
-            writer.close()
-    except RuntimeError as error:  # array_record's only kind; a broken pool is one too
-        if isinstance(error, futures.BrokenExecutor):
-            raise
-        raise OSError(f"{error}; the same command goes on where it stopped") from None
-    shard = {"bytes": path.stat().st_size, "sha256": layout.file_digest(path), **content}
-    files.write_text(layout.shard_file(directory, number, "json"), layout.to_json(shard, indent=1))
-    return shard
+def complete(job: shards.Job, lists: list[dict[str, Any]], kept: int) -> Outcome:
+    """Writes what is about all shards, marks the directory as complete, and clears away what killed workers left."""
+    files.write_text(job.directory / layout.BAD, layout.bad_lines(lists))
+    files.write_text(job.directory / layout.DATASET, layout.to_json({**job.planned, "complete": True}, indent=1))
+    for partial in job.directory.rglob("*.partial"):
+        partial.unlink(missing_ok=True)
+    return sum_up(lists, kept)
+
+
+def sum_up(lists: list[dict[str, Any]], kept: int) -> Outcome:
+    """What shards hold, by their lists."""
+    entries = [clip for shard in lists for clip in shard["clips"]]
+    notes = {clip["id"]: clip["note"] for clip in entries if "note" in clip}
+    bad, size = sum(len(shard["bad"]) for shard in lists), sum(shard["bytes"] for shard in lists)
+    return Outcome(len(entries), bad, notes, size, len(lists), kept)

@@ -19,7 +19,7 @@ import videos
 
 from actionclip_jax import config, progress
 from actionclip_jax.data import readers, sampling, table, video, workers
-from actionclip_jax.data.records import encode, layout, writer
+from actionclip_jax.data.records import check, encode, layout, shards, writer
 from actionclip_jax.data.records import reader as records_reader
 
 SETTINGS = config.RecordConfig(frames=8, shard_clips=6, quality=95, crf=10)
@@ -223,7 +223,7 @@ def test_a_flipped_byte_is_found_by_reading_and_by_verifying(offset, data, tmp_p
     content = bytearray(path.read_bytes())
     content[int(sum(map(len, bytes(content).rstrip(b"\0").split())) * offset)] ^= 0x10
     path.write_bytes(content)
-    assert layout.find_damage(tmp_path / "out")[0].startswith(f"{path} is damaged")
+    assert check.verify(tmp_path / "out")[0].startswith(f"{path} is damaged")
     stored = records_reader.open_records(tmp_path / "out")
     failed = 0
     for number in range(len(stored)):
@@ -250,7 +250,7 @@ def test_shards_that_go_bad_are_errors_of_their_clips_only(data, tmp_path):
 def test_missing_and_damaged_shards_are_reported_together_and_made_again(data, tmp_path):
     write(data, tmp_path / "out")
     before = contents(tmp_path / "out")
-    assert layout.find_damage(tmp_path / "out") == []
+    assert check.verify(tmp_path / "out") == []
     layout.shard_file(tmp_path / "out", 0, "array_record").unlink()
     videos.cut(layout.shard_file(tmp_path / "out", 2, "array_record"), 0.3)
     layout.shard_file(tmp_path / "out", 3, "json").write_text('{"bytes": 3}')
@@ -316,7 +316,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(data, tmp_path, monkeypatch):
             raise RuntimeError("write() failed: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.array_record_module, "ArrayRecordWriter", FullWriter)
+        patch.setattr(shards.array_record_module, "ArrayRecordWriter", FullWriter)
         with pytest.raises(OSError, match="No space left on device; the same command goes on where it stopped"):
             write(data, tmp_path / "out")
     assert write(data, tmp_path / "out").clips == clip_sets.CLIPS
