@@ -19,7 +19,7 @@ OPEN_CLIP_HUB = "hf-hub:"  # open_clip's spelling of the same
 HUB_SECONDS = 3  # to wait for a connection to the hub at first; downloads are more patient, and tried again
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz")
-# the file that holds the weights in a directory, best first; without any of them, the one .npz file
+# the file that holds the weights in a directory, best first; without any of them, the one file of LONELY
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -29,6 +29,7 @@ WEIGHT_FILES = (
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
 )
+LONELY = (".npz", ".pt")  # as big_vision and PE-Core's authors release theirs: one file of any name
 SETTING_FILES = ("config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json")
 TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # which are no tokenizer alone
 SIDE_FILES = (*SETTING_FILES, *text.TOKENIZER_FILES, *TOKENIZER_PARTS)
@@ -104,15 +105,15 @@ def in_directory(path: pathlib.Path) -> pathlib.Path:
         held += f"; did you mean {path / 'model'}?"
     raise errors.CheckpointError(
         f"{path}: no weights in this directory, which holds {held}. Expected a model directory (of `actionclip "
-        f"convert` or a training), or one with {', '.join(WEIGHT_FILES)}, or one .npz file"
+        f"convert` or a training), or one with {', '.join(WEIGHT_FILES)}, or one {' or '.join(LONELY)} file"
     )
 
 
 def weight_file(names: Collection[str]) -> str | None:
     """Which of a directory's files holds its weights."""
-    arrays = [name for name in names if name.endswith(".npz") and "/" not in name]
+    lonely = [name for name in names if name.endswith(LONELY) and "/" not in name]
     usual = (name for name in WEIGHT_FILES if name in names)
-    return next(usual, arrays[0] if len(arrays) == 1 else None)
+    return next(usual, lonely[0] if len(lonely) == 1 else None)
 
 
 def owns_tokenizer(path: pathlib.Path) -> bool:
@@ -134,7 +135,8 @@ def download(repository: str) -> pathlib.Path:
         ) from None
     if not (weights := weight_file(names)):
         raise errors.CheckpointError(
-            f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}, and not one .npz file"
+            f"{repository}: the hub repository holds none of {', '.join(WEIGHT_FILES)}, and not one "
+            f"{' or '.join(LONELY)} file"
         )
     try:
         path = pathlib.Path(huggingface_hub.hf_hub_download(repository, weights))

@@ -173,7 +173,7 @@ def test_a_directory_with_one_such_file_is_read_and_with_two_is_not(tmp_path):
     assert locate.locate(str(tmp_path)) == file
     assert load.read_any(tmp_path).model == load.read_any(file).model
     (tmp_path / "other.npz").write_bytes(file.read_bytes())
-    assert "or one .npz file" in refusal(tmp_path)
+    assert "or one .npz or .pt file" in refusal(tmp_path)
 
 
 def test_it_needs_its_own_tokenizer_beside_it(tmp_path):

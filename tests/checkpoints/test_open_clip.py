@@ -85,6 +85,7 @@ def returned(weights, source, back):
     """Writes the weights for open_clip, which must be what they came from, and is what open_clip reads."""
     export.export(weights, back, "open_clip", towers_only=False, overwrite=False)
     assert same_bits(source, back)
+    assert not any(str(back.parent).encode() in file.read_bytes() for file in back.iterdir())  # this machine's places
     assert load.read_any(back).model == weights.model
     theirs = [open_clip.create_model(f"local-dir:{directory}") for directory in (source, back)]
     assert str(theirs[0]) == str(theirs[1])

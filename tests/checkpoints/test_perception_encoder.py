@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 
 import numpy as np
 import open_clip_models
@@ -25,7 +26,7 @@ def tiny_trunks(monkeypatch):
 def tiny_model(**changes):
     """The smallest of them with fewer blocks and pixels."""
     model = config.SIZES["PE-Core-T/16@384"]
-    image = dataclasses.replace(model.image, size=64, depth=2, **changes)
+    image = dataclasses.replace(model.image, **({"size": 64, "depth": 2} | changes))
     return dataclasses.replace(model, image=image, text=config.TextConfig(context=32, width=128, depth=2, heads=2))
 
 
@@ -103,7 +104,13 @@ def same_bits(first, second):
 KINDS = {
     "with class token": {},
     "without class token": {"class_token": False},
-    "heads and hidden channels of G": {"width": 1536, "heads": 16, "mlp_width": 2048, "class_token": False},
+    "heads and hidden channels of G": {
+        "width": 1536,
+        "heads": 16,
+        "depth": 1,
+        "mlp_width": 2048,
+        "class_token": False,
+    },
 }
 
 
@@ -141,6 +148,23 @@ def test_between_metas_names_and_timms_not_a_number_changes(trunk, tmp_path):
     model_directory.save(tmp_path / "model", again)
     for difference in verify.verify(tmp_path / "timm", tmp_path / "model", None):
         assert difference.relative <= 1e-5, difference
+
+
+def test_a_directory_or_repository_with_that_one_file_is_read(tmp_path):
+    write(tmp_path / "PE-Core-T16-384.pt", tiny_model())
+    (tmp_path / "config.yaml").touch()
+    assert load.read_any(tmp_path).provenance["file"] == "PE-Core-T16-384.pt"
+    write(tmp_path / "another.pt", tiny_model())
+    with pytest.raises(errors.CheckpointError, match="no weights in this directory"):
+        load.read_any(tmp_path)
+
+
+def test_a_proof_that_needs_open_clip_says_how_to_get_it(tmp_path, monkeypatch):
+    source = write(tmp_path / "PE-Core.pt", tiny_model())
+    model_directory.save(tmp_path / "model", load.read_any(source))
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(errors.CheckpointError, match="needs open_clip: pip install open_clip_torch timm"):
+        verify.verify(source, tmp_path / "model", None)
 
 
 def test_what_the_file_does_not_say_is_noted(tmp_path, caplog):
