@@ -8,6 +8,4 @@ from actionclip_jax.config import recipes
 
 
 def get_config() -> config.TrainConfig:
-    run = recipes.kinetics400("SigLIP2-B/16", frames=8)
-    run.objective.loss = "sigmoid"
-    return run
+    return recipes.kinetics400("SigLIP2-B/16", frames=8)

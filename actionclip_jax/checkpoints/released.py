@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 
+from actionclip_jax.config import recipes
+
 SAMPLE = "sample"  # the demo's model, which is made here
 OPENAI = "https://openaipublic.azureedge.net/clip/models"
 ACTIONCLIP = "https://github.com/sallymmx/ActionCLIP#pretrained-models"
@@ -40,9 +42,10 @@ class Released:
         )
 
 
-def _clip(name: str, size: str, hub: str, sha256: str, file: str, score: str = "") -> Released:
+def _clip(name: str, size: str, sha256: str, file: str, score: str = "") -> Released:
     """OpenAI's: its addresses hold the SHA-256."""
-    return Released(name, "OpenAI CLIP", size, None, score, "MIT", hub, f"{OPENAI}/{sha256}/{file}", sha256=sha256)
+    where = f"{OPENAI}/{sha256}/{file}"
+    return Released(name, "OpenAI CLIP", size, None, score, "MIT", recipes.HUB[size], where, sha256=sha256)
 
 
 def _actionclip(size: str, frames: int, score: str, share: str, code: str) -> Released:
@@ -68,8 +71,9 @@ def _mmaction(name: str, size: str, frames: int, score: str, file: str) -> Relea
     return Released(name, "mmaction2", size, frames, f"Kinetics-400 {score}", "Apache-2.0", where=where, sha256=known)
 
 
-def _hub(publisher: str, size: str, hub: str, licence: str = "Apache-2.0") -> Released:
+def _hub(publisher: str, size: str, licence: str = "Apache-2.0") -> Released:
     """Towers that a repository of the hub holds; the last part of its name, in small letters, names them here."""
+    hub = recipes.HUB[size]
     return Released(hub.split("/")[1].lower(), publisher, size, None, "", licence, hub)
 
 
@@ -82,14 +86,12 @@ MODELS = (
     _clip(
         "clip-vit-b-32",
         "ViT-B/32",
-        "openai/clip-vit-base-patch32",
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
         "ViT-B-32.pt",
     ),
     _clip(
         "clip-vit-b-16",
         "ViT-B/16",
-        "openai/clip-vit-base-patch16",
         "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
         "ViT-B-16.pt",
         "zero-shot UCF101 73.8, HMDB51 47.9, Kinetics-600 68.1",
@@ -97,29 +99,27 @@ MODELS = (
     _clip(
         "clip-vit-l-14",
         "ViT-L/14",
-        "openai/clip-vit-large-patch14",
         "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
         "ViT-L-14.pt",
     ),
     _clip(
         "clip-vit-l-14-336",
         "ViT-L/14@336",
-        "openai/clip-vit-large-patch14-336",
         "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
         "ViT-L-14-336px.pt",
     ),
-    _hub("SigLIP 2", "SigLIP2-B/16", "google/siglip2-base-patch16-224"),
-    _hub("SigLIP 2", "SigLIP2-B/16@512", "google/siglip2-base-patch16-512"),
-    _hub("SigLIP 2", "SigLIP2-L/16@256", "google/siglip2-large-patch16-256"),
-    _hub("SigLIP 2", "SigLIP2-So400m/14@384", "google/siglip2-so400m-patch14-384"),
-    _hub("SigLIP", "SigLIP-B/16", "google/siglip-base-patch16-224"),
-    _hub("SigLIP", "SigLIP-So400m/14@384", "google/siglip-so400m-patch14-384"),
-    _hub("Perception Encoder", "PE-Core-B/16", "timm/PE-Core-B-16"),
-    _hub("Perception Encoder", "PE-Core-L/14@336", "timm/PE-Core-L-14-336"),
-    _hub("Perception Encoder", "PE-Core-G/14@448", "timm/PE-Core-bigG-14-448"),
-    _hub("LAION", "ViT-H/14", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "MIT"),
-    _hub("LAION", "ViT-bigG/14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k", "MIT"),
-    _hub("MetaCLIP 2", "MetaCLIP2-H/14", "facebook/metaclip-2-worldwide-huge-quickgelu", "CC-BY-NC-4.0"),
+    _hub("SigLIP 2", "SigLIP2-B/16"),
+    _hub("SigLIP 2", "SigLIP2-B/16@512"),
+    _hub("SigLIP 2", "SigLIP2-L/16@256"),
+    _hub("SigLIP 2", "SigLIP2-So400m/14@384"),
+    _hub("SigLIP", "SigLIP-B/16"),
+    _hub("SigLIP", "SigLIP-So400m/14@384"),
+    _hub("Perception Encoder", "PE-Core-B/16"),
+    _hub("Perception Encoder", "PE-Core-L/14@336"),
+    _hub("Perception Encoder", "PE-Core-G/14@448"),
+    _hub("LAION", "ViT-H/14", "MIT"),
+    _hub("LAION", "ViT-bigG/14", "MIT"),
+    _hub("MetaCLIP 2", "MetaCLIP2-H/14", "CC-BY-NC-4.0"),
     _actionclip("ViT-B/32", 8, "78.36", "1NOKtVG6wxCrKvZ12IAofSQ", "b5ni"),
     _actionclip("ViT-B/16", 8, "81.09", "1alr0JNF5sdcU3jtCpT0Bow", "hqtv"),
     _actionclip("ViT-B/16", 16, "81.68", "1iWpuUzML3gfxq-4KrwIO5A", "dk4r"),

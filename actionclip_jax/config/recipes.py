@@ -4,23 +4,45 @@ from typing import Literal
 
 from actionclip_jax import config
 
-HUB = {  # where the towers that training starts from are found
+HUB = {  # repositories of the Hugging Face hub with published towers, which training starts from
     "ViT-B/32": "openai/clip-vit-base-patch32",
     "ViT-B/16": "openai/clip-vit-base-patch16",
     "ViT-L/14": "openai/clip-vit-large-patch14",
     "ViT-L/14@336": "openai/clip-vit-large-patch14-336",
-    "SigLIP2-B/16": "google/siglip2-base-patch16-224",
+    "ViT-H/14": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    "ViT-bigG/14": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+    "MetaCLIP2-H/14": "facebook/metaclip-2-worldwide-huge-quickgelu",
+    **{f"SigLIP-B/16{at}": f"google/siglip-base-patch16-{at[1:] or 224}" for at in ("", "@256", "@384", "@512")},
+    **{f"SigLIP-L/16{at}": f"google/siglip-large-patch16-{at[1:]}" for at in ("@256", "@384")},
+    **{f"SigLIP-So400m/14{at}": f"google/siglip-so400m-patch14-{at[1:] or 224}" for at in ("", "@384")},
+    "SigLIP2-B/32@256": "google/siglip2-base-patch32-256",
+    **{f"SigLIP2-B/16{at}": f"google/siglip2-base-patch16-{at[1:] or 224}" for at in ("", "@256", "@384", "@512")},
+    **{f"SigLIP2-L/16{at}": f"google/siglip2-large-patch16-{at[1:]}" for at in ("@256", "@384", "@512")},
+    **{f"SigLIP2-So400m/14{at}": f"google/siglip2-so400m-patch14-{at[1:] or 224}" for at in ("", "@384")},
+    **{f"SigLIP2-So400m/16{at}": f"google/siglip2-so400m-patch16-{at[1:]}" for at in ("@256", "@384", "@512")},
+    **{f"SigLIP2-g-opt/16{at}": f"google/siglip2-giant-opt-patch16-{at[1:]}" for at in ("@256", "@384")},
+    "PE-Core-T/16@384": "timm/PE-Core-T-16-384",
+    "PE-Core-S/16@384": "timm/PE-Core-S-16-384",
     "PE-Core-B/16": "timm/PE-Core-B-16",
+    "PE-Core-L/14@336": "timm/PE-Core-L-14-336",
+    "PE-Core-G/14@448": "timm/PE-Core-bigG-14-448",
 }
 
 
 def action_clip(size: str, frames: int) -> config.TrainConfig:
-    """ActionCLIP with the Transf head, starting from published towers of that size; AdamW as the paper has it."""
+    """ActionCLIP with the Transf head, starting from published towers of that size; AdamW as the paper has it.
+
+    Towers that were trained with a sigmoid go on with one. Raises ConfigError for towers that are not in HUB.
+    """
+    if size not in HUB:
+        raise config.ConfigError([f"towers {size!r}: expected one of {', '.join(HUB)}"])
     run = config.draft(config.TrainConfig())
     run.model = config.clip_model(size, "Transf", frames=frames)
     run.compute.dtype = "bfloat16"
     run.data.sample = config.sample_for(run.model)
     run.init_from = HUB[size]
+    if run.model.logit_bias:
+        run.objective.loss = "sigmoid"
     return run
 
 
@@ -31,7 +53,7 @@ def kinetics400(size: str, frames: int) -> config.TrainConfig:
     run.data.test.path = "data/kinetics400/validation"
     # as the training list in circulation has it
     run.data.expect = config.ExpectConfig(clips=240_436, classes=400, text_tokens=16)
-    run.workdir = f"outputs/k400_{size.lower().replace('/', '').replace('-', '_')}_{frames}f"
+    run.workdir = f"outputs/k400_{size.lower().replace('/', '').replace('-', '_').replace('@', '_')}_{frames}f"
     return run
 
 

@@ -1,6 +1,6 @@
 """The published sizes of CLIP's successors: SigLIP, Perception Encoder, and open_clip's larger ones."""
 
-from actionclip_jax.config.model import ImageConfig, ModelConfig, TextConfig
+from actionclip_jax.config.model import Activation, ImageConfig, ModelConfig, TextConfig
 
 HALF = (0.5, 0.5, 0.5)  # pixels become -1..1
 
@@ -113,7 +113,11 @@ def perception_encoder(
 
 
 def open_clip(
-    shape: tuple[int, int, int, int], text_shape: tuple[int, int, int], *, multilingual: bool = False
+    shape: tuple[int, int, int, int],
+    text_shape: tuple[int, int, int],
+    *,
+    multilingual: bool = False,
+    activation: Activation = "gelu",
 ) -> ModelConfig:
     """open_clip's towers that are larger than OpenAI's, with patches of 14 pixels.
 
@@ -121,6 +125,7 @@ def open_clip(
         shape: width, depth, heads and the MLP's width of the image tower.
         text_shape: width, depth and heads of the text tower, whose width is that of the embedding.
         multilingual: with the texts' tokens of MetaCLIP 2 (arXiv 2507.22062).
+        activation: of both towers.
     """
     width, depth, heads, mlp_width = shape
     text_width, text_depth, text_heads = text_shape
@@ -137,7 +142,7 @@ def open_clip(
             cleaning="whitespace",
         )
     image = ImageConfig(patch=14, width=width, depth=depth, heads=heads, mlp_width=mlp_width)
-    return ModelConfig(image=image, text=text, embed_width=text_width, activation="gelu")
+    return ModelConfig(image=image, text=text, embed_width=text_width, activation=activation)
 
 
 BASE, LARGE, SO400M, GIANT = (768, 12, 12, 0), (1024, 24, 16, 0), (1152, 27, 16, 4304), (1536, 40, 16, 0)
@@ -176,6 +181,6 @@ SIZES = {
     "ViT-H/14": open_clip((1280, 32, 16, 0), (1024, 24, 16)),
     "ViT-g/14": open_clip((1408, 40, 16, 6144), (1024, 24, 16)),
     "ViT-bigG/14": open_clip((1664, 48, 16, 8192), (1280, 32, 20)),
-    "MetaCLIP2-H/14": open_clip((1280, 32, 16, 0), (1024, 24, 16), multilingual=True),
+    "MetaCLIP2-H/14": open_clip((1280, 32, 16, 0), (1024, 24, 16), multilingual=True, activation="quick_gelu"),
     "MetaCLIP2-bigG/14": open_clip((1664, 48, 16, 8192), (1280, 32, 20), multilingual=True),
 }
